@@ -1,0 +1,263 @@
+#!/usr/bin/env node
+// Builds the native engine into build/Release/anneal.node: configures when needed, compiles what changed, and returns
+// at once when nothing did. Plain JavaScript without dependencies at load time, because it runs before `npm ci` has
+// finished its work and from an installed package (`npx anneal build`) alike.
+//
+//   node native/build.mjs [--clean] [--jobs N] [--verbose] [--engine-test] [--sanitize address,undefined] [--portable]
+
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import * as fs from 'node:fs'
+import { createRequire } from 'node:module'
+import os from 'node:os'
+import path from 'node:path'
+import process from 'node:process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
+
+const usage = `Usage: node native/build.mjs [options]
+
+Builds the native engine into build/Release/anneal.node. Compiles only what changed.
+
+  --clean                      compile everything again
+  --jobs N                     compilers to run at once (default: one per processor)
+  --verbose                    print every command
+  --portable                   do not tune for this machine's processor
+  --engine-test                also build build/engine_test, which tests the engine without Node
+  --sanitize LIST              compile with sanitizers (address,undefined) into build/sanitize/`
+
+export const optionSpec = /** @type {const} */ ({
+  clean: { type: 'boolean', default: false },
+  jobs: { type: 'string' },
+  verbose: { type: 'boolean', default: false },
+  portable: { type: 'boolean', default: false },
+  'engine-test': { type: 'boolean', default: false },
+  sanitize: { type: 'string', default: '' },
+  help: { type: 'boolean', short: 'h', default: false },
+})
+
+/** A failure whose message is all the user needs; no stack. */
+export class BuildError extends Error {}
+
+/**
+ * Builds the engine. Resolves to `{ built, addon, seconds }`; rejects with a BuildError that carries the compiler's words.
+ * @param {{ clean?: boolean, jobs?: string | number, verbose?: boolean, portable?: boolean,
+ *           'engine-test'?: boolean, sanitize?: string }} [options]
+ */
+export async function build(options = {}) {
+  const started = Date.now()
+  const jobs = Number(options.jobs ?? os.availableParallelism())
+  if (!Number.isInteger(jobs) || jobs < 1)
+    throw new BuildError(`--jobs must be a positive integer, got ${options.jobs}`)
+  const directory = path.join(root, 'build', options.sanitize ? 'sanitize' : '')
+  const addon = path.join(directory, 'Release', 'anneal.node')
+  const stampFile = path.join(directory, 'stamp.json')
+  const portable = options.portable || process.env.SOURCE_DATE_EPOCH !== undefined
+  const settings = {
+    ANNEAL_NATIVE_ARCH: portable ? 'OFF' : 'ON',
+    ANNEAL_SANITIZE: options.sanitize ?? '',
+  }
+  // Objects made with -march=native are worth nothing on another processor, and no build tool can see that.
+  const machine = portable ? process.arch : `${process.arch} ${os.cpus()[0]?.model}`
+
+  const targets = options['engine-test'] ? ['all', 'engine_test'] : ['all']
+  const upToDate = () => {
+    const stamp = readJson(stampFile)
+    if (stamp?.key !== fingerprint({ settings, machine }, stamp?.systemHeader)) return false
+    return targets.every((target) => stamp.targets.includes(target)) && fs.existsSync(addon)
+  }
+  if (!options.clean && upToDate()) return { built: false, addon, seconds: 0 }
+
+  fs.mkdirSync(directory, { recursive: true })
+  const release = await lock(path.join(root, 'build', 'lock'))
+  try {
+    if (!options.clean && upToDate()) return { built: false, addon, seconds: (Date.now() - started) / 1000 }
+    const previous = readJson(stampFile)
+    fs.rmSync(stampFile, { force: true })
+    if (needsConfigure(directory, settings, previous)) await configure(directory, settings, options.verbose)
+    const cleanFirst = options.clean || (previous && previous.machine !== machine)
+    // Taken before compiling: a file saved meanwhile then counts as changed next time.
+    const systemHeader = oneDnnHeader(directory)
+    const key = fingerprint({ settings, machine }, systemHeader)
+    const output = await run(
+      'cmake',
+      ['--build', directory, '--parallel', String(jobs), '--target', ...targets].concat(
+        cleanFirst ? ['--clean-first'] : [],
+        options.verbose ? ['--verbose'] : [],
+      ),
+      'Compiling the native engine',
+      options.verbose,
+    )
+    if (!options.verbose && output.includes('warning:')) process.stderr.write(output)
+    fs.writeFileSync(stampFile, JSON.stringify({ key, targets, machine, settings, systemHeader }))
+    return { built: true, addon, seconds: (Date.now() - started) / 1000 }
+  } finally {
+    release()
+  }
+}
+
+/** Names, sizes and times of everything the build reads, with its settings, as one hash. */
+function fingerprint(configuration, systemHeader) {
+  const hash = createHash('sha256').update(JSON.stringify(configuration))
+  const files = ['CMakeLists.txt', ...walk('native').filter((file) => /\.(h|cpp|cu|cuh|txt)$/.test(file))]
+  for (const file of files) hash.update(describe(path.join(root, file), file))
+  if (systemHeader) hash.update(describe(systemHeader, systemHeader))
+  return hash.digest('hex')
+}
+
+function describe(file, name) {
+  const stat = fs.statSync(file, { throwIfNoEntry: false })
+  return `${name} ${stat?.size} ${stat?.mtimeMs}\n`
+}
+
+function walk(folder) {
+  return fs
+    .readdirSync(path.join(root, folder), { withFileTypes: true })
+    .flatMap((entry) => (entry.isDirectory() ? walk(`${folder}/${entry.name}`) : [`${folder}/${entry.name}`]))
+    .sort()
+}
+
+function readJson(file) {
+  try {
+    return JSON.parse(fs.readFileSync(file, 'utf8'))
+  } catch {
+    return undefined // absent or cut short: both mean that nothing is known
+  }
+}
+
+function cacheValue(directory, name) {
+  const cache = fs.readFileSync(path.join(directory, 'CMakeCache.txt'), 'utf8')
+  return new RegExp(`^${name}:[A-Z]+=(.*)$`, 'm').exec(cache)?.[1]
+}
+
+/** oneDNN's version header: when the system's library is upgraded, the engine is compiled against it anew. */
+function oneDnnHeader(directory) {
+  const include = cacheValue(directory, 'ONEDNN_INCLUDE_DIR')
+  return include && path.join(include, 'oneapi', 'dnnl', 'dnnl_version.h')
+}
+
+/** A cache without build files is a configure that failed; one of another folder is a checkout that moved. */
+function needsConfigure(directory, settings, previous) {
+  if (!isConfigured(directory) || !fs.existsSync(path.join(directory, 'CMakeCache.txt'))) return true
+  if (cacheValue(directory, 'CMAKE_HOME_DIRECTORY') !== root) return true
+  if (!previous)
+    return Object.entries(settings).some(([name, value]) => cacheValue(directory, name) !== value)
+  return JSON.stringify(previous.settings) !== JSON.stringify(settings)
+}
+
+function isConfigured(directory) {
+  return ['build.ninja', 'Makefile'].some((file) => fs.existsSync(path.join(directory, file)))
+}
+
+async function configure(directory, settings, verbose) {
+  const cached = fs.existsSync(path.join(directory, 'CMakeCache.txt'))
+  if (!cached || !isConfigured(directory) || cacheValue(directory, 'CMAKE_HOME_DIRECTORY') !== root) {
+    for (const leftover of ['CMakeCache.txt', 'CMakeFiles', 'build.ninja', 'Makefile']) {
+      fs.rmSync(path.join(directory, leftover), { recursive: true, force: true })
+    }
+  }
+  let cmakeJs
+  try {
+    cmakeJs = createRequire(path.join(root, 'package.json')).resolve('cmake-js/bin/cmake-js')
+  } catch {
+    throw new BuildError('The package cmake-js is missing: run npm ci (or npm install) first.')
+  }
+  const defines = Object.entries(settings).map(([name, value]) => `--CD${name}=${value}`)
+  await run(
+    process.execPath,
+    [cmakeJs, 'configure', '-d', root, '-O', directory, '-B', 'Release', ...defines],
+    'Configuring the native engine',
+    verbose,
+  )
+}
+
+/** Runs a command to its end and returns its output; shows ninja's and make's progress on a terminal. */
+function run(command, args, title, verbose) {
+  const live = process.stderr.isTTY && !verbose
+  if (!live) process.stderr.write(`${title} …\n`)
+  return new Promise((resolve, reject) => {
+    // npm's settings reach cmake-js through the environment; one of them (nodedir) would change what it includes.
+    const env = { ...process.env, npm_config_nodedir: undefined }
+    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] })
+    let output = ''
+    const take = (chunk) => {
+      output += chunk
+      if (verbose) process.stderr.write(chunk)
+      const steps = live && String(chunk).match(/\[\s*\d+(\/\d+|%)\]/g)
+      if (steps) process.stderr.write(`\r\x1b[K${title} ${steps.at(-1)}`)
+    }
+    child.stdout.on('data', take)
+    child.stderr.on('data', take)
+    child.on('error', (error) => {
+      const missing =
+        error.code === 'ENOENT'
+          ? 'is not installed; on Debian and Ubuntu: apt-get install cmake'
+          : error.message
+      reject(new BuildError(`${command} ${missing}`))
+    })
+    child.on('close', (code, signal) => {
+      if (live) process.stderr.write('\r\x1b[K')
+      if (code === 0) resolve(output)
+      else
+        reject(
+          new BuildError(`${verbose ? '' : output}\n${title} failed (${signal ?? `exit code ${code}`}).`),
+        )
+    })
+  })
+}
+
+/** Waits until no other build of this folder runs. Returns the function that lets the next one in. */
+async function lock(file) {
+  const mine = `${file}.${process.pid}`
+  fs.writeFileSync(mine, String(process.pid))
+  try {
+    for (let told = false; ; ) {
+      try {
+        fs.linkSync(mine, file) // atomic, and the file is never seen half written
+        return () => fs.rmSync(file, { force: true })
+      } catch (error) {
+        if (error.code !== 'EEXIST') throw error
+      }
+      const holder = Number(readJson(file))
+      if (holder && !isRunning(holder)) {
+        fs.rmSync(file, { force: true }) // left behind by a build that was killed
+        continue
+      }
+      if (!told)
+        process.stderr.write(`Waiting for another build of the native engine (process ${holder}) …\n`)
+      told = true
+      await sleep(100)
+    }
+  } finally {
+    fs.rmSync(mine, { force: true })
+  }
+}
+
+function isRunning(pid) {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return error.code === 'EPERM'
+  }
+}
+
+async function main() {
+  const { values } = parseArgs({ options: optionSpec })
+  if (values.help) return console.log(usage)
+  const { built, addon, seconds } = await build(values)
+  const name = path.relative(process.cwd(), addon)
+  console.log(built ? `Built ${name} in ${seconds.toFixed(1)} s` : `${name} is up to date`)
+}
+
+if (process.argv[1] && fs.realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  main().catch((error) => {
+    console.error(
+      error instanceof BuildError || error.code?.startsWith('ERR_PARSE_ARGS') ? error.message : error,
+    )
+    process.exitCode = 1
+  })
+}
