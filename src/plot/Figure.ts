@@ -1,0 +1,95 @@
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, extname } from 'node:path'
+import type { TopLevelSpec } from 'vega-lite'
+import { ConfigError } from '../engine/errors.ts'
+import { rasterise, renderSvg } from './render.ts'
+
+/** Options of `Figure.save` and `Figure.toPng`. */
+export interface FigureRenderOptions {
+  /** Pixels a CSS pixel becomes along each side of a PNG. Default 2, which is crisp on today's screens. */
+  scale?: number
+}
+
+/**
+ * A figure: a vega-lite spec that saves itself as PNG, SVG or HTML. Nothing is drawn, and vega is not loaded, before
+ * one of its methods is called. The spec is plain JSON, so it also serves in a notebook or a page that has vega-lite.
+ *
+ * @example await learner.recorder.plotLosses().save('losses.png')
+ */
+export class Figure {
+  /** The vega-lite spec. */
+  readonly spec: TopLevelSpec
+
+  constructor(spec: TopLevelSpec) {
+    this.spec = spec
+  }
+
+  /** The figure as an SVG document. */
+  toSvg(): Promise<string> {
+    return renderSvg(this.spec)
+  }
+
+  /**
+   * The figure as the bytes of a PNG file.
+   * @throws ConfigError if `scale` is not a positive number.
+   */
+  async toPng({ scale = 2 }: FigureRenderOptions = {}): Promise<Uint8Array> {
+    if (!(scale > 0 && scale <= 20)) {
+      throw new ConfigError(`scale must be a number above 0 and at most 20, got ${scale}`)
+    }
+    return rasterise(await this.toSvg(), scale)
+  }
+
+  /** The figure as one HTML page that needs neither network nor script: the SVG stands in it. */
+  async toHtml(): Promise<string> {
+    const svg = await this.toSvg()
+    const style =
+      'body{margin:0;display:grid;place-items:center;min-height:100vh;background:#fff}svg{max-width:100%;height:auto}'
+    return `<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>${escapeHtml(this.#title())}</title><style>${style}</style></head>\n<body>${svg}</body>\n</html>\n`
+  }
+
+  /**
+   * Writes the figure to a file, in the format that its extension names: `.png`, `.svg` or `.html`. The folder is made when
+   * missing; the file appears whole or not at all.
+   * @returns the path, as given.
+   * @throws ConfigError for another extension.
+   */
+  async save(path: string, options: FigureRenderOptions = {}): Promise<string> {
+    const bytes = await this.#encode(path, options)
+    await mkdir(dirname(path), { recursive: true })
+    const temporary = `${path}.${process.pid}.tmp`
+    try {
+      await writeFile(temporary, bytes)
+      await rename(temporary, path)
+    } catch (error) {
+      await rm(temporary, { force: true })
+      throw error
+    }
+    return path
+  }
+
+  #encode(path: string, options: FigureRenderOptions): Promise<string | Uint8Array> {
+    const extension = extname(path).toLowerCase()
+    switch (extension) {
+      case '.png':
+        return this.toPng(options)
+      case '.svg':
+        return this.toSvg()
+      case '.html':
+        return this.toHtml()
+      default:
+        throw new ConfigError(
+          `cannot save a figure as '${path}': ${extension ? `the extension '${extension}' is unknown` : 'the name has no extension'}. Use .png, .svg or .html`,
+        )
+    }
+  }
+
+  #title(): string {
+    const { title } = this.spec
+    const text = typeof title === 'object' && title !== null && 'text' in title ? title.text : title
+    return typeof text === 'string' ? text : 'Figure'
+  }
+}
+
+const escapeHtml = (text: string) =>
+  text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!)

@@ -1,0 +1,43 @@
+import { ConfigError } from '../engine/errors.ts'
+import { Figure } from './Figure.ts'
+import { linePanel } from './lineChart.ts'
+import { seriesColor, theme } from './theme.ts'
+
+/** Options of `metricsChart`. */
+export interface MetricsChartOptions {
+  /** Default 'Metrics'. */
+  title?: string
+  /** Number of the first epoch. Default 0. */
+  firstEpoch?: number
+  /** Panels side by side. Default 2. */
+  columns?: number
+}
+
+/**
+ * Metrics by epoch, each in a panel with its own axis, since their units differ.
+ *
+ * @param metrics values by name, one an epoch
+ * @throws ConfigError if there are no metrics
+ */
+export function metricsChart(
+  metrics: Readonly<Record<string, ArrayLike<number>>>,
+  { title = 'Metrics', firstEpoch = 0, columns = 2 }: MetricsChartOptions = {},
+): Figure {
+  const names = Object.keys(metrics)
+  if (names.length === 0)
+    throw new ConfigError('there are no metrics to plot; give the Learner some with { metrics: [...] }')
+  const [width, height] = names.length === 1 ? [600, 340] : [380, 240]
+  const panels = names.map((name, i) => {
+    const y = metrics[name]!
+    const x = Array.from(y, (_, epoch) => firstEpoch + epoch)
+    return linePanel([{ name, x, y, color: seriesColor(i) }], {
+      xLabel: 'epoch',
+      yLabel: name,
+      xIntegers: true,
+      width,
+      height,
+    })
+  })
+  if (panels.length === 1) return new Figure({ title, ...panels[0]!, config: theme })
+  return new Figure({ title, concat: panels, columns, spacing: 40, config: theme })
+}
