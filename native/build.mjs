@@ -49,59 +49,67 @@ export class BuildError extends Error {}
  */
 export async function build(options = {}) {
   const started = Date.now()
+  const seconds = () => (Date.now() - started) / 1000
   const jobs = Number(options.jobs ?? os.availableParallelism())
   if (!Number.isInteger(jobs) || jobs < 1)
     throw new BuildError(`--jobs must be a positive integer, got ${options.jobs}`)
-  const directory = path.join(root, 'build', options.sanitize ? 'sanitize' : '')
-  const addon = path.join(directory, 'Release', 'anneal.node')
-  const stampFile = path.join(directory, 'stamp.json')
-  const portable = options.portable || process.env.SOURCE_DATE_EPOCH !== undefined
-  const settings = {
-    ANNEAL_NATIVE_ARCH: portable ? 'OFF' : 'ON',
-    ANNEAL_SANITIZE: options.sanitize ?? '',
-  }
-  // Objects made with -march=native are worth nothing on another processor, and no build tool can see that.
-  const machine = portable ? process.arch : `${process.arch} ${os.cpus()[0]?.model}`
+  const plan = planFor(options)
+  if (!options.clean && isCurrent(plan)) return { built: false, addon: plan.addon, seconds: seconds() }
 
-  const targets = options['engine-test'] ? ['all', 'engine_test'] : ['all']
-  const upToDate = () => {
-    const stamp = readJson(stampFile)
-    if (stamp?.key !== fingerprint({ settings, machine }, stamp?.systemHeader)) return false
-    return targets.every((target) => stamp.targets.includes(target)) && fs.existsSync(addon)
-  }
-  if (!options.clean && upToDate()) return { built: false, addon, seconds: 0 }
-
-  fs.mkdirSync(directory, { recursive: true })
+  fs.mkdirSync(plan.directory, { recursive: true })
   const release = await lock(path.join(root, 'build', 'lock'))
   try {
-    if (!options.clean && upToDate()) return { built: false, addon, seconds: (Date.now() - started) / 1000 }
-    const previous = readJson(stampFile)
-    fs.rmSync(stampFile, { force: true })
-    if (needsConfigure(directory, settings, previous)) await configure(directory, settings, options.verbose)
-    const cleanFirst = options.clean || (previous && previous.machine !== machine)
+    // Another process may have built it while this one waited.
+    if (!options.clean && isCurrent(plan)) return { built: false, addon: plan.addon, seconds: seconds() }
+    const previous = readJson(plan.stampFile)
+    // Void until this build has succeeded; the rest stays, so that a failed one does not forget the machine's change.
+    if (previous) fs.writeFileSync(plan.stampFile, JSON.stringify({ ...previous, key: null }))
+    if (needsConfigure(plan, previous)) await configure(plan, options.verbose)
+    const systemHeader = oneDnnHeader(plan.directory)
     // Taken before compiling: a file saved meanwhile then counts as changed next time.
-    const systemHeader = oneDnnHeader(directory)
-    const key = fingerprint({ settings, machine }, systemHeader)
-    const output = await run(
-      'cmake',
-      ['--build', directory, '--parallel', String(jobs), '--target', ...targets].concat(
-        cleanFirst ? ['--clean-first'] : [],
-        options.verbose ? ['--verbose'] : [],
-      ),
-      'Compiling the native engine',
-      options.verbose,
-    )
+    const key = fingerprint(plan, systemHeader)
+    const flags = ['--parallel', String(jobs), '--target', ...plan.targets]
+    if (options.clean || (previous && previous.machine !== plan.machine)) flags.push('--clean-first')
+    if (options.verbose) flags.push('--verbose')
+    const title = 'Compiling the native engine'
+    const output = await run('cmake', ['--build', plan.directory, ...flags], title, options.verbose)
     if (!options.verbose && output.includes('warning:')) process.stderr.write(output)
-    fs.writeFileSync(stampFile, JSON.stringify({ key, targets, machine, settings, systemHeader }))
-    return { built: true, addon, seconds: (Date.now() - started) / 1000 }
+    const { targets, machine, settings } = plan
+    fs.writeFileSync(plan.stampFile, JSON.stringify({ key, targets, machine, settings, systemHeader }))
+    return { built: true, addon: plan.addon, seconds: seconds() }
   } finally {
     release()
   }
 }
 
+/** Whether the add-on that `build(options)` would make is there already. Takes milliseconds. */
+export function isBuilt(options = {}) {
+  return isCurrent(planFor(options))
+}
+
+function planFor(options) {
+  const directory = path.join(root, 'build', options.sanitize ? 'sanitize' : '')
+  const portable = options.portable || process.env.SOURCE_DATE_EPOCH !== undefined
+  return {
+    directory,
+    addon: path.join(directory, 'Release', 'anneal.node'),
+    stampFile: path.join(directory, 'stamp.json'),
+    targets: options['engine-test'] ? ['all', 'engine_test'] : ['all'],
+    settings: { ANNEAL_NATIVE_ARCH: portable ? 'OFF' : 'ON', ANNEAL_SANITIZE: options.sanitize ?? '' },
+    // Objects made with -march=native are worth nothing on another processor, and no build tool can see that.
+    machine: portable ? process.arch : `${process.arch} ${os.cpus()[0]?.model}`,
+  }
+}
+
+function isCurrent(plan) {
+  const stamp = readJson(plan.stampFile)
+  if (stamp?.key !== fingerprint(plan, stamp?.systemHeader)) return false
+  return plan.targets.every((target) => stamp.targets.includes(target)) && fs.existsSync(plan.addon)
+}
+
 /** Names, sizes and times of everything the build reads, with its settings, as one hash. */
-function fingerprint(configuration, systemHeader) {
-  const hash = createHash('sha256').update(JSON.stringify(configuration))
+function fingerprint({ settings, machine }, systemHeader) {
+  const hash = createHash('sha256').update(JSON.stringify({ settings, machine }))
   const files = ['CMakeLists.txt', ...walk('native').filter((file) => /\.(h|cpp|cu|cuh|txt)$/.test(file))]
   for (const file of files) hash.update(describe(path.join(root, file), file))
   if (systemHeader) hash.update(describe(systemHeader, systemHeader))
@@ -140,7 +148,7 @@ function oneDnnHeader(directory) {
 }
 
 /** A cache without build files is a configure that failed; one of another folder is a checkout that moved. */
-function needsConfigure(directory, settings, previous) {
+function needsConfigure({ directory, settings }, previous) {
   if (!isConfigured(directory) || !fs.existsSync(path.join(directory, 'CMakeCache.txt'))) return true
   if (cacheValue(directory, 'CMAKE_HOME_DIRECTORY') !== root) return true
   if (!previous)
@@ -152,7 +160,7 @@ function isConfigured(directory) {
   return ['build.ninja', 'Makefile'].some((file) => fs.existsSync(path.join(directory, file)))
 }
 
-async function configure(directory, settings, verbose) {
+async function configure({ directory, settings }, verbose) {
   const cached = fs.existsSync(path.join(directory, 'CMakeCache.txt'))
   if (!cached || !isConfigured(directory) || cacheValue(directory, 'CMAKE_HOME_DIRECTORY') !== root) {
     for (const leftover of ['CMakeCache.txt', 'CMakeFiles', 'build.ninja', 'Makefile']) {
