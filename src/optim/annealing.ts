@@ -1,0 +1,41 @@
+import { ConfigError } from '../engine/errors.ts'
+
+/**
+ * A pure curve between two values: `start` at fraction 0, `end` at fraction 1. Named and defined as fastai's
+ * `annealing_*` functions (https://docs.fast.ai, v1 `callback.py`).
+ */
+export type AnnealingCurve = (start: number, end: number, fraction: number) => number
+
+/** Stays at `start`. */
+export function annealingNo(start: number, _end: number, _fraction: number): number {
+  return start
+}
+
+/** A straight line. */
+export function annealingLinear(start: number, end: number, fraction: number): number {
+  return start + fraction * (end - start)
+}
+
+/**
+ * A geometric progression, as the learning-rate finder sweeps.
+ * @throws ConfigError unless both ends are on the same side of zero.
+ */
+export function annealingExp(start: number, end: number, fraction: number): number {
+  if (!(start * end > 0)) {
+    throw new ConfigError(
+      `exponential annealing needs two values of the same sign, neither zero; got ${start} to ${end}`,
+    )
+  }
+  return start * (end / start) ** fraction
+}
+
+/** Half a cosine wave: flat at both ends (Loshchilov & Hutter, "SGDR", 2017). */
+export function annealingCosine(start: number, end: number, fraction: number): number {
+  return end + ((start - end) / 2) * (1 + Math.cos(Math.PI * fraction))
+}
+
+/** A curve `end + (start - end) * (1 - fraction) ** degree`. `annealingPoly(1)` is a straight line. */
+export function annealingPoly(degree: number): AnnealingCurve {
+  if (!(degree > 0)) throw new ConfigError(`polynomial annealing needs a degree above 0, got ${degree}`)
+  return (start, end, fraction) => end + (start - end) * (1 - fraction) ** degree
+}
