@@ -87,6 +87,20 @@ export function isBuilt(options = {}) {
   return isCurrent(planFor(options))
 }
 
+/** How the engine that is there was built, for `anneal info`; undefined where there is none. */
+export function buildReport() {
+  const plan = planFor({})
+  const stamp = readJson(plan.stampFile)
+  if (!stamp || !fs.existsSync(plan.addon)) return undefined
+  return {
+    addon: plan.addon,
+    current: isCurrent(plan) || isCurrent(planFor({ portable: true })),
+    tunedFor: stamp.settings.ANNEAL_NATIVE_ARCH === 'ON' ? stamp.machine : undefined,
+    compiler: cacheValue(plan.directory, 'CMAKE_CXX_COMPILER'),
+    oneDnnLibrary: cacheValue(plan.directory, 'ONEDNN_LIBRARY'),
+  }
+}
+
 function planFor(options) {
   const directory = path.join(root, 'build', options.sanitize ? 'sanitize' : '')
   const portable = options.portable || process.env.SOURCE_DATE_EPOCH !== undefined

@@ -1,0 +1,117 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { availableParallelism, cpus, totalmem } from 'node:os'
+import { dirname, join, relative } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
+import type { Command } from './command.ts'
+import { packageFolder, packageVersion } from './packageFolder.ts'
+
+interface BuildReport {
+  addon: string
+  /** Whether it was made from the sources as they are now. */
+  current: boolean
+  /** The processor it was compiled for; absent when it runs on any. */
+  tunedFor?: string
+  compiler?: string
+  oneDnnLibrary?: string
+}
+
+/** What `anneal info --json` prints. */
+export interface Info {
+  anneal: string
+  node: string
+  platform: string
+  /** Absent when the engine was not built yet. */
+  build?: BuildReport
+  /** Why the engine that was built cannot be loaded; absent when it can, or when there is none. */
+  loadError?: string
+  cpu: { model: string; threads: number; memoryBytes: number }
+  packages: Record<string, string>
+}
+
+/** `anneal info`: versions, devices, libraries and how the engine was built; what to put into a bug report. */
+export const infoCommand: Command = {
+  name: 'info',
+  summary: 'show versions, devices, libraries found and how the engine was built',
+  usage: `Usage: anneal info [--json]
+
+Shows versions, devices, libraries found and how the native engine was built.
+
+  --json        one JSON object instead of lines to read`,
+
+  async run(args) {
+    const { values } = parseArgs({ args, options: { json: { type: 'boolean', default: false } } })
+    const info = await collect()
+    console.log(values.json ? JSON.stringify(info, null, 2) : describe(info))
+    return info.loadError === undefined ? 0 : 1
+  },
+}
+
+async function collect(): Promise<Info> {
+  const url = pathToFileURL(join(packageFolder(), 'native', 'build.mjs')).href
+  const build = ((await import(url)) as { buildReport(): BuildReport | undefined }).buildReport()
+  const info: Info = {
+    anneal: packageVersion(),
+    node: process.versions.node,
+    platform: `${process.platform} ${process.arch}`,
+    ...(build && { build }),
+    cpu: { model: cpus()[0]?.model ?? 'unknown', threads: availableParallelism(), memoryBytes: totalmem() },
+    packages: Object.fromEntries(['sharp', 'vega', 'vega-lite'].map((name) => [name, versionOf(name)])),
+  }
+  return info
+}
+
+/** The installed version of a dependency, read from its package.json (which its exports may hide). */
+function versionOf(name: string): string {
+  try {
+    let folder = dirname(createRequire(import.meta.url).resolve(name))
+    for (;;) {
+      const found = readManifest(join(folder, 'package.json'))
+      if (found?.name === name && found.version) return found.version
+      if (folder === dirname(folder)) return 'unknown'
+      folder = dirname(folder)
+    }
+  } catch {
+    return 'missing'
+  }
+}
+
+function readManifest(file: string): { name?: string; version?: string } | undefined {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as { name?: string; version?: string }
+  } catch {
+    return undefined // no package.json in this folder; the next one up may have it
+  }
+}
+
+function describe(info: Info): string {
+  const { build, cpu, packages } = info
+  const line = (title: string, text: string) => `${title.padEnd(10)}${text}`
+  const memory = (cpu.memoryBytes / 2 ** 30).toFixed(1)
+  return [
+    line('anneal', info.anneal),
+    line('node', `${info.node} (${info.platform})`),
+    ...(build ? buildLines(build, line) : [line('engine', 'not built; run: npx anneal build')]),
+    ...(info.loadError === undefined ? [] : [line('', `cannot be loaded: ${info.loadError}`)]),
+    line('cpu', `${cpu.model}, ${cpu.threads} threads, ${memory} GiB of memory`),
+    line('cuda', 'not in this version'),
+    line(
+      'packages',
+      Object.entries(packages)
+        .map(([name, version]) => `${name} ${version}`)
+        .join(', '),
+    ),
+  ].join('\n')
+}
+
+function buildLines(build: BuildReport, line: (title: string, text: string) => string): string[] {
+  const file = relative(process.cwd(), build.addon)
+  const stale = build.current ? '' : ' (its sources have changed since; run: npx anneal build)'
+  const tuned = build.tunedFor ? `tuned for ${build.tunedFor}` : 'for any processor of this kind'
+  return [
+    line('engine', `${file}${stale}`),
+    line('', `compiled by ${build.compiler ?? 'an unknown compiler'}, ${tuned}`),
+    line('', `oneDNN in ${build.oneDnnLibrary ?? 'an unknown place'}`),
+  ]
+}
