@@ -1,7 +1,8 @@
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { dirname, extname } from 'node:path'
 import type { TopLevelSpec } from 'vega-lite'
 import { ConfigError } from '../engine/errors.ts'
+import { writeFileAtomic } from '../io/atomicFile.ts'
 import { rasterise, renderSvg } from './render.ts'
 
 /** Options of `Figure.save` and `Figure.toPng`. */
@@ -52,19 +53,20 @@ export class Figure {
    * Writes the figure to a file, in the format that its extension names: `.png`, `.svg` or `.html`. The folder is made when
    * missing; the file appears whole or not at all.
    * @returns the path, as given.
-   * @throws ConfigError for another extension.
+   * @throws ConfigError for another extension, or when the file cannot be written.
    */
   async save(path: string, options: FigureRenderOptions = {}): Promise<string> {
     const bytes = await this.#encode(path, options)
-    await mkdir(dirname(path), { recursive: true })
-    const temporary = `${path}.${process.pid}.tmp`
+    const folder = dirname(path)
     try {
-      await writeFile(temporary, bytes)
-      await rename(temporary, path)
-    } catch (error) {
-      await rm(temporary, { force: true })
-      throw error
+      await mkdir(folder, { recursive: true })
+    } catch (cause) {
+      throw new ConfigError(
+        `cannot save the figure as ${path}: the folder ${folder} cannot be made (${(cause as Error).message})`,
+        { cause },
+      )
     }
+    await writeFileAtomic(path, bytes, { error: ConfigError })
     return path
   }
 

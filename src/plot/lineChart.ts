@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from 'vega-lite'
 import { ConfigError, ShapeError } from '../engine/errors.ts'
-import { checkScale, logTicks, placeableOn, type ScaleKind } from './axes.ts'
+import { checkScale, logLabels, logTicks, placeableOn, type ScaleKind } from './axes.ts'
 import { Figure } from './Figure.ts'
 import { ink, seriesColor, theme } from './theme.ts'
 import { toPoints } from './thin.ts'
@@ -69,56 +69,54 @@ export function linePanel(series: readonly LineSeries[], options: LineChartOptio
   checkScale('yScale', yScale)
 
   const placeable = { x: placeableOn(xScale), y: placeableOn(yScale) }
-  const drawn = series.map((one, i) => ({
-    ...one,
-    color: one.color ?? seriesColor(i),
-    data: toPoints(one.x, one.y, placeable),
-  }))
+  const lines = series.map((one) => toPoints(one.x, one.y, placeable))
   const axes = {
     x: axis(
       'x',
       options.xLabel,
       xScale,
-      drawn.flatMap((one) => one.data.map((point) => point.x)),
+      lines.flatMap((line) => line.flatMap((point) => (point.y === null ? [] : point.x))),
       options.xIntegers,
     ),
     y: axis(
       'y',
       options.yLabel,
       yScale,
-      drawn.flatMap((one) => one.data.flatMap((point) => point.y ?? [])),
+      lines.flatMap((line) => line.flatMap((point) => point.y ?? [])),
     ),
   }
+  const colors = series.map((one, i) => one.color ?? seriesColor(i))
+  const color =
+    series.length === 1
+      ? { value: colors[0]! }
+      : {
+          field: 'series',
+          type: 'nominal' as const,
+          scale: { domain: series.map((one) => one.name), range: colors },
+          legend: {
+            orient: 'top' as const,
+            title: null,
+            symbolType: 'stroke' as const,
+            symbolSize: 300,
+            offset: 6,
+          },
+        }
   const layer: Layer[] = [
     ...rules(marks, axes),
-    ...drawn.map((one): Layer => {
-      const color =
-        drawn.length === 1
-          ? { value: one.color }
-          : {
-              datum: one.name,
-              scale: { domain: drawn.map((d) => d.name), range: drawn.map((d) => d.color) },
-              legend: {
-                orient: 'top' as const,
-                title: null,
-                symbolType: 'stroke' as const,
-                symbolSize: 300,
-                offset: 6,
-              },
-            }
+    ...lines.map((line, i): Layer => {
+      const { name, points = line.length <= 30 } = series[i]!
       return {
-        data: { values: one.data },
+        data: { values: line.map((point) => ({ ...point, series: name })) },
         mark: {
           type: 'line',
           strokeWidth: 2,
           strokeJoin: 'round',
-          clip: true,
-          point: (one.points ?? one.data.length <= 30) ? { size: 45, filled: true } : false,
+          point: points && { size: 45, filled: true },
         },
         encoding: { ...axes, color },
       }
     }),
-    ...points(marks, axes),
+    ...points(marks, axes, series.length),
   ]
   return {
     ...(title !== undefined && {
@@ -127,8 +125,6 @@ export function linePanel(series: readonly LineSeries[], options: LineChartOptio
     width,
     height,
     layer,
-    // The legend of the marked points is apart from that of the lines.
-    resolve: { scale: { color: 'independent' as const, shape: 'independent' as const } },
   }
 }
 
@@ -155,7 +151,7 @@ function axis(
 ) {
   const ticks =
     scale === 'log'
-      ? { values: logTicks(values), format: '~e' }
+      ? { values: logTicks(values), labelExpr: logLabels(values) }
       : integers
         ? { tickMinStep: 1, format: ',d' }
         : { format: '~g' }
@@ -163,7 +159,13 @@ function axis(
     field,
     type: 'quantitative' as const,
     title: label ?? null,
-    scale: { type: scale, zero: false, nice: scale === 'linear' && field === 'y' },
+    scale: {
+      type: scale,
+      nice: scale === 'linear' && field === 'y',
+      ...(scale === 'linear' && { zero: false }),
+      // Vega cannot place an axis without values.
+      ...(values.length === 0 && { domain: scale === 'log' ? [1, 10] : [0, 1] }),
+    },
     axis: { ...ticks, grid: true, labelFlush: false, tickCount: field === 'x' ? 8 : 6 },
   }
 }
@@ -206,7 +208,8 @@ function rules(marks: readonly ChartMark[], axes: Axes): Layer[] {
 
 const shapes = ['circle', 'square', 'diamond', 'triangle-up', 'triangle-down', 'cross']
 
-function points(marks: readonly ChartMark[], axes: Axes): Layer[] {
+/** `firstColor` is the number of the first palette colour that no series has. */
+function points(marks: readonly ChartMark[], axes: Axes, firstColor: number): Layer[] {
   const values = marks.filter((mark) => mark.kind === 'point')
   if (values.length === 0) return []
   const domain = values.map((mark) => mark.label)
@@ -220,7 +223,7 @@ function points(marks: readonly ChartMark[], axes: Axes): Layer[] {
         fill: {
           field: 'label',
           type: 'nominal',
-          scale: { domain, range: values.map((mark, i) => mark.color ?? seriesColor(i + 1)) },
+          scale: { domain, range: values.map((mark, i) => mark.color ?? seriesColor(firstColor + i)) },
           legend,
         },
         shape: {

@@ -27,7 +27,7 @@ export function lrFindChart(
   for (const [name, lr] of Object.entries(suggestions)) {
     const loss = typeof lr === 'number' ? lossAt(lrs, losses, lr) : undefined
     if (typeof lr === 'number' && loss !== undefined) {
-      marks.push({ kind: 'point', x: lr, y: loss, label: `${name}  ${shortNumber(lr)}` })
+      marks.push({ kind: 'point', x: lr, y: loss, label: `${name} ${shortNumber(lr)}` })
     }
   }
   return lineChart([{ name: 'loss', x: lrs, y: losses, points: false }], {

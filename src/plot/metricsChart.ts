@@ -39,5 +39,5 @@ export function metricsChart(
     })
   })
   if (panels.length === 1) return new Figure({ title, ...panels[0]!, config: theme })
-  return new Figure({ title, concat: panels, columns, spacing: 40, config: theme })
+  return new Figure({ title, concat: panels, columns, spacing: 24, config: theme })
 }

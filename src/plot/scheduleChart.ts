@@ -30,5 +30,5 @@ export function scheduleChart(
   const rate = (width: number) => panel('learning rate', lrs, seriesColor(0), width)
   if (momentums === undefined) return new Figure({ title, ...rate(600), config: theme })
   const hconcat = [rate(400), panel('momentum', momentums, seriesColor(1), 400)]
-  return new Figure({ title, hconcat, spacing: 40, config: theme })
+  return new Figure({ title, hconcat, spacing: 24, config: theme })
 }
