@@ -1,0 +1,112 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { describe, expect, test } from 'vitest'
+import { CheckpointError, DataError } from '../../src/engine/errors.ts'
+import { writeFileAtomic } from '../../src/io/atomicFile.ts'
+import { temporaryFolder } from './temporaryFolder.ts'
+
+describe('writeFileAtomic', () => {
+  test('writes text, bytes and pieces; replaces what was there', async () => {
+    const file = `${await temporaryFolder()}/a.txt`
+    await writeFileAtomic(file, 'one')
+    expect(await readFile(file, 'utf8')).toBe('one')
+    await writeFileAtomic(file, Uint8Array.from([116, 119, 111]))
+    expect(await readFile(file, 'utf8')).toBe('two')
+    await writeFileAtomic(file, ['th', Buffer.from('ree')])
+    expect(await readFile(file, 'utf8')).toBe('three')
+    await writeFileAtomic(
+      file,
+      (async function* () {
+        yield 'fo'
+        yield 'ur'
+      })(),
+    )
+    expect(await readFile(file, 'utf8')).toBe('four')
+  })
+
+  test('when the content fails half way the old file stands and no temporary file is left', async () => {
+    const folder = await temporaryFolder()
+    const file = `${folder}/a.txt`
+    await writeFileAtomic(file, 'old')
+    const failing = function* () {
+      yield 'new'
+      throw new RangeError('out of ideas')
+    }
+    await expect(writeFileAtomic(file, failing())).rejects.toThrow(RangeError)
+    expect(await readFile(file, 'utf8')).toBe('old')
+    expect(await readdir(folder)).toEqual(['a.txt'])
+  })
+
+  test('the old content stands until the last byte is written', async () => {
+    const file = `${await temporaryFolder()}/a.txt`
+    await writeFileAtomic(file, 'old')
+    const seen: string[] = []
+    await writeFileAtomic(
+      file,
+      (async function* () {
+        yield 'new '
+        seen.push(await readFile(file, 'utf8'))
+        yield 'content'
+      })(),
+    )
+    expect(seen).toEqual(['old'])
+    expect(await readFile(file, 'utf8')).toBe('new content')
+  })
+
+  test('errors name the file and what to do', async () => {
+    const folder = await temporaryFolder()
+    await mkdir(`${folder}/inner`)
+    await writeFile(`${folder}/plain`, '')
+    await expect(writeFileAtomic(`${folder}/none/a.txt`, 'x')).rejects.toThrow(
+      /none\/a\.txt cannot be written: the folder .*none does not exist/,
+    )
+    await expect(writeFileAtomic(`${folder}/plain/a.txt`, 'x')).rejects.toThrow(
+      /plain\/a\.txt cannot be written/,
+    )
+    await expect(writeFileAtomic(`${folder}/inner`, 'x')).rejects.toThrow(/is a folder/)
+    await expect(writeFileAtomic('/dev/null', 'x')).rejects.toThrow(/no regular file/)
+    await expect(writeFileAtomic(`${folder}/none/a.txt`, 'x')).rejects.toThrow(CheckpointError)
+    await expect(writeFileAtomic(`${folder}/none/a.txt`, 'x', { error: DataError })).rejects.toThrow(
+      DataError,
+    )
+  })
+
+  test('follows a symbolic link and keeps the mode', async () => {
+    const folder = await temporaryFolder()
+    await writeFile(`${folder}/real`, 'old')
+    await chmod(`${folder}/real`, 0o640)
+    await symlink(`${folder}/real`, `${folder}/link`)
+    await writeFileAtomic(`${folder}/link`, 'new')
+    expect(await readFile(`${folder}/real`, 'utf8')).toBe('new')
+    expect((await stat(`${folder}/real`)).mode & 0o777).toBe(0o640)
+  })
+
+  test('writes of one file at the same time leave one whole content', async () => {
+    const folder = await temporaryFolder()
+    const contents = Array.from({ length: 8 }, (_, i) => String(i).repeat(100_000))
+    await Promise.all(contents.map((content) => writeFileAtomic(`${folder}/a`, content)))
+    expect(contents).toContain(await readFile(`${folder}/a`, 'utf8'))
+    expect(await readdir(folder)).toEqual(['a'])
+  })
+
+  test('what a killed process left is removed by the next write, what a living one is writing is not', async () => {
+    const folder = await temporaryFolder()
+    const child = spawn(process.execPath, ['-e', ''])
+    await once(child, 'exit')
+    const host = hostname()
+      .replace(/[^A-Za-z0-9]+/g, '_')
+      .slice(0, 40)
+    const old = new Date(Date.now() - 3_600_000)
+    const dead = `.a.${host}-${child.pid}-0123456789ab.tmp`
+    const alive = `.a.${host}-${process.pid}-0123456789ab.tmp`
+    const elsewhere = `.a.otherhost-${child.pid}-0123456789ab.tmp`
+    for (const name of [dead, alive, elsewhere]) {
+      await writeFile(`${folder}/${name}`, 'half')
+      await utimes(`${folder}/${name}`, old, old)
+    }
+    await writeFileAtomic(`${folder}/a`, 'x')
+    expect((await readdir(folder)).sort()).toEqual(['a', alive, elsewhere].sort())
+  })
+})
