@@ -1,44 +1,36 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { CheckpointError } from '../engine/errors.ts'
 
 /** The kernel transfers less than 2 GiB a call; larger reads go in pieces of this size. */
 const MAX_READ = 1 << 30
 
-/** A file open for reads at chosen positions. Every failure is a CheckpointError that names the file. */
+/** A wish of {@link Steps}: fill `bytes` from `position` on. `what` names them in messages. */
+export interface ReadRequest {
+  bytes: Uint8Array
+  position: number
+  what: string
+}
+
+/**
+ * A computation that reads from a file, written once and run either way: {@link AsyncFile} waits for the disk without holding
+ * up the event loop, {@link SyncFile} serves functions that must return at once with a result, such as
+ * `models.resnet18({ weights })`. A generator yields what it wants read; `yield*` stands where `await` would.
+ */
+export type Steps<Result> = Generator<ReadRequest, Result, void>
+
+/** What a computation knows of its file: name, size, and how to ask for bytes. */
 export class FileSource {
   readonly file: string
   readonly size: number
-  #handle: FileHandle
 
-  private constructor(file: string, size: number, handle: FileHandle) {
+  constructor(file: string, size: number) {
     this.file = file
     this.size = size
-    this.#handle = handle
-  }
-
-  static async open(file: string): Promise<FileSource> {
-    let handle: FileHandle
-    try {
-      handle = await open(file, 'r')
-    } catch (cause) {
-      throw new CheckpointError(openMessage(file, cause), { cause })
-    }
-    try {
-      const stat = await handle.stat()
-      if (!stat.isFile()) {
-        throw new CheckpointError(
-          `${file} is ${stat.isDirectory() ? 'a folder' : 'no regular file'}: give the path of a weights file`,
-        )
-      }
-      return new FileSource(file, stat.size, handle)
-    } catch (error) {
-      await handle.close()
-      throw error
-    }
   }
 
   /** Reads exactly `length` bytes at `position`, into memory of their own (aligned for any typed array). */
-  async read(position: number, length: number, what = 'data'): Promise<Uint8Array<ArrayBuffer>> {
+  *read(position: number, length: number, what: string): Steps<Uint8Array<ArrayBuffer>> {
     if (position < 0 || length < 0 || position + length > this.size) {
       throw new CheckpointError(
         `${this.file} is cut short or damaged: ${what} should lie at bytes ${position} to ${position + length}, ` +
@@ -46,42 +38,132 @@ export class FileSource {
       )
     }
     const bytes = new Uint8Array(length)
-    await this.readInto(bytes, position, what)
+    yield { bytes, position, what }
     return bytes
   }
+}
 
-  /** Fills `bytes` from `position` on. */
-  async readInto(bytes: Uint8Array, position: number, what = 'data'): Promise<void> {
-    let done = 0
-    while (done < bytes.byteLength) {
-      const length = Math.min(MAX_READ, bytes.byteLength - done)
-      const { bytesRead } = await this.#handle
-        .read(bytes, done, length, position + done)
-        .catch((cause: unknown) => {
-          throw new CheckpointError(`${this.file}: ${what} cannot be read: ${messageOf(cause)}`, { cause })
-        })
-      if (bytesRead === 0) {
-        throw new CheckpointError(
-          `${this.file} ended while ${what} was being read: did another program shorten it?`,
-        )
+/** A file open for {@link Steps} that wait without holding up the event loop. */
+export class AsyncFile {
+  readonly source: FileSource
+  readonly #handle: FileHandle
+
+  private constructor(source: FileSource, handle: FileHandle) {
+    this.source = source
+    this.#handle = handle
+  }
+
+  static async open(file: string): Promise<AsyncFile> {
+    const handle = await open(file, 'r').catch((cause: unknown) => {
+      throw openError(file, cause)
+    })
+    try {
+      return new AsyncFile(new FileSource(file, checkedSize(file, await handle.stat())), handle)
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
+  }
+
+  async run<Result>(steps: Steps<Result>): Promise<Result> {
+    for (;;) {
+      const { done, value } = steps.next()
+      if (done) return value
+      const { bytes, position, what } = value
+      for (let filled = 0; filled < bytes.byteLength; ) {
+        const length = Math.min(MAX_READ, bytes.byteLength - filled)
+        const { bytesRead } = await this.#handle
+          .read(bytes, filled, length, position + filled)
+          .catch((cause: unknown) => {
+            throw readError(this.source.file, what, cause)
+          })
+        if (bytesRead === 0) throw shortened(this.source.file, what)
+        filled += bytesRead
       }
-      done += bytesRead
     }
   }
 
   async close(): Promise<void> {
     await this.#handle.close()
   }
+
+  /** Opens a file, runs what is given and closes it. */
+  static async with<Result>(file: string, steps: (source: FileSource) => Steps<Result>): Promise<Result> {
+    const opened = await AsyncFile.open(file)
+    try {
+      return await opened.run(steps(opened.source))
+    } finally {
+      await opened.close()
+    }
+  }
 }
 
-function openMessage(file: string, cause: unknown): string {
+/** Runs {@link Steps} to their end at once. */
+export const SyncFile = {
+  with<Result>(file: string, makeSteps: (source: FileSource) => Steps<Result>): Result {
+    const descriptor = attempt(
+      () => openSync(file, 'r'),
+      (cause) => openError(file, cause),
+    )
+    try {
+      const steps = makeSteps(new FileSource(file, checkedSize(file, fstatSync(descriptor))))
+      for (;;) {
+        const { done, value } = steps.next()
+        if (done) return value
+        const { bytes, position, what } = value
+        for (let filled = 0; filled < bytes.byteLength; ) {
+          const length = Math.min(MAX_READ, bytes.byteLength - filled)
+          const bytesRead = attempt(
+            () => readSync(descriptor, bytes, filled, length, position + filled),
+            (cause) => readError(file, what, cause),
+          )
+          if (bytesRead === 0) throw shortened(file, what)
+          filled += bytesRead
+        }
+      }
+    } finally {
+      closeSync(descriptor)
+    }
+  },
+}
+
+function attempt<Result>(fn: () => Result, explain: (cause: unknown) => CheckpointError): Result {
+  try {
+    return fn()
+  } catch (cause) {
+    throw explain(cause)
+  }
+}
+
+function checkedSize(
+  file: string,
+  stat: { isFile(): boolean; isDirectory(): boolean; size: number },
+): number {
+  if (stat.isFile()) return stat.size
+  throw new CheckpointError(
+    `${file} is ${stat.isDirectory() ? 'a folder' : 'no regular file'}: give the path of a weights file`,
+  )
+}
+
+function openError(file: string, cause: unknown): CheckpointError {
   const code = (cause as NodeJS.ErrnoException).code
-  if (code === 'ENOENT') return `${file} does not exist (looked from ${process.cwd()})`
-  if (code === 'EACCES' || code === 'EPERM') return `${file} cannot be opened: no permission to read it`
-  return `${file} cannot be opened: ${messageOf(cause)}`
+  const problem =
+    code === 'ENOENT'
+      ? `does not exist (looked from ${process.cwd()})`
+      : code === 'EACCES' || code === 'EPERM'
+        ? 'cannot be opened: no permission to read it'
+        : `cannot be opened: ${messageOf(cause)}`
+  return new CheckpointError(`${file} ${problem}`, { cause })
 }
 
-/** The text of anything that was thrown. */
-export function messageOf(cause: unknown): string {
+function readError(file: string, what: string, cause: unknown): CheckpointError {
+  return new CheckpointError(`${file}: ${what} cannot be read: ${messageOf(cause)}`, { cause })
+}
+
+function shortened(file: string, what: string): CheckpointError {
+  return new CheckpointError(`${file} ended while ${what} was being read: did another program shorten it?`)
+}
+
+function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
 }

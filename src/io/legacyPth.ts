@@ -1,5 +1,5 @@
 import { CheckpointError } from '../engine/errors.ts'
-import type { FileSource } from './fileSource.ts'
+import type { FileSource, Steps } from './fileSource.ts'
 import { PickleDict, type PickleValue } from './pickleValues.ts'
 import { STORED_ITEM_SIZE, type StoredDType } from './rawTensor.ts'
 import { bigEndian, type StorageBytes, storageOf, torchHost } from './torchPickle.ts'
@@ -38,17 +38,17 @@ interface Head {
  * The format before PyTorch 1.6: pickles of a magic number, a version, the machine's properties, the content and the
  * list of storage keys; then, for each key, an eight-byte element count and the elements. It has no checksums.
  */
-export async function openLegacyStorages(
+export function* openLegacyStorages(
   source: FileSource,
-): Promise<{ root: PickleValue; storages: StorageBytes }> {
-  const { root, keys, dtypes, end } = await readHead(source)
+): Steps<{ root: PickleValue; storages: StorageBytes }> {
+  const { root, keys, dtypes, end } = yield* readHead(source)
   const located = new Map<string, { position: number; length: number }>()
   let position = end
   for (const key of keys) {
     const dtype = dtypes.get(key)
     if (!dtype) throw new CheckpointError(`${source.file} is damaged: nothing refers to its storage "${key}"`)
     const what = `storage "${key}"`
-    const count = new DataView((await source.read(position, 8, what)).buffer).getBigInt64(0, true)
+    const count = new DataView((yield* source.read(position, 8, what)).buffer).getBigInt64(0, true)
     const length = Number(count) * STORED_ITEM_SIZE[dtype]
     if (count < 0n || position + 8 + length > source.size) {
       throw new CheckpointError(
@@ -59,13 +59,13 @@ export async function openLegacyStorages(
     located.set(key, { position: position + 8, length })
     position += 8 + length
   }
-  return { root, storages: { locate: (key) => located.get(key), verify: async () => {} } }
+  return { root, storages: { locate: (key) => located.get(key), *verify() {} } }
 }
 
-async function readHead(source: FileSource): Promise<Head> {
+function* readHead(source: FileSource): Steps<Head> {
   for (let length = Math.min(FIRST_HEAD, source.size); ; length = Math.min(length * 4, source.size)) {
     try {
-      return parseHead(await source.read(0, length, 'the header'), source.file)
+      return parseHead(yield* source.read(0, length, 'the header'), source.file)
     } catch (error) {
       if (!(error instanceof PickleEnd) || length === source.size) throw error
       if (length >= MAX_HEAD) {

@@ -1,8 +1,8 @@
 import { CheckpointError } from '../engine/errors.ts'
-import type { FileSource } from './fileSource.ts'
+import type { FileSource, Steps } from './fileSource.ts'
 import { openLegacyStorages } from './legacyPth.ts'
 import { PickleDict, type PickleValue } from './pickleValues.ts'
-import { countElements, type RawTensor, STORED_ITEM_SIZE, type WeightsFile } from './rawTensor.ts'
+import { countElements, type RawTensor, STORED_ITEM_SIZE, type WeightsDirectory } from './rawTensor.ts'
 import { bigEndian, type StorageBytes, type StorageRef, TensorRef, torchHost } from './torchPickle.ts'
 import { Unpickler } from './unpickler.ts'
 import { checkZipEntry, readZipDirectory, type ZipEntry } from './zip.ts'
@@ -16,7 +16,7 @@ const MAX_PICKLE_BYTES = 64 * 1024 * 1024
 /** Strides of zero repeat elements. By how many bytes a tensor may so exceed the file that holds it. */
 const MAX_EXPANSION = 1024 ** 3
 
-export interface OpenPthOptions {
+export interface PthOptions {
   /** Dotted path to the state dict inside a checkpoint, such as `ema.state_dict`. Default: found by itself. */
   key?: string
 }
@@ -30,14 +30,14 @@ export interface OpenPthOptions {
  *
  * @throws CheckpointError
  */
-export async function openPth(
+export function* readPthDirectory(
   source: FileSource,
   format: 'pth' | 'pth-legacy',
-  options: OpenPthOptions = {},
-): Promise<WeightsFile> {
+  options: PthOptions = {},
+): Steps<WeightsDirectory> {
   const { file } = source
   const { root, storages } =
-    format === 'pth' ? await openZipStorages(source) : await openLegacyStorages(source)
+    format === 'pth' ? yield* openZipStorages(source) : yield* openLegacyStorages(source)
   const dict = findStateDict(root, file, options.key)
   const tensors = new Map<string, TensorRef>()
   const others: string[] = []
@@ -46,30 +46,29 @@ export async function openPth(
     else others.push(String(name))
   }
   for (const [name, tensor] of tensors) checkStorage(tensor, storages, `${file}: tensor "${name}"`)
-  await storages.verify(new Set([...tensors.values()].map(({ storage }) => storage.key)))
+  yield* storages.verify(new Set([...tensors.values()].map(({ storage }) => storage.key)))
   return {
     file,
     format,
     metadata: {},
     tensors,
     others,
-    async read(name): Promise<RawTensor> {
+    *read(name): Steps<RawTensor> {
       const tensor = tensors.get(name)
       if (!tensor) throw new CheckpointError(`${file} holds no tensor "${name}"`)
       return {
         dtype: tensor.dtype,
         shape: tensor.shape,
-        data: await readStrided(source, tensor, storages, name),
+        data: yield* readStrided(source, tensor, storages, name),
       }
     },
-    close: () => source.close(),
   }
 }
 
 /** The zip format: <name>/data.pkl, <name>/data/<key> for each storage, and small notes beside them. */
-async function openZipStorages(source: FileSource): Promise<{ root: PickleValue; storages: StorageBytes }> {
+function* openZipStorages(source: FileSource): Steps<{ root: PickleValue; storages: StorageBytes }> {
   const { file } = source
-  const entries = await readZipDirectory(source)
+  const entries = yield* readZipDirectory(source)
   const pickles = [...entries.values()].filter(
     ({ name }) => name === 'data.pkl' || /^[^/]+\/data\.pkl$/.test(name),
   )
@@ -86,14 +85,14 @@ async function openZipStorages(source: FileSource): Promise<{ root: PickleValue;
       `${file} is a TorchScript program, not a state dict. In Python: torch.save(torch.jit.load(file).state_dict(), "weights.pth")`,
     )
   }
-  await checkByteOrder(source, entries.get(`${prefix}byteorder`))
+  yield* checkByteOrder(source, entries.get(`${prefix}byteorder`))
   if (pickle.size > MAX_PICKLE_BYTES) {
     throw new CheckpointError(
       `${file} has a pickle of ${pickle.size} bytes; at most ${MAX_PICKLE_BYTES} are accepted`,
     )
   }
-  await checkZipEntry(source, pickle)
-  const bytes = await source.read(pickle.position, pickle.size, pickle.name)
+  yield* checkZipEntry(source, pickle)
+  const bytes = yield* source.read(pickle.position, pickle.size, pickle.name)
   const root = new Unpickler(bytes, torchHost(file), file).load()
   return {
     root,
@@ -102,20 +101,20 @@ async function openZipStorages(source: FileSource): Promise<{ root: PickleValue;
         const entry = entries.get(`${prefix}data/${key}`)
         return entry && { position: entry.position, length: entry.size }
       },
-      async verify(keys) {
+      *verify(keys) {
         for (const key of keys) {
           const entry = entries.get(`${prefix}data/${key}`)
-          if (entry) await checkZipEntry(source, entry)
+          if (entry) yield* checkZipEntry(source, entry)
         }
       },
     },
   }
 }
 
-async function checkByteOrder(source: FileSource, entry: ZipEntry | undefined): Promise<void> {
+function* checkByteOrder(source: FileSource, entry: ZipEntry | undefined): Steps<void> {
   if (!entry || entry.size > 16) return
-  await checkZipEntry(source, entry)
-  const order = new TextDecoder().decode(await source.read(entry.position, entry.size, entry.name))
+  yield* checkZipEntry(source, entry)
+  const order = new TextDecoder().decode(yield* source.read(entry.position, entry.size, entry.name))
   if (order !== 'little') throw bigEndian(source.file)
 }
 
@@ -174,12 +173,12 @@ function storageItemSize(storage: StorageRef): number {
 }
 
 /** A tensor's bytes in row-major order. Only the part of the storage that it looks at is read. */
-async function readStrided(
+function* readStrided(
   source: FileSource,
   tensor: TensorRef,
   storages: StorageBytes,
   name: string,
-): Promise<Uint8Array> {
+): Steps<Uint8Array> {
   const { shape, strides, storage } = tensor
   const itemSize = STORED_ITEM_SIZE[tensor.dtype]
   const count = countElements(shape, `tensor "${name}"`)
@@ -194,7 +193,7 @@ async function readStrided(
     storage.offset * storageItemSize(storage) +
     tensor.offset * itemSize
   const span = shape.reduce((index, length, dim) => index + (length - 1) * strides[dim]!, 0) + 1
-  const bytes = await source.read(start, span * itemSize, `tensor "${name}"`)
+  const bytes = yield* source.read(start, span * itemSize, `tensor "${name}"`)
   if (isContiguous(shape, strides)) return bytes
   return gather(bytes, shape, strides, itemSize, count)
 }

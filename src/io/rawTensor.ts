@@ -1,4 +1,5 @@
 import { CheckpointError } from '../engine/errors.ts'
+import type { Steps } from './fileSource.ts'
 
 /** Element types that weights files hold and this library can name. Not all of them are engine dtypes. */
 export type StoredDType =
@@ -39,10 +40,10 @@ export interface RawTensor extends TensorInfo {
 }
 
 /**
- * An open weights file. Headers are parsed and checked when it is opened; the bytes of a tensor are read on demand, so
- * that loading a model never holds the whole file beside the model.
+ * The directory of a weights file: headers are parsed and checked in full, the bytes of a tensor are read on demand. Loading a
+ * model so never holds the whole file beside the model.
  */
-export interface WeightsFile {
+export interface WeightsDirectory {
   readonly file: string
   readonly format: 'safetensors' | 'pth' | 'pth-legacy'
   /** Free text stored beside the tensors (safetensors only). */
@@ -51,8 +52,7 @@ export interface WeightsFile {
   readonly tensors: ReadonlyMap<string, TensorInfo>
   /** Keys of the state dict whose values are no tensors; they cannot be loaded. */
   readonly others: readonly string[]
-  read(name: string): Promise<RawTensor>
-  close(): Promise<void>
+  read(name: string): Steps<RawTensor>
 }
 
 /** Largest number of dimensions accepted from a file (PyTorch's own limit). */

@@ -1,13 +1,12 @@
 import { CheckpointError } from '../engine/errors.ts'
 import { writeFileAtomic } from './atomicFile.ts'
-import { FileSource } from './fileSource.ts'
+import type { FileSource, Steps } from './fileSource.ts'
 import {
   countElements,
-  type RawTensor,
   STORED_ITEM_SIZE,
   type StoredDType,
   type TensorInfo,
-  type WeightsFile,
+  type WeightsDirectory,
 } from './rawTensor.ts'
 
 /** Longest header that is read or written. A thousand tensors take about 100 kB. */
@@ -46,35 +45,24 @@ export function looksLikeSafetensors(head: Uint8Array): boolean {
 }
 
 /**
- * Opens a safetensors file. The header is checked in full before anything else is read: its length, every dtype and
+ * Reads the header of a safetensors file and checks it in full before anything else is read: its length, every dtype and
  * shape, and that the tensors' bytes lie inside the file, in agreement with their shapes, without overlap or gap.
  *
  * Format: https://github.com/huggingface/safetensors
  *
- * @throws CheckpointError for a file that is missing, cut short or dishonest
+ * @throws CheckpointError for a file that is cut short or dishonest
  */
-export async function openSafetensors(file: string): Promise<WeightsFile> {
-  const source = await FileSource.open(file)
-  try {
-    return await openSafetensorsSource(source)
-  } catch (error) {
-    await source.close()
-    throw error
-  }
-}
-
-/** As {@link openSafetensors}, on a file that is open already. */
-export async function openSafetensorsSource(source: FileSource): Promise<WeightsFile> {
+export function* readSafetensorsDirectory(source: FileSource): Steps<WeightsDirectory> {
   const { file, size } = source
   if (size < 8) throw new CheckpointError(`${file} is no safetensors file: it has only ${size} bytes`)
-  const lengthBytes = await source.read(0, 8, 'the header length')
+  const lengthBytes = yield* source.read(0, 8, 'the header length')
   const headerLength = new DataView(lengthBytes.buffer).getBigUint64(0, true)
   if (headerLength > BigInt(MAX_HEADER_BYTES)) {
     throw new CheckpointError(
       `${file} is no safetensors file: its header claims ${headerLength} bytes, more than the ${MAX_HEADER_BYTES} accepted`,
     )
   }
-  const header = await source.read(8, Number(headerLength), 'the header')
+  const header = yield* source.read(8, Number(headerLength), 'the header')
   const dataStart = 8 + header.byteLength
   const { tensors, metadata } = parseHeader(header, size - dataStart, file)
   return {
@@ -83,13 +71,12 @@ export async function openSafetensorsSource(source: FileSource): Promise<Weights
     metadata,
     tensors,
     others: [],
-    async read(name): Promise<RawTensor> {
+    *read(name) {
       const tensor = tensors.get(name)
       if (!tensor) throw new CheckpointError(`${file} holds no tensor "${name}"`)
-      const data = await source.read(dataStart + tensor.begin, tensor.end - tensor.begin, `tensor "${name}"`)
+      const data = yield* source.read(dataStart + tensor.begin, tensor.end - tensor.begin, `tensor "${name}"`)
       return { dtype: tensor.dtype, shape: tensor.shape, data }
     },
-    close: () => source.close(),
   }
 }
 

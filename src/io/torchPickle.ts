@@ -1,4 +1,5 @@
 import { CheckpointError } from '../engine/errors.ts'
+import type { Steps } from './fileSource.ts'
 import {
   describe,
   PickleDict,
@@ -126,7 +127,7 @@ export interface StorageBytes {
   /** Position in the file and length, or undefined when the file has no such storage. */
   locate(key: string): { position: number; length: number } | undefined
   /** Checks the stored bytes where the format has checksums. */
-  verify(keys: Iterable<string>): Promise<void>
+  verify(keys: Iterable<string>): Steps<void>
 }
 
 /** The pickle host for a torch file. */

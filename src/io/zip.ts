@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { CheckpointError } from '../engine/errors.ts'
-import type { FileSource } from './fileSource.ts'
+import type { FileSource, Steps } from './fileSource.ts'
 
 /** A member of an archive. Its bytes stand in the file from `position` on, `size` of them. */
 export interface ZipEntry {
@@ -34,22 +34,22 @@ export function looksLikeZip(head: Uint8Array): boolean {
  *
  * @throws CheckpointError
  */
-export async function readZipDirectory(source: FileSource): Promise<Map<string, ZipEntry>> {
+export function* readZipDirectory(source: FileSource): Steps<Map<string, ZipEntry>> {
   const { file } = source
-  const directory = await locateDirectory(source)
+  const directory = yield* locateDirectory(source)
   if (directory.length > MAX_DIRECTORY_BYTES) {
     throw new CheckpointError(
       `${file} has a zip directory of ${directory.length} bytes; at most ${MAX_DIRECTORY_BYTES} are accepted`,
     )
   }
-  const bytes = await source.read(directory.position, directory.length, 'the zip directory')
+  const bytes = yield* source.read(directory.position, directory.length, 'the zip directory')
   const headers = parseDirectory(bytes, directory.count, file)
   const entries = new Map<string, ZipEntry>()
   for (const header of headers) {
     if (entries.has(header.name)) {
       throw new CheckpointError(`${file} is damaged: its zip directory names "${header.name}" twice`)
     }
-    entries.set(header.name, await locateEntry(source, header, directory.position))
+    entries.set(header.name, yield* locateEntry(source, header, directory.position))
   }
   checkOverlap(headers, entries, file)
   return entries
@@ -59,7 +59,7 @@ export async function readZipDirectory(source: FileSource): Promise<Map<string, 
  * Reads an entry through once and compares its checksum. `torch.save` stores entries without compression; compressed ones
  * are refused, so that a small file cannot unfold into a large one.
  */
-export async function checkZipEntry(source: FileSource, entry: ZipEntry): Promise<void> {
+export function* checkZipEntry(source: FileSource, entry: ZipEntry): Steps<void> {
   if (entry.method !== 0) {
     throw new CheckpointError(
       `${source.file}: zip entry "${entry.name}" is compressed (method ${entry.method}). torch.save stores without ` +
@@ -69,9 +69,9 @@ export async function checkZipEntry(source: FileSource, entry: ZipEntry): Promis
   const buffer = new Uint8Array(Math.min(CHECK_CHUNK, entry.size))
   let crc = 0
   for (let done = 0; done < entry.size; done += buffer.byteLength) {
-    const chunk = buffer.subarray(0, Math.min(buffer.byteLength, entry.size - done))
-    await source.readInto(chunk, entry.position + done, `"${entry.name}"`)
-    crc = crc32(chunk, crc)
+    const bytes = buffer.subarray(0, Math.min(buffer.byteLength, entry.size - done))
+    yield { bytes, position: entry.position + done, what: `"${entry.name}"` }
+    crc = crc32(bytes, crc)
   }
   if (crc !== entry.crc) {
     throw new CheckpointError(
@@ -89,12 +89,10 @@ interface DirectoryHeader {
   localHeader: number
 }
 
-async function locateDirectory(
-  source: FileSource,
-): Promise<{ position: number; length: number; count: number }> {
+function* locateDirectory(source: FileSource): Steps<{ position: number; length: number; count: number }> {
   const { file, size } = source
   const tailStart = Math.max(0, size - MAX_END_LENGTH)
-  const tail = await source.read(tailStart, size - tailStart, 'the end of the zip archive')
+  const tail = yield* source.read(tailStart, size - tailStart, 'the end of the zip archive')
   const view = new DataView(tail.buffer)
   let end = tail.byteLength - 22
   while (end >= 0 && view.getUint32(end, true) !== END_OF_DIRECTORY) end--
@@ -116,7 +114,7 @@ async function locateDirectory(
     view.getBigUint64(locator + 8, true),
     `${file}: the position of the ZIP64 directory`,
   )
-  const record = new DataView((await source.read(position, 56, 'the ZIP64 end record')).buffer)
+  const record = new DataView((yield* source.read(position, 56, 'the ZIP64 end record')).buffer)
   if (record.getUint32(0, true) !== ZIP64_END_OF_DIRECTORY) {
     throw new CheckpointError(`${file} is damaged: its ZIP64 end record is not where it should be`)
   }
@@ -194,13 +192,9 @@ function wide(value: number, extra: { next(): bigint | undefined }, what: string
 }
 
 /** Only the local header tells where the data starts: its extra field may differ from the directory's. */
-async function locateEntry(
-  source: FileSource,
-  header: DirectoryHeader,
-  directory: number,
-): Promise<ZipEntry> {
+function* locateEntry(source: FileSource, header: DirectoryHeader, directory: number): Steps<ZipEntry> {
   const where = `zip entry "${header.name}"`
-  const bytes = await source.read(header.localHeader, 30, where)
+  const bytes = yield* source.read(header.localHeader, 30, where)
   const view = new DataView(bytes.buffer)
   if (view.getUint32(0, true) !== LOCAL_HEADER) {
     throw new CheckpointError(`${source.file} is damaged: ${where} is not where the zip directory says`)

@@ -2,8 +2,9 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { CheckpointError } from '../../src/engine/errors.ts'
+import { openWeightsFile } from '../../src/io/openWeightsFile.ts'
 import type { StoredDType } from '../../src/io/rawTensor.ts'
-import { openSafetensors, type TensorToWrite, writeSafetensorsFile } from '../../src/io/safetensors.ts'
+import { type TensorToWrite, writeSafetensorsFile } from '../../src/io/safetensors.ts'
 import { temporaryFolder } from './temporaryFolder.ts'
 
 const bytes = (...values: number[]) => Uint8Array.from(values)
@@ -35,7 +36,7 @@ describe('safetensors', () => {
       ['half', { dtype: 'bfloat16', shape: [1], data: bytes(0x80, 0x3f) }],
     ]
     await writeSafetensorsFile(file, tensors, { format: 'pt', note: 'ä "quoted"' })
-    const opened = await openSafetensors(file)
+    const opened = await openWeightsFile(file)
     expect(opened.metadata).toEqual({ format: 'pt', note: 'ä "quoted"' })
     expect([...opened.tensors.keys()]).toEqual(['b.small', 'a.large', 'scalar', 'empty', 'half'])
     for (const [name, tensor] of tensors) {
@@ -47,7 +48,7 @@ describe('safetensors', () => {
 
   test("the layout is the one the format's own library writes", async () => {
     const source = fileURLToPath(new URL('../fixtures/io/mixed.safetensors', import.meta.url))
-    const opened = await openSafetensors(source)
+    const opened = await openWeightsFile(source)
     const file = `${await temporaryFolder()}/again.safetensors`
     const tensors = [...opened.tensors].map(
       ([name, info]) => [name, { ...info, data: async () => (await opened.read(name)).data }] as const,
@@ -135,12 +136,12 @@ describe('safetensors', () => {
     ['an entry that is a list', { a: [] }, 0, /damaged header entry/],
     ['metadata that is no text', { __metadata__: { a: 1 } }, 0, /__metadata__/],
     ['no JSON', '{"a": ', 0, /no JSON/],
-    ['a list', '[1, 2]', 0, /no JSON object/],
+    ['a list', '[1, 2]', 0, /no weights file/],
   ])('%s is refused', async (_, header, dataLength, message) => {
     const file = await fileWith(header, dataLength)
-    await expect(openSafetensors(file)).rejects.toThrow(message)
-    await expect(openSafetensors(file)).rejects.toThrow(CheckpointError)
-    await expect(openSafetensors(file)).rejects.toThrow(file)
+    await expect(openWeightsFile(file)).rejects.toThrow(message)
+    await expect(openWeightsFile(file)).rejects.toThrow(CheckpointError)
+    await expect(openWeightsFile(file)).rejects.toThrow(file)
   })
 
   test.each([
@@ -148,7 +149,7 @@ describe('safetensors', () => {
     [2 ** 60, /more than/],
     [1000, /cut short or damaged: the header should lie at bytes 8 to 1008/],
   ])('a header that claims %d bytes is refused', async (claimed, message) => {
-    await expect(openSafetensors(await fileWith({}, 0, claimed))).rejects.toThrow(message)
+    await expect(openWeightsFile(await fileWith({}, 0, claimed))).rejects.toThrow(message)
   })
 
   test('writing refuses data that is not of the claimed size, and leaves nothing behind', async () => {
@@ -181,7 +182,7 @@ describe('safetensors', () => {
   test('a tensor called __proto__ is a tensor like any other', async () => {
     const file = `${await temporaryFolder()}/a.safetensors`
     await writeSafetensorsFile(file, [['__proto__', { dtype: 'uint8', shape: [1], data: bytes(9) }]])
-    const opened = await openSafetensors(file)
+    const opened = await openWeightsFile(file)
     expect((await opened.read('__proto__')).data).toEqual(bytes(9))
     await opened.close()
   })

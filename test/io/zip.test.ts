@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
-import { FileSource } from '../../src/io/fileSource.ts'
-import { checkZipEntry, readZipDirectory, type ZipEntry } from '../../src/io/zip.ts'
+import { type FileSource, type Steps, SyncFile } from '../../src/io/fileSource.ts'
+import { checkZipEntry, readZipDirectory } from '../../src/io/zip.ts'
 import { temporaryFolder } from './temporaryFolder.ts'
 
 interface Member {
@@ -71,20 +71,19 @@ function archive(members: Member[], { zip64 = false, comment = '' } = {}): Buffe
   return Buffer.concat([...locals, ...directory, ...tail, end, Buffer.from(comment)])
 }
 
+function* readEntries(source: FileSource): Steps<Record<string, string>> {
+  const result: Record<string, string> = {}
+  for (const entry of (yield* readZipDirectory(source)).values()) {
+    yield* checkZipEntry(source, entry)
+    result[entry.name] = Buffer.from(yield* source.read(entry.position, entry.size, entry.name)).toString()
+  }
+  return result
+}
+
 async function readAll(bytes: Buffer): Promise<Record<string, string>> {
   const file = `${await temporaryFolder()}/made.zip`
   await writeFile(file, bytes)
-  const source = await FileSource.open(file)
-  try {
-    const result: Record<string, string> = {}
-    for (const entry of (await readZipDirectory(source)).values()) {
-      await checkZipEntry(source, entry)
-      result[entry.name] = Buffer.from(await source.read(entry.position, entry.size)).toString()
-    }
-    return result
-  } finally {
-    await source.close()
-  }
+  return SyncFile.with(file, readEntries)
 }
 
 const two: Member[] = [
@@ -153,9 +152,7 @@ describe('zip archives', () => {
   test('positions are those of the data', async () => {
     const file = `${await temporaryFolder()}/made.zip`
     await writeFile(file, archive(two))
-    const source = await FileSource.open(file)
-    const entries: ZipEntry[] = [...(await readZipDirectory(source)).values()]
-    await source.close()
+    const entries = [...SyncFile.with(file, readZipDirectory).values()]
     expect(entries.map(({ position, size }) => [position, size])).toEqual([
       [39, 5],
       [83, 10],
