@@ -203,13 +203,11 @@ export async function writeSafetensorsFile(
     if (named.has(name)) throw new CheckpointError(`two tensors are named "${name}"`)
     named.set(name, tensor)
   }
-  const bytesOf = ({ dtype, shape }: TensorInfo, name: string) =>
-    countElements(shape, `tensor "${name}"`) * STORED_ITEM_SIZE[dtype]
   const order = [...named].sort(([, a], [, b]) => STORED_ITEM_SIZE[b.dtype] - STORED_ITEM_SIZE[a.dtype])
   const offsets = new Map<string, [number, number]>()
   let position = 0
   for (const [name, tensor] of order) {
-    const end = position + bytesOf(tensor, name)
+    const end = position + byteLengthOf(tensor, name)
     offsets.set(name, [position, end])
     position = end
   }
@@ -222,17 +220,26 @@ export async function writeSafetensorsFile(
   async function* content(): AsyncGenerator<Uint8Array> {
     yield encodeHeader(Object.fromEntries(header), file)
     for (const [name, tensor] of order) {
-      const data = typeof tensor.data === 'function' ? await tensor.data() : tensor.data
-      if (data.byteLength !== bytesOf(tensor, name)) {
-        throw new CheckpointError(
-          `tensor "${name}" has ${data.byteLength} bytes, but ${tensor.dtype} with shape ` +
-            `[${tensor.shape.join(', ')}] takes ${bytesOf(tensor, name)}`,
-        )
-      }
-      yield data
+      yield await checkedBytes(name, tensor)
     }
   }
   await writeFileAtomic(file, content())
+}
+
+/** The bytes of a tensor to be written, which must be as many as its dtype and shape take. */
+export async function checkedBytes(name: string, tensor: TensorToWrite): Promise<Uint8Array> {
+  const data = typeof tensor.data === 'function' ? await tensor.data() : tensor.data
+  const needed = byteLengthOf(tensor, name)
+  if (data.byteLength !== needed) {
+    throw new CheckpointError(
+      `tensor "${name}" has ${data.byteLength} bytes, but ${tensor.dtype} with shape [${tensor.shape.join(', ')}] takes ${needed}`,
+    )
+  }
+  return data
+}
+
+function byteLengthOf({ dtype, shape }: TensorInfo, name: string): number {
+  return countElements(shape, `tensor "${name}"`) * STORED_ITEM_SIZE[dtype]
 }
 
 /** Length, JSON, and spaces up to a multiple of eight, so that the data is aligned. */

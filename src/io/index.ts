@@ -1,0 +1,18 @@
+/** Weights files and files written whole or not at all. */
+export { type AtomicContent, type AtomicWriteOptions, writeFileAtomic } from './atomicFile.ts'
+export { openWeightsFile, type ReadWeightsOptions, type WeightsFile } from './openWeightsFile.ts'
+export { writePthFile } from './pthWriter.ts'
+export type { RawTensor, StoredDType, TensorInfo } from './rawTensor.ts'
+export { type TensorToWrite, writeSafetensorsFile } from './safetensors.ts'
+export {
+  type LoadWeightsOptions,
+  loadWeights,
+  loadWeightsSync,
+  OPTIMIZER_PREFIX,
+  readSafetensors,
+  readStateDict,
+  type SafetensorsContent,
+  type SaveWeightsOptions,
+  saveWeights,
+  writeSafetensors,
+} from './weights.ts'

@@ -1,0 +1,91 @@
+import { ConfigError } from '../../engine/errors.ts'
+import { loadWeightsSync } from '../../io/weights.ts'
+import type * as nn from '../../nn/index.ts'
+
+/** Options that every model of {@link models} takes. */
+export interface ModelOptions {
+  /** Number of outputs. Default 1000, the classes of ImageNet. */
+  numClasses?: number
+  /** Starts from trained weights: those of `weights`. Default: true exactly when `weights` is given. */
+  pretrained?: boolean
+  /** A file of weights for this very model and number of classes (.pth or safetensors). */
+  weights?: string
+}
+
+/**
+ * A model that can be made by calling it, `models.resnet18({ numClasses: 10 })`, and that knows how transfer learning takes it
+ * apart: which of its children are the body, and how the body is grouped for discriminative rates.
+ */
+export interface Architecture<
+  Options extends ModelOptions = ModelOptions,
+  Model extends nn.Module = nn.Module,
+> {
+  /** @throws ConfigError for a wrong option; CheckpointError if the weights do not fit */
+  (options?: Options): Model
+  readonly name: string
+  /** The child before which the model is cut: all before it are the body. */
+  cut(model: Model): nn.Module
+  /** The modules of the body that begin a new layer group (the head is always one of its own). */
+  split(model: Model): nn.Module[]
+}
+
+interface Definition<Options extends ModelOptions, Model extends nn.Module> {
+  name: string
+  build(options: Options): Model
+  /** Names of the options beyond those of {@link ModelOptions}. */
+  options?: readonly Exclude<keyof Options & string, keyof ModelOptions>[]
+  cut(model: Model): nn.Module
+  split(model: Model): nn.Module[]
+}
+
+/** Makes an {@link Architecture} from its parts. */
+export function architecture<Options extends ModelOptions, Model extends nn.Module>(
+  definition: Definition<Options, Model>,
+): Architecture<Options, Model> {
+  const { name, build, cut, split } = definition
+  const known: string[] = ['numClasses', 'pretrained', 'weights', ...(definition.options ?? [])]
+  const make = (options: Options = {} as Options): Model => {
+    checkOptions(name, options, known)
+    const file = weightsFile(name, options)
+    const model = build(options)
+    if (file !== undefined) loadWeightsSync(model, file)
+    return model
+  }
+  Object.defineProperty(make, 'name', { value: name })
+  return Object.assign(make, { cut, split })
+}
+
+/**
+ * The file of trained weights that options ask for, undefined if they ask for none.
+ * @throws ConfigError if trained weights are wanted and there is no file to take them from
+ */
+export function weightsFile(name: string, { pretrained, weights }: ModelOptions): string | undefined {
+  if (weights !== undefined) {
+    if (pretrained === false) {
+      throw new ConfigError(
+        `${name}: pretrained: false contradicts weights: '${weights}'; leave one of them out`,
+      )
+    }
+    return weights
+  }
+  if (pretrained) {
+    throw new ConfigError(
+      `${name}: pretrained: true needs a file of trained weights, as { weights: '${name}.pth' } ` +
+        "(torchvision's files and safetensors can be read). For random weights pass pretrained: false",
+    )
+  }
+  return undefined
+}
+
+function checkOptions(name: string, options: ModelOptions, known: readonly string[]): void {
+  const unknown = Object.keys(options).filter((key) => !known.includes(key))
+  if (unknown.length > 0) {
+    throw new ConfigError(
+      `${name}: unknown option ${unknown.join(', ')}; the options are ${known.join(', ')}`,
+    )
+  }
+  const { numClasses } = options
+  if (numClasses !== undefined && !(Number.isSafeInteger(numClasses) && numClasses > 0)) {
+    throw new ConfigError(`${name}: numClasses must be a positive integer, got ${String(numClasses)}`)
+  }
+}
