@@ -124,7 +124,7 @@ function isCurrent(plan) {
 /** Names, sizes and times of everything the build reads, with its settings, as one hash. */
 function fingerprint({ settings, machine }, systemHeader) {
   const hash = createHash('sha256').update(JSON.stringify({ settings, machine }))
-  const files = ['CMakeLists.txt', ...walk('native').filter((file) => /\.(h|cpp|cu|cuh|txt)$/.test(file))]
+  const files = ['CMakeLists.txt', ...walk('native').filter((file) => !file.endsWith('.mjs'))]
   for (const file of files) hash.update(describe(path.join(root, file), file))
   if (systemHeader) hash.update(describe(systemHeader, systemHeader))
   return hash.digest('hex')
