@@ -24,6 +24,8 @@ export interface Info {
   platform: string
   /** Absent when the engine was not built yet. */
   build?: BuildReport
+  /** What the loaded engine tells of itself: the oneDNN it runs on, its compiler, its threads. */
+  engine?: { onednn: string; compiler: string; threads: number }
   /** Why the engine that was built cannot be loaded; absent when it can, or when there is none. */
   loadError?: string
   cpu: { model: string; threads: number; memoryBytes: number }
@@ -51,15 +53,24 @@ Shows versions, devices, libraries found and how the native engine was built.
 async function collect(): Promise<Info> {
   const url = pathToFileURL(join(packageFolder(), 'native', 'build.mjs')).href
   const build = ((await import(url)) as { buildReport(): BuildReport | undefined }).buildReport()
-  const info: Info = {
+  return {
     anneal: packageVersion(),
     node: process.versions.node,
     platform: `${process.platform} ${process.arch}`,
-    ...(build && { build }),
+    ...(build && { build, ...(await engineFacts()) }),
     cpu: { model: cpus()[0]?.model ?? 'unknown', threads: availableParallelism(), memoryBytes: totalmem() },
     packages: Object.fromEntries(['sharp', 'vega', 'vega-lite'].map((name) => [name, versionOf(name)])),
   }
-  return info
+}
+
+/** Loads the engine, here and not at the top: this command must work where there is none. */
+async function engineFacts(): Promise<Pick<Info, 'engine' | 'loadError'>> {
+  try {
+    const { addon } = await import('../engine/addon.ts')
+    return { engine: addon.buildInfo() }
+  } catch (error) {
+    return { loadError: (error as Error).message }
+  }
 }
 
 /** The installed version of a dependency, read from its package.json (which its exports may hide). */
@@ -92,8 +103,7 @@ function describe(info: Info): string {
   return [
     line('anneal', info.anneal),
     line('node', `${info.node} (${info.platform})`),
-    ...(build ? buildLines(build, line) : [line('engine', 'not built; run: npx anneal build')]),
-    ...(info.loadError === undefined ? [] : [line('', `cannot be loaded: ${info.loadError}`)]),
+    ...(build ? engineLines(info, build, line) : [line('engine', 'not built; run: npx anneal build')]),
     line('cpu', `${cpu.model}, ${cpu.threads} threads, ${memory} GiB of memory`),
     line('cuda', 'not in this version'),
     line(
@@ -105,13 +115,19 @@ function describe(info: Info): string {
   ].join('\n')
 }
 
-function buildLines(build: BuildReport, line: (title: string, text: string) => string): string[] {
-  const file = relative(process.cwd(), build.addon)
+function engineLines(
+  info: Info,
+  build: BuildReport,
+  line: (title: string, text: string) => string,
+): string[] {
   const stale = build.current ? '' : ' (its sources have changed since; run: npx anneal build)'
+  const compiler = info.engine ? `C++ ${info.engine.compiler} (${build.compiler})` : build.compiler
   const tuned = build.tunedFor ? `tuned for ${build.tunedFor}` : 'for any processor of this kind'
   return [
-    line('engine', `${file}${stale}`),
-    line('', `compiled by ${build.compiler ?? 'an unknown compiler'}, ${tuned}`),
-    line('', `oneDNN in ${build.oneDnnLibrary ?? 'an unknown place'}`),
+    line('engine', `${relative(process.cwd(), build.addon)}${stale}`),
+    line('', `compiled by ${compiler ?? 'an unknown compiler'}, ${tuned}`),
+    line('', `oneDNN ${info.engine?.onednn ?? ''} (${build.oneDnnLibrary ?? 'in an unknown place'})`),
+    ...(info.engine ? [line('', `OpenMP with ${info.engine.threads} threads`)] : []),
+    ...(info.loadError === undefined ? [] : [line('', `cannot be loaded: ${info.loadError}`)]),
   ]
 }

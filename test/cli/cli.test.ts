@@ -55,6 +55,7 @@ test('build refuses a number of jobs that is none', () => {
 })
 
 test('build has nothing to do when the engine is there', () => {
+  expect(anneal('build').status).toBe(0)
   const { status, stdout } = anneal('build')
   expect(status).toBe(0)
   expect(stdout).toContain('anneal.node is up to date')
@@ -68,5 +69,7 @@ test('info --json tells versions, how the engine was built, and that it loads', 
   expect(info.node).toBe(process.versions.node)
   expect(info.build?.current).toBe(true)
   expect(info.loadError).toBeUndefined()
+  expect(info.engine?.threads).toBeGreaterThanOrEqual(1)
+  expect(info.engine?.onednn).toMatch(/^[23]\.\d+\.\d+$/)
   for (const name of Object.keys(info.packages)) expect(manifest.dependencies).toHaveProperty(name)
 })
