@@ -1,0 +1,388 @@
+// The Node-API shell: hands numbers across, keeps the table of tensors, turns failures into errors.
+#define NODE_ADDON_API_CPP_EXCEPTIONS
+#include <napi.h>
+#include <omp.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "binding/tensor_slots.h"
+#include "core/context.h"
+#include "core/op_table.h"
+#include "cpu/kernels.h"
+#include "cpu/onednn.h"
+
+namespace anneal::binding {
+
+namespace {
+
+constexpr size_t kArgumentSlots = 32768;
+constexpr size_t kResultSlots = 4096;
+
+// An asynchronous read in flight. Made and destroyed on the JavaScript thread.
+struct PendingRead {
+    Napi::ObjectReference target;  // keeps the array alive that the engine writes into
+    Napi::FunctionReference done;
+    std::exception_ptr error;
+};
+
+class Addon : public Napi::Addon<Addon> {
+  public:
+    Addon(Napi::Env env, Napi::Object exports);
+    ~Addon();
+
+  private:
+    // The hot path is plain Node-API: no wrapper objects, arguments and results in shared arrays.
+    static napi_value call(napi_env env, napi_callback_info info);
+    static napi_value release(napi_env env, napi_callback_info info);
+
+    Napi::Value takeError(const Napi::CallbackInfo& info);
+    Napi::Value describeTensor(const Napi::CallbackInfo& info);
+    void releaseMany(const Napi::CallbackInfo& info);
+    Napi::Value fromBytes(const Napi::CallbackInfo& info);
+    void readSync(const Napi::CallbackInfo& info);
+    void readAsync(const Napi::CallbackInfo& info);
+    void synchronize(const Napi::CallbackInfo& info);
+    Napi::Value memoryStats(const Napi::CallbackInfo& info);
+    void resetPeak(const Napi::CallbackInfo& info);
+    void emptyCache(const Napi::CallbackInfo& info);
+    void manualSeed(const Napi::CallbackInfo& info);
+    Napi::Value generatorState(const Napi::CallbackInfo& info);
+    void setGeneratorState(const Napi::CallbackInfo& info);
+    Napi::Value sharesStorage(const Napi::CallbackInfo& info);
+    Napi::Value buildInfo(const Napi::CallbackInfo& info);
+    void setThreads(const Napi::CallbackInfo& info);
+
+    // Runs `body`; a failure of the engine becomes a JavaScript error with its kind attached.
+    template <typename Body>
+    auto guarded(Napi::Env env, const Body& body) -> decltype(body());
+    static Napi::Error toError(Napi::Env env, const std::exception& failure);
+    void enqueueRead(const Tensor& tensor, const Napi::TypedArray& target);
+
+    std::unique_ptr<Context> context_;
+    TensorSlots slots_;
+    double* arguments_ = nullptr;
+    uint8_t* kinds_ = nullptr;
+    double* results_ = nullptr;
+    Napi::ObjectReference buffers_;
+    std::string errorMessage_;
+    int errorKind_ = 0;
+    TensorList scratchResults_;
+    napi_threadsafe_function readDone_ = nullptr;
+    int pendingReads_ = 0;
+};
+
+Napi::Error Addon::toError(Napi::Env env, const std::exception& failure) {
+    Napi::Error error = Napi::Error::New(env, failure.what());
+    const auto* known = dynamic_cast<const Error*>(&failure);
+    error.Set("kind", Napi::Number::New(env, static_cast<int>(known ? known->kind() : ErrorKind::General)));
+    return error;
+}
+
+template <typename Body>
+auto Addon::guarded(Napi::Env env, const Body& body) -> decltype(body()) {
+    try {
+        return body();
+    } catch (const Napi::Error&) {
+        throw;
+    } catch (const std::exception& failure) {
+        throw toError(env, failure);
+    }
+}
+
+Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Context>()) {
+    Napi::Object shared = Napi::Object::New(env);
+    auto arguments = Napi::Float64Array::New(env, kArgumentSlots);
+    auto kinds = Napi::Uint8Array::New(env, kArgumentSlots);
+    auto results = Napi::Float64Array::New(env, kResultSlots);
+    arguments_ = arguments.Data();
+    kinds_ = kinds.Data();
+    results_ = results.Data();
+    shared.Set("args", arguments);
+    shared.Set("kinds", kinds);
+    shared.Set("results", results);
+    buffers_ = Napi::Persistent(shared);
+
+    Napi::Array names = Napi::Array::New(env);
+    for (const OpEntry& op : opTable()) names.Set(names.Length(), op.name);
+
+    DefineAddon(exports, {InstanceMethod("takeError", &Addon::takeError),
+                          InstanceMethod("describe", &Addon::describeTensor),
+                          InstanceMethod("releaseMany", &Addon::releaseMany),
+                          InstanceMethod("fromBytes", &Addon::fromBytes),
+                          InstanceMethod("readSync", &Addon::readSync),
+                          InstanceMethod("readAsync", &Addon::readAsync),
+                          InstanceMethod("synchronize", &Addon::synchronize),
+                          InstanceMethod("memoryStats", &Addon::memoryStats),
+                          InstanceMethod("resetPeak", &Addon::resetPeak),
+                          InstanceMethod("emptyCache", &Addon::emptyCache),
+                          InstanceMethod("manualSeed", &Addon::manualSeed),
+                          InstanceMethod("generatorState", &Addon::generatorState),
+                          InstanceMethod("setGeneratorState", &Addon::setGeneratorState),
+                          InstanceMethod("sharesStorage", &Addon::sharesStorage),
+                          InstanceMethod("buildInfo", &Addon::buildInfo),
+                          InstanceMethod("setThreads", &Addon::setThreads)});
+    exports.Set("args", arguments);
+    exports.Set("kinds", kinds);
+    exports.Set("results", results);
+    exports.Set("opNames", names);
+    exports.Set("call", Napi::Function(env, [&] {
+                    napi_value function;
+                    napi_create_function(env, "call", NAPI_AUTO_LENGTH, &Addon::call, this, &function);
+                    return function;
+                }()));
+    exports.Set("release", Napi::Function(env, [&] {
+                    napi_value function;
+                    napi_create_function(env, "release", NAPI_AUTO_LENGTH, &Addon::release, this, &function);
+                    return function;
+                }()));
+
+    napi_value resourceName;
+    napi_create_string_utf8(env, "anneal.read", NAPI_AUTO_LENGTH, &resourceName);
+    napi_create_threadsafe_function(
+        env, nullptr, nullptr, resourceName, 0, 1, nullptr, nullptr, this,
+        [](napi_env rawEnv, napi_value, void* addonPointer, void* data) {
+            std::unique_ptr<PendingRead> read(static_cast<PendingRead*>(data));
+            if (!rawEnv) return;
+            auto* addon = static_cast<Addon*>(addonPointer);
+            const Napi::Env env(rawEnv);
+            const Napi::HandleScope scope(env);
+            if (--addon->pendingReads_ == 0) napi_unref_threadsafe_function(rawEnv, addon->readDone_);
+            napi_value argument = env.Undefined();
+            if (read->error) {
+                try {
+                    std::rethrow_exception(read->error);
+                } catch (const std::exception& failure) {
+                    argument = toError(env, failure).Value();
+                }
+            }
+            try {
+                read->done.MakeCallback(env.Global(), {argument});
+            } catch (const Napi::Error& error) {
+                napi_fatal_exception(rawEnv, error.Value());
+            }
+        },
+        &readDone_);
+    napi_unref_threadsafe_function(env, readDone_);
+}
+
+Addon::~Addon() {
+    context_->stream().wait();
+    if (readDone_) napi_release_threadsafe_function(readDone_, napi_tsfn_abort);
+    scratchResults_.clear();
+    slots_ = TensorSlots();
+    context_.reset();
+}
+
+napi_value Addon::call(napi_env env, napi_callback_info info) {
+    size_t count = 2;
+    napi_value values[2];
+    void* data = nullptr;
+    napi_get_cb_info(env, info, &count, values, nullptr, &data);
+    auto& addon = *static_cast<Addon*>(data);
+    int32_t op = -1, argumentCount = 0, result = -1;
+    napi_get_value_int32(env, values[0], &op);
+    napi_get_value_int32(env, values[1], &argumentCount);
+    TensorList& results = addon.scratchResults_;
+    try {
+        const auto& table = opTable();
+        check(op >= 0 && static_cast<size_t>(op) < table.size(), ErrorKind::General, "unknown op number ", op);
+        ArgReader reader(table[static_cast<size_t>(op)].name, addon.arguments_, addon.kinds_, argumentCount, addon.slots_);
+        table[static_cast<size_t>(op)].run(table[static_cast<size_t>(op)].name, *addon.context_, reader, results);
+        result = static_cast<int32_t>(results.size());
+        check(results.size() <= kResultSlots, ErrorKind::General, "too many results");
+        for (size_t i = 0; i < results.size(); i++) addon.results_[i] = addon.slots_.add(std::move(results[i]));
+    } catch (const std::exception& failure) {
+        const auto* known = dynamic_cast<const Error*>(&failure);
+        addon.errorKind_ = static_cast<int>(known ? known->kind() : ErrorKind::General);
+        addon.errorMessage_ = failure.what();
+        result = -1;
+    }
+    results.clear();
+    napi_value returned;
+    napi_create_int32(env, result, &returned);
+    return returned;
+}
+
+napi_value Addon::release(napi_env env, napi_callback_info info) {
+    size_t count = 1;
+    napi_value value;
+    void* data = nullptr;
+    napi_get_cb_info(env, info, &count, &value, nullptr, &data);
+    int32_t handle = 0;
+    napi_get_value_int32(env, value, &handle);
+    try {
+        static_cast<Addon*>(data)->slots_.release(handle);
+    } catch (const std::exception& failure) {
+        napi_throw_error(env, nullptr, failure.what());
+    }
+    return nullptr;
+}
+
+Napi::Value Addon::takeError(const Napi::CallbackInfo& info) {
+    Napi::Object error = Napi::Object::New(info.Env());
+    error.Set("kind", errorKind_);
+    error.Set("message", errorMessage_);
+    return error;
+}
+
+// results: dtype, number of dimensions, sizes, strides, offset.
+Napi::Value Addon::describeTensor(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const Tensor& tensor = slots_.get(info[0].As<Napi::Number>().DoubleValue());
+        double* out = results_;
+        *out++ = static_cast<double>(tensor.dtype());
+        *out++ = tensor.dims();
+        for (int64_t size : tensor.sizes()) *out++ = static_cast<double>(size);
+        for (int64_t stride : tensor.strides()) *out++ = static_cast<double>(stride);
+        *out++ = static_cast<double>(tensor.offset());
+        return info.Env().Undefined();
+    });
+}
+
+// The first `count` entries of args are handles.
+void Addon::releaseMany(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+        const auto count = std::min<size_t>(info[0].As<Napi::Number>().Uint32Value(), kArgumentSlots);
+        for (size_t i = 0; i < count; i++) slots_.release(arguments_[i]);
+    });
+}
+
+// fromBytes(typedArray, dtype, numberOfDims) with the sizes in args: copies the array's bytes into a new tensor.
+Napi::Value Addon::fromBytes(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        check(info[0].IsTypedArray(), ErrorKind::General, "tensor: expected a typed array");
+        const auto source = info[0].As<Napi::TypedArray>();
+        const auto dtype = static_cast<DType>(info[1].As<Napi::Number>().Uint32Value());
+        check(static_cast<int>(dtype) < kDTypeCount, ErrorKind::DType, "tensor: unknown dtype");
+        const uint32_t count = info[2].As<Napi::Number>().Uint32Value();
+        Dims sizes;
+        for (uint32_t i = 0; i < count; i++) {
+            const double size = arguments_[i];
+            checkShape(size >= 0 && size == std::floor(size) && size < 9e15, "tensor: ", size, " is not a size");
+            sizes.push(static_cast<int64_t>(size));
+        }
+        Tensor tensor = context_->empty(dtype, sizes, true);
+        checkShape(tensor.bytes() == source.ByteLength(), "tensor: shape ", sizes.toString(), " of ", dtypeName(dtype),
+                   " takes ", tensor.bytes(), " bytes, the array has ", source.ByteLength());
+        if (tensor.bytes() > 0) {
+            std::memcpy(tensor.data(), static_cast<const char*>(source.ArrayBuffer().Data()) + source.ByteOffset(),
+                        tensor.bytes());
+        }
+        return Napi::Number::New(info.Env(), slots_.add(std::move(tensor)));
+    });
+}
+
+void Addon::enqueueRead(const Tensor& tensor, const Napi::TypedArray& target) {
+    checkShape(target.ByteLength() == tensor.bytes(), "read: ", tensor.bytes(), " bytes do not fit into an array of ",
+               target.ByteLength());
+    if (tensor.bytes() == 0) return;
+    View out;
+    out.data = static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset();
+    out.dtype = tensor.dtype();
+    out.sizes = tensor.sizes();
+    out.strides = contiguousStrides(tensor.sizes());
+    cpu::copy(*context_, out, tensor);
+}
+
+void Addon::readSync(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+        enqueueRead(slots_.get(info[0].As<Napi::Number>().DoubleValue()), info[1].As<Napi::TypedArray>());
+        context_->stream().wait();
+        context_->stream().throwPendingError();
+    });
+}
+
+void Addon::readAsync(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+        auto read = std::make_unique<PendingRead>();
+        enqueueRead(slots_.get(info[0].As<Napi::Number>().DoubleValue()), info[1].As<Napi::TypedArray>());
+        read->target = Napi::Persistent(info[1].As<Napi::Object>());
+        read->done = Napi::Persistent(info[2].As<Napi::Function>());
+        if (pendingReads_++ == 0) napi_ref_threadsafe_function(info.Env(), readDone_);
+        context_->enqueue("read", [this, pending = read.release()] {
+            pending->error = context_->stream().takePendingError();
+            napi_call_threadsafe_function(readDone_, pending, napi_tsfn_nonblocking);
+        });
+    });
+}
+
+void Addon::synchronize(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+        context_->stream().wait();
+        context_->stream().throwPendingError();
+    });
+}
+
+Napi::Value Addon::memoryStats(const Napi::CallbackInfo& info) {
+    const MemoryStats& stats = context_->allocator().stats();
+    Napi::Object result = Napi::Object::New(info.Env());
+    result.Set("bytesInUse", static_cast<double>(stats.inUse));
+    result.Set("bytesCached", static_cast<double>(stats.cached));
+    result.Set("peakBytes", static_cast<double>(stats.peak));
+    result.Set("systemAllocations", static_cast<double>(stats.allocations));
+    result.Set("tensors", static_cast<double>(slots_.live()));
+    return result;
+}
+
+void Addon::resetPeak(const Napi::CallbackInfo&) { context_->allocator().resetPeak(); }
+
+void Addon::emptyCache(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] { context_->allocator().emptyCache(); });
+}
+
+void Addon::manualSeed(const Napi::CallbackInfo& info) {
+    bool lossless = true;
+    const uint64_t seed = info[0].As<Napi::BigInt>().Uint64Value(&lossless);
+    context_->enqueue("manual_seed", [this, seed] { context_->generator().manualSeed(seed); });
+}
+
+Napi::Value Addon::generatorState(const Napi::CallbackInfo& info) {
+    context_->stream().wait();
+    const std::vector<uint8_t> state = context_->generator().state();
+    auto bytes = Napi::Uint8Array::New(info.Env(), state.size());
+    std::memcpy(bytes.Data(), state.data(), state.size());
+    return bytes;
+}
+
+void Addon::setGeneratorState(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+        const auto bytes = info[0].As<Napi::Uint8Array>();
+        context_->stream().wait();
+        context_->generator().setState(bytes.Data(), bytes.ByteLength());
+    });
+}
+
+// True when other tensors look at the same memory.
+Napi::Value Addon::sharesStorage(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const Tensor& tensor = slots_.get(info[0].As<Napi::Number>().DoubleValue());
+        return Napi::Boolean::New(info.Env(), tensor.storage()->references() > 1);
+    });
+}
+
+Napi::Value Addon::buildInfo(const Napi::CallbackInfo& info) {
+    const dnnl_version_t* version = dnnl_version();
+    Napi::Object result = Napi::Object::New(info.Env());
+    result.Set("onednn", std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+                             std::to_string(version->patch));
+    result.Set("compiler", __VERSION__);
+    result.Set("threads", omp_get_max_threads());
+    return result;
+}
+
+// The team belongs to the engine thread, hence through the queue.
+void Addon::setThreads(const Napi::CallbackInfo& info) {
+    const int count = info[0].As<Napi::Number>().Int32Value();
+    context_->enqueue("set_threads", [count] { omp_set_num_threads(count); });
+    omp_set_num_threads(count);
+}
+
+}  // namespace
+
+}  // namespace anneal::binding
+
+using anneal::binding::Addon;
+NODE_API_ADDON(Addon)

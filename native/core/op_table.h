@@ -1,0 +1,145 @@
+#pragma once
+
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "core/context.h"
+
+namespace anneal {
+
+// How arguments cross from the caller: a flat array of numbers with a kind for each argument, so that a call costs no
+// conversion of objects and a wrong argument is an error instead of a wild pointer.
+enum class ArgKind : uint8_t { Number = 1, Tensor = 2, None = 3, Numbers = 4, Tensors = 5, Bool = 6 };
+
+// A tensor or a plain number, as in `x.add(y)` and `x.add(2)`.
+struct Operand {
+    enum class Category : uint8_t { Bool, Integer, Floating };
+    std::optional<Tensor> tensor;
+    double number = 0;
+    Category category = Category::Floating;  // a number without fraction keeps integer tensors integer, as in PyTorch
+};
+
+class TensorTable {
+  public:
+    virtual ~TensorTable() = default;
+    virtual const Tensor& get(double handle) const = 0;
+};
+
+class ArgReader {
+  public:
+    ArgReader(const char* op, const double* values, const uint8_t* kinds, int count, const TensorTable& tensors)
+        : op_(op), values_(values), kinds_(kinds), remaining_(count), tensors_(tensors) {}
+
+    Tensor tensor();
+    std::optional<Tensor> optionalTensor();
+    Operand operand();
+    double number();
+    int64_t integer();
+    bool boolean();
+    Dims dims();
+    std::vector<double> numbers();
+    TensorList tensors();
+    DType dtype();
+    std::optional<double> optionalNumber();
+    void finish() const;
+
+  private:
+    ArgKind next(ArgKind wanted, const char* description);
+    ArgKind peek();
+    int64_t toInteger(double value) const;
+
+    const char* op_;
+    const double* values_;
+    const uint8_t* kinds_;
+    int remaining_;
+    const TensorTable& tensors_;
+    int position_ = 0;
+};
+
+using OpFunction = void (*)(const char* name, Context&, ArgReader&, TensorList& results);
+
+struct OpEntry {
+    const char* name;
+    OpFunction run;
+};
+
+// All ops, in the order of their numbers.
+const std::vector<OpEntry>& opTable();
+
+namespace detail {
+
+template <typename T>
+struct Read;
+template <>
+struct Read<Tensor> {
+    static Tensor from(ArgReader& args) { return args.tensor(); }
+};
+template <>
+struct Read<std::optional<Tensor>> {
+    static std::optional<Tensor> from(ArgReader& args) { return args.optionalTensor(); }
+};
+template <>
+struct Read<Operand> {
+    static Operand from(ArgReader& args) { return args.operand(); }
+};
+template <>
+struct Read<double> {
+    static double from(ArgReader& args) { return args.number(); }
+};
+template <>
+struct Read<std::optional<double>> {
+    static std::optional<double> from(ArgReader& args) { return args.optionalNumber(); }
+};
+template <>
+struct Read<int64_t> {
+    static int64_t from(ArgReader& args) { return args.integer(); }
+};
+template <>
+struct Read<bool> {
+    static bool from(ArgReader& args) { return args.boolean(); }
+};
+template <>
+struct Read<Dims> {
+    static Dims from(ArgReader& args) { return args.dims(); }
+};
+template <>
+struct Read<std::vector<double>> {
+    static std::vector<double> from(ArgReader& args) { return args.numbers(); }
+};
+template <>
+struct Read<TensorList> {
+    static TensorList from(ArgReader& args) { return args.tensors(); }
+};
+template <>
+struct Read<DType> {
+    static DType from(ArgReader& args) { return args.dtype(); }
+};
+
+inline void store(TensorList& results, Tensor value) { results.push_back(std::move(value)); }
+inline void store(TensorList& results, TensorList values) {
+    for (Tensor& value : values) results.push_back(std::move(value));
+}
+
+// Turns `Tensor conv2d(Context&, Tensor, Tensor, Dims, …)` into an OpFunction by reading each parameter by its type.
+template <auto Function>
+struct Wrap;
+template <typename Result, typename... Params, Result (*Function)(Context&, Params...)>
+struct Wrap<Function> {
+    static void run(const char*, Context& context, ArgReader& args, TensorList& results) {
+        // Braces fix the order of evaluation to that of the parameters.
+        std::tuple<std::decay_t<Params>...> values{Read<std::decay_t<Params>>::from(args)...};
+        args.finish();
+        if constexpr (std::is_void_v<Result>) {
+            std::apply([&](auto&... unpacked) { Function(context, unpacked...); }, values);
+        } else {
+            store(results, std::apply([&](auto&... unpacked) { return Function(context, unpacked...); }, values));
+        }
+    }
+};
+
+}  // namespace detail
+
+}  // namespace anneal

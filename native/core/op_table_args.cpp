@@ -1,0 +1,123 @@
+#include <cmath>
+
+#include "core/op_table.h"
+
+namespace anneal {
+
+static const char* kindName(ArgKind kind) {
+    static const char* const names[] = {"nothing",           "a number",          "a tensor", "null",
+                                        "a list of numbers", "a list of tensors", "a boolean"};
+    const auto index = static_cast<size_t>(kind);
+    return index < 7 ? names[index] : "something unknown";
+}
+
+ArgKind ArgReader::peek() {
+    check(remaining_ > 0, ErrorKind::General, op_, ": too few arguments");
+    return static_cast<ArgKind>(kinds_[position_]);
+}
+
+ArgKind ArgReader::next(ArgKind wanted, const char* description) {
+    const ArgKind kind = peek();
+    check(kind == wanted, ErrorKind::General, op_, ": expected ", description, ", got ", kindName(kind));
+    return kind;
+}
+
+int64_t ArgReader::toInteger(double value) const {
+    check(value == std::floor(value) && std::fabs(value) <= 9007199254740992.0, ErrorKind::Shape, op_,
+          ": expected an integer, got ", value);
+    return static_cast<int64_t>(value);
+}
+
+Tensor ArgReader::tensor() {
+    next(ArgKind::Tensor, "a tensor");
+    remaining_--;
+    return tensors_.get(values_[position_++]);
+}
+
+std::optional<Tensor> ArgReader::optionalTensor() {
+    if (peek() == ArgKind::None) {
+        remaining_--;
+        position_++;
+        return std::nullopt;
+    }
+    return tensor();
+}
+
+Operand ArgReader::operand() {
+    Operand operand;
+    const ArgKind kind = peek();
+    if (kind == ArgKind::Tensor) {
+        operand.tensor = tensor();
+    } else if (kind == ArgKind::Bool) {
+        operand.number = boolean() ? 1 : 0;
+        operand.category = Operand::Category::Bool;
+    } else {
+        operand.number = number();
+        if (operand.number == std::floor(operand.number) && std::fabs(operand.number) <= 9007199254740992.0) {
+            operand.category = Operand::Category::Integer;
+        }
+    }
+    return operand;
+}
+
+double ArgReader::number() {
+    next(ArgKind::Number, "a number");
+    remaining_--;
+    return values_[position_++];
+}
+
+std::optional<double> ArgReader::optionalNumber() {
+    if (peek() == ArgKind::None) {
+        remaining_--;
+        position_++;
+        return std::nullopt;
+    }
+    return number();
+}
+
+int64_t ArgReader::integer() { return toInteger(number()); }
+
+bool ArgReader::boolean() {
+    next(ArgKind::Bool, "a boolean");
+    remaining_--;
+    return values_[position_++] != 0;
+}
+
+Dims ArgReader::dims() {
+    next(ArgKind::Numbers, "a list of numbers");
+    remaining_--;
+    const int count = static_cast<int>(values_[position_++]);
+    checkShape(count <= kMaxDims, op_, ": a tensor has at most ", kMaxDims, " dimensions, got ", count);
+    Dims dims;
+    for (int i = 0; i < count; i++) dims.push(toInteger(values_[position_++]));
+    return dims;
+}
+
+std::vector<double> ArgReader::numbers() {
+    next(ArgKind::Numbers, "a list of numbers");
+    remaining_--;
+    const int count = static_cast<int>(values_[position_++]);
+    std::vector<double> result(values_ + position_, values_ + position_ + count);
+    position_ += count;
+    return result;
+}
+
+TensorList ArgReader::tensors() {
+    next(ArgKind::Tensors, "a list of tensors");
+    remaining_--;
+    const int count = static_cast<int>(values_[position_++]);
+    TensorList result;
+    result.reserve(static_cast<size_t>(count));
+    for (int i = 0; i < count; i++) result.push_back(tensors_.get(values_[position_++]));
+    return result;
+}
+
+DType ArgReader::dtype() {
+    const int64_t code = integer();
+    check(code >= 0 && code < kDTypeCount, ErrorKind::DType, op_, ": unknown dtype code ", code);
+    return static_cast<DType>(code);
+}
+
+void ArgReader::finish() const { check(remaining_ == 0, ErrorKind::General, op_, ": too many arguments"); }
+
+}  // namespace anneal

@@ -1,0 +1,98 @@
+// Matrix products.
+#include "core/ops.h"
+#include "cpu/kernels.h"
+
+namespace anneal::ops {
+
+namespace {
+
+// gemm reads a matrix whose rows or columns lie together; anything else is copied first.
+Tensor gemmReady(Context& context, const Tensor& input) {
+    const int rows = input.dims() - 2, columns = input.dims() - 1;
+    const bool together = (input.strides()[columns] == 1 && (input.size(rows) == 1 || input.strides()[rows] >= input.size(columns))) ||
+                          (input.strides()[rows] == 1 && (input.size(columns) == 1 || input.strides()[columns] >= input.size(rows)));
+    return together ? input : contiguous(context, input);
+}
+
+void requireSameDType(const char* op, const Tensor& a, const Tensor& b) {
+    checkDType(a.dtype() == b.dtype(), op, ": expected two tensors of one dtype, got ", describe(a), " and ", describe(b));
+    checkDType(a.dtype() != DType::Bool, op, ": bool tensors cannot be multiplied as matrices");
+}
+
+}  // namespace
+
+// torch.matmul: vectors count as a row on the left and a column on the right; leading dimensions broadcast.
+Tensor matmul(Context& context, const Tensor& left, const Tensor& right) {
+    requireSameDType("matmul", left, right);
+    checkShape(left.dims() > 0 && right.dims() > 0, "matmul: both operands need at least one dimension, got ",
+               left.sizes().toString(), " and ", right.sizes().toString());
+    Tensor a = left.dims() == 1 ? unsqueeze(context, left, 0) : left;
+    Tensor b = right.dims() == 1 ? unsqueeze(context, right, 1) : right;
+    const int64_t m = a.size(a.dims() - 2), k = a.size(a.dims() - 1), n = b.size(b.dims() - 1);
+    checkShape(b.size(b.dims() - 2) == k, "matmul: shapes ", left.sizes().toString(), " and ", right.sizes().toString(),
+               " do not fit: ", k, " columns against ", b.size(b.dims() - 2), " rows");
+    a = gemmReady(context, a);
+    b = gemmReady(context, b);
+
+    // A stack of matrices times one matrix is one tall product.
+    if (b.dims() == 2 && a.dims() > 2 && a.isContiguous()) {
+        const Tensor tall = matmul(context, a.window(Dims{a.numel() / std::max<int64_t>(k, 1), k}, Dims{k, 1}), b);
+        Dims sizes = left.sizes();
+        sizes[sizes.size() - 1] = n;
+        if (k == 0) {
+            return full(context, sizes, 0, a.dtype());
+        }
+        if (right.dims() == 1) sizes.erase(sizes.size() - 1);
+        return tall.window(sizes, contiguousStrides(sizes));
+    }
+
+    Dims batchA, batchB;
+    for (int i = 0; i + 2 < a.dims(); i++) batchA.push(a.size(i));
+    for (int i = 0; i + 2 < b.dims(); i++) batchB.push(b.size(i));
+    const Dims batch = broadcastSizes("matmul", batchA, batchB);
+    const auto spread = [&](const Tensor& matrix) {
+        Dims sizes = batch;
+        sizes.push(matrix.size(matrix.dims() - 2));
+        sizes.push(matrix.size(matrix.dims() - 1));
+        return expand(context, matrix, sizes);
+    };
+    a = spread(a);
+    b = spread(b);
+    Dims sizes = batch;
+    sizes.push(m);
+    sizes.push(n);
+    Tensor out = context.empty(a.dtype(), sizes);
+    cpu::matmul(context, out, a, b, nullptr);
+    Dims final = batch;
+    if (left.dims() > 1) final.push(m);
+    if (right.dims() > 1) final.push(n);
+    return out.window(final, contiguousStrides(final));
+}
+
+// input[..., in] weight[out, in]ᵀ + bias[out]
+Tensor linear(Context& context, const Tensor& input, const Tensor& weight, optional<Tensor> bias) {
+    requireSameDType("linear", input, weight);
+    checkShape(weight.dims() == 2, "linear: expected a weight of [out, in], got ", weight.sizes().toString());
+    checkShape(input.dims() > 0 && input.sizes().back() == weight.size(1), "linear: the weight ", weight.sizes().toString(),
+               " expects ", weight.size(1), " input features, the input is ", input.sizes().toString());
+    const int64_t in = weight.size(1), out = weight.size(0);
+    if (bias) {
+        checkShape(bias->sizes() == Dims{out}, "linear: expected a bias of [", out, "], got ", bias->sizes().toString());
+        requireSameDType("linear", input, *bias);
+        bias = contiguous(context, *bias);
+    }
+    Dims sizes = input.sizes();
+    sizes[sizes.size() - 1] = out;
+    int64_t rows = 1;
+    for (int i = 0; i + 1 < input.dims(); i++) rows *= input.size(i);
+    const Tensor x = input.dims() == 2 ? gemmReady(context, input)
+                                       : contiguous(context, input).window(Dims{rows, in}, Dims{in, 1});
+    const Tensor w = gemmReady(context, weight);
+    Tensor result = context.empty(input.dtype(), sizes);
+    const Tensor flat = result.window(Dims{rows, out}, Dims{out, 1});
+    const View biasView = bias ? bias->view() : View{};
+    cpu::matmul(context, flat, x, permute(context, w, Dims{1, 0}), bias ? &biasView : nullptr);
+    return result;
+}
+
+}  // namespace anneal::ops

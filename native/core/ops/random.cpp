@@ -1,0 +1,102 @@
+// Random fills: PyTorch's draws, in stream order, hence on the engine thread and never in parallel.
+#include <limits>
+
+#include "core/ops.h"
+
+namespace anneal::ops {
+
+namespace {
+
+// Draws in logical row-major order into dense memory, then copies to where the target's strides say.
+template <typename Fill>
+void fillInOrder(Context& context, const char* op, const Tensor& target, const Fill& fill) {
+    const Tensor dense = target.isContiguous() ? target : context.empty(target.dtype(), target.sizes());
+    context.enqueue(op, [&generator = context.generator(), out = dense.view(), fill] { fill(generator, out); });
+    if (!target.isContiguous()) copy_(context, target, dense);
+}
+
+// Half precision is drawn as float32 and rounded.
+Tensor wideFor(Context& context, const Tensor& target) {
+    const bool half = target.dtype() == DType::BFloat16 || target.dtype() == DType::Float16;
+    return half ? context.empty(DType::Float32, target.sizes()) : target;
+}
+
+void requireFloating(const char* op, const Tensor& target) {
+    checkDType(isFloating(target.dtype()), op, ": expected a floating dtype, got ", dtypeName(target.dtype()));
+}
+
+}  // namespace
+
+void uniform_(Context& context, const Tensor& target, double from, double to) {
+    requireFloating("uniform_", target);
+    check(from <= to, ErrorKind::General, "uniform_: the range [", from, ", ", to, ") is empty");
+    const Tensor wide = wideFor(context, target);
+    fillInOrder(context, "uniform_", wide, [from, to](Generator& generator, const View& out) {
+        if (out.dtype == DType::Float64) {
+            fillUniform(generator, out.as<double>(), out.numel(), from, to);
+        } else {
+            fillUniform(generator, out.as<float>(), out.numel(), from, to);
+        }
+    });
+    if (wide.storage().get() != target.storage().get()) copy_(context, target, wide);
+}
+
+void normal_(Context& context, const Tensor& target, double mean, double deviation) {
+    requireFloating("normal_", target);
+    check(deviation >= 0, ErrorKind::General, "normal_: the standard deviation must not be negative, got ", deviation);
+    const Tensor wide = wideFor(context, target);
+    const bool oneByOne = !wide.isContiguous();
+    fillInOrder(context, "normal_", wide, [mean, deviation, oneByOne](Generator& generator, const View& out) {
+        const auto draw = [&](auto* data) {
+            if (oneByOne) {
+                fillNormalOneByOne(generator, data, out.numel(), mean, deviation);
+            } else {
+                fillNormal(generator, data, out.numel(), mean, deviation);
+            }
+        };
+        if (out.dtype == DType::Float64) {
+            draw(out.as<double>());
+        } else {
+            draw(out.as<float>());
+        }
+    });
+    if (wide.storage().get() != target.storage().get()) copy_(context, target, wide);
+}
+
+void bernoulli_(Context& context, const Tensor& target, double probability) {
+    check(probability >= 0 && probability <= 1, ErrorKind::General, "bernoulli_: the probability must be in [0, 1], got ",
+          probability);
+    const bool direct = target.dtype() == DType::Float32 || target.dtype() == DType::Float64;
+    const Tensor wide = direct ? target : context.empty(DType::Float32, target.sizes());
+    fillInOrder(context, "bernoulli_", wide, [probability](Generator& generator, const View& out) {
+        if (out.dtype == DType::Float64) {
+            fillBernoulli(generator, out.as<double>(), out.numel(), probability);
+        } else {
+            fillBernoulli(generator, out.as<float>(), out.numel(), probability);
+        }
+    });
+    if (!direct) copy_(context, target, wide);
+}
+
+void random_(Context& context, const Tensor& target, double from, double to) {
+    check(from < to, ErrorKind::General, "randint: the range [", from, ", ", to, ") is empty");
+    const auto low = static_cast<int64_t>(from);
+    const auto range = static_cast<uint64_t>(static_cast<int64_t>(to) - low);
+    const bool direct = target.dtype() == DType::Int64;
+    const Tensor wide = direct ? target : context.empty(DType::Int64, target.sizes());
+    fillInOrder(context, "randint", wide, [low, range](Generator& generator, const View& out) {
+        fillRandint(generator, out.as<int64_t>(), out.numel(), low, range);
+    });
+    if (!direct) copy_(context, target, wide);
+}
+
+Tensor randperm(Context& context, int64_t count) {
+    checkShape(count >= 0, "randperm: the count must not be negative, got ", count);
+    Tensor out = context.empty(DType::Int64, Dims{count});
+    context.enqueue("randperm", [&generator = context.generator(), view = out.view()] {
+        fillRandperm(generator, view.as<int64_t>(), view.numel());
+    });
+    return out;
+}
+
+}  // namespace anneal::ops

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+namespace anneal {
+
+class Context;
+
+// A block of a device's memory with a reference count. Counts are plain integers: only the enqueuing thread holds
+// references, since queued kernels work on raw pointers.
+class Storage {
+  public:
+    Storage(Context& context, size_t bytes, bool forHost);
+    ~Storage();
+    Storage(const Storage&) = delete;
+    Storage& operator=(const Storage&) = delete;
+
+    void* data() const { return data_; }
+    size_t bytes() const { return bytes_; }
+    int references() const { return references_; }
+
+  private:
+    friend class StorageRef;
+    Context& context_;
+    void* data_;
+    size_t bytes_;
+    int references_ = 0;
+};
+
+class StorageRef {
+  public:
+    StorageRef() = default;
+    explicit StorageRef(Storage* storage) : storage_(storage) { retain(); }
+    StorageRef(const StorageRef& other) : storage_(other.storage_) { retain(); }
+    StorageRef(StorageRef&& other) noexcept : storage_(std::exchange(other.storage_, nullptr)) {}
+    StorageRef& operator=(StorageRef other) noexcept {
+        std::swap(storage_, other.storage_);
+        return *this;
+    }
+    ~StorageRef() {
+        if (storage_ && --storage_->references_ == 0) delete storage_;
+    }
+    Storage* operator->() const { return storage_; }
+    Storage* get() const { return storage_; }
+    explicit operator bool() const { return storage_ != nullptr; }
+
+  private:
+    void retain() {
+        if (storage_) storage_->references_++;
+    }
+    Storage* storage_ = nullptr;
+};
+
+}  // namespace anneal

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+namespace anneal {
+
+// The CPU device: a queue of kernels drained in order by one engine thread, which leads the OpenMP team.
+// One thread enqueues (the one that runs JavaScript); handing over costs tens of nanoseconds while the engine is busy or
+// spinning, and a wake-up only when it has gone to sleep.
+class Stream {
+  public:
+    Stream();
+    ~Stream();
+    Stream(const Stream&) = delete;
+    Stream& operator=(const Stream&) = delete;
+
+    // Runs `body` on the engine thread after everything enqueued before. `op` must outlive the stream (a literal).
+    // Kernels capture raw pointers: the allocator reuses blocks in stream order, so nothing needs to be kept alive.
+    template <typename Body>
+    void enqueue(const char* op, Body&& body) {
+        using Stored = std::decay_t<Body>;
+        Slot& slot = claim(op);
+        if constexpr (sizeof(Stored) <= kInlineBytes && alignof(Stored) <= alignof(std::max_align_t)) {
+            new (slot.storage) Stored(std::forward<Body>(body));
+            slot.run = [](void* storage) {
+                Stored& stored = *static_cast<Stored*>(storage);
+                struct Destroy {
+                    Stored& target;
+                    ~Destroy() { target.~Stored(); }
+                } destroy{stored};
+                stored();
+            };
+        } else {
+            *reinterpret_cast<Stored**>(slot.storage) = new Stored(std::forward<Body>(body));
+            slot.run = [](void* storage) {
+                std::unique_ptr<Stored> stored(*static_cast<Stored**>(storage));
+                (*stored)();
+            };
+        }
+        publish();
+    }
+
+    // Tickets: `enqueued()` counts what was put in, `completed()` what has run.
+    uint64_t enqueued() const { return tail_.load(std::memory_order_relaxed); }
+    uint64_t completed() const { return head_.load(std::memory_order_acquire); }
+    // Blocks until everything enqueued so far has run.
+    void wait();
+    // Throws the first failure since the last call, if there was one, and forgets it.
+    void throwPendingError();
+    bool hasPendingError() const { return failed_.load(std::memory_order_acquire); }
+    // The pending failure as text, taken from the queue; called on the engine thread by asynchronous reads.
+    std::exception_ptr takePendingError();
+
+    // Run every op to its end before returning from enqueue (ANNEAL_SYNC=1).
+    bool synchronous = false;
+
+  private:
+    static constexpr size_t kInlineBytes = 480;
+    static constexpr uint64_t kCapacity = 4096;
+
+    struct alignas(64) Slot {
+        void (*run)(void*) = nullptr;
+        const char* op = nullptr;
+        alignas(std::max_align_t) unsigned char storage[kInlineBytes];
+    };
+
+    Slot& claim(const char* op);
+    void publish();
+    void drain();
+    void runOne(Slot& slot);
+
+    std::unique_ptr<Slot[]> slots_;
+    alignas(64) std::atomic<uint64_t> tail_{0};  // next to be written
+    alignas(64) std::atomic<uint64_t> head_{0};  // next to be run
+    alignas(64) std::atomic<bool> engineSleeps_{false};
+    std::atomic<bool> hostSleeps_{false};
+    std::atomic<bool> stopping_{false};
+    std::atomic<bool> failed_{false};
+    std::mutex mutex_;
+    std::condition_variable wakeEngine_;
+    std::condition_variable wakeHost_;
+    std::exception_ptr error_;
+    std::thread thread_;
+};
+
+}  // namespace anneal

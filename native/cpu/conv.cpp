@@ -1,0 +1,211 @@
+#include "cpu/kernels.h"
+#include "cpu/onednn.h"
+#include "cpu/parallel.h"
+
+namespace anneal::cpu {
+
+namespace {
+
+using onednn::memory;
+
+enum class Direction { Forward, BackwardInput, BackwardWeight };
+
+// A primitive with its memory objects: made once for a shape, then only pointed at new data.
+struct ConvEntry {
+    dnnl::primitive primitive;
+    memory::desc plainWeight;   // as the tensor holds it
+    memory::desc weightFormat;  // as the primitive wants it
+    bool reordersWeight = false;
+    dnnl::primitive reorder;
+    memory source, weight, bias, target, plain, scratchpad;
+    bool withBias = false;
+};
+
+memory::dims dims(const Dims& sizes) { return memory::dims(sizes.begin(), sizes.end()); }
+
+onednn::Key keyOf(Direction direction, const View& input, const View& weight, const View& out, bool withBias,
+                  const ConvGeometry& g) {
+    onednn::Key key{static_cast<int64_t>(direction), static_cast<int64_t>(input.dtype), static_cast<int64_t>(weight.dtype),
+                    withBias, g.groups, omp_get_max_threads()};
+    for (int64_t size : input.sizes) key.push_back(size);
+    for (int64_t size : weight.sizes) key.push_back(size);
+    for (int64_t size : out.sizes) key.push_back(size);
+    for (int i = 0; i < 2; i++) key.insert(key.end(), {g.stride[i], g.padding[i], g.dilation[i]});
+    return key;
+}
+
+std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, const View& weight, const View& out,
+                                     const View* bias, const ConvGeometry& g) {
+    using tag = memory::format_tag;
+    auto entry = std::make_unique<ConvEntry>();
+    memory::dims weightDims = dims(weight.sizes);
+    if (g.groups > 1) {
+        weightDims.insert(weightDims.begin(), g.groups);
+        weightDims[1] /= g.groups;
+    }
+    onednn::ConvDescriptors d;
+    d.source = memory::desc(dims(input.sizes), onednn::dataType(input.dtype), tag::nhwc);
+    d.target = memory::desc(dims(out.sizes), onednn::dataType(out.dtype), tag::nhwc);
+    d.weight = memory::desc(weightDims, onednn::dataType(input.dtype), tag::any);
+    if (bias) d.bias = memory::desc(dims(bias->sizes), onednn::dataType(bias->dtype), tag::a);
+    for (int i = 0; i < 2; i++) {
+        d.stride.push_back(g.stride[i]);
+        d.dilation.push_back(g.dilation[i] - 1);
+        d.padding.push_back(g.padding[i]);
+        // The far side takes what the output size implies, which is less than the padding when rows are left over.
+        const int64_t extent = (weight.sizes[2 + i] - 1) * g.dilation[i] + 1;
+        d.paddingAfter.push_back((out.sizes[2 + i] - 1) * g.stride[i] + extent - input.sizes[2 + i] - g.padding[i]);
+    }
+    entry->plainWeight = memory::desc(weightDims, onednn::dataType(weight.dtype), g.groups > 1 ? tag::goihw : tag::oihw);
+    entry->withBias = bias != nullptr;
+    const auto take = [&](const auto& descriptor, auto primitive, const memory::desc& weightFormat) {
+        entry->primitive = primitive;
+        entry->weightFormat = weightFormat;
+        entry->scratchpad = memory(descriptor.scratchpad_desc(), onednn::engine(), nullptr);
+    };
+    if (direction == Direction::Forward) {
+        const auto descriptor = onednn::forwardDescriptor(d);
+        take(descriptor, dnnl::convolution_forward(descriptor), descriptor.weights_desc());
+    } else if (direction == Direction::BackwardInput) {
+        const auto descriptor = onednn::backwardDataDescriptor(d);
+        take(descriptor, dnnl::convolution_backward_data(descriptor), descriptor.weights_desc());
+    } else {
+        const auto descriptor = onednn::backwardWeightsDescriptor(d);
+        take(descriptor, dnnl::convolution_backward_weights(descriptor), descriptor.diff_weights_desc());
+    }
+    entry->source = memory(d.source, onednn::engine(), nullptr);
+    entry->target = memory(d.target, onednn::engine(), nullptr);
+    entry->weight = memory(entry->weightFormat, onednn::engine(), nullptr);
+    entry->plain = memory(entry->plainWeight, onednn::engine(), nullptr);
+    if (bias) entry->bias = memory(d.bias, onednn::engine(), nullptr);
+    entry->reordersWeight = entry->weightFormat != entry->plainWeight;
+    if (entry->reordersWeight) {
+        entry->reorder = direction == Direction::BackwardWeight ? dnnl::reorder(entry->weight, entry->plain)
+                                                                : dnnl::reorder(entry->plain, entry->weight);
+    }
+    return entry;
+}
+
+void runOneDnn(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
+               const ConvGeometry& g) {
+    thread_local onednn::Cache<ConvEntry> cache;
+    std::unique_ptr<ConvEntry>& slot = cache[keyOf(direction, input, weight, out, bias != nullptr, g)];
+    if (!slot) slot = makeEntry(direction, input, weight, out, bias, g);
+    ConvEntry& entry = *slot;
+    dnnl::stream& stream = onednn::stream();
+
+    entry.source.set_data_handle(input.data);
+    entry.target.set_data_handle(out.data);
+    entry.plain.set_data_handle(weight.data);
+    entry.scratchpad.set_data_handle(onednn::scratch(0, entry.scratchpad.get_desc().get_size()));
+    if (entry.reordersWeight) {
+        entry.weight.set_data_handle(onednn::scratch(1, entry.weightFormat.get_size()));
+        if (direction != Direction::BackwardWeight) {
+            entry.reorder.execute(stream, {{DNNL_ARG_FROM, entry.plain}, {DNNL_ARG_TO, entry.weight}});
+        }
+    } else {
+        entry.weight.set_data_handle(weight.data);
+    }
+    std::unordered_map<int, memory> arguments{{DNNL_ARG_SCRATCHPAD, entry.scratchpad}};
+    switch (direction) {
+        case Direction::Forward:
+            arguments.insert({{DNNL_ARG_SRC, entry.source}, {DNNL_ARG_WEIGHTS, entry.weight}, {DNNL_ARG_DST, entry.target}});
+            break;
+        case Direction::BackwardInput:
+            arguments.insert(
+                {{DNNL_ARG_DIFF_SRC, entry.source}, {DNNL_ARG_WEIGHTS, entry.weight}, {DNNL_ARG_DIFF_DST, entry.target}});
+            break;
+        case Direction::BackwardWeight:
+            arguments.insert(
+                {{DNNL_ARG_SRC, entry.source}, {DNNL_ARG_DIFF_WEIGHTS, entry.weight}, {DNNL_ARG_DIFF_DST, entry.target}});
+            break;
+    }
+    if (bias) {
+        entry.bias.set_data_handle(bias->data);
+        arguments.insert({direction == Direction::BackwardWeight ? DNNL_ARG_DIFF_BIAS : DNNL_ARG_BIAS, entry.bias});
+    }
+    entry.primitive.execute(stream, arguments);
+    if (entry.reordersWeight && direction == Direction::BackwardWeight) {
+        entry.reorder.execute(stream, {{DNNL_ARG_FROM, entry.weight}, {DNNL_ARG_TO, entry.plain}});
+    }
+    stream.wait();
+}
+
+// Double precision, which oneDNN does not have: plain loops, for numeric checks of gradients. Each direction is the same
+// sum over (output pixel, tap), written into a different one of the three tensors.
+void runDouble(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
+               const ConvGeometry& g) {
+    const int64_t perGroupOut = weight.sizes[0] / g.groups, perGroupIn = weight.sizes[1];
+    double *x = input.as<double>(), *w = weight.as<double>(), *y = out.as<double>();
+    if (direction == Direction::BackwardInput) std::fill_n(x, input.numel(), 0.0);
+    if (direction == Direction::BackwardWeight) {
+        std::fill_n(w, weight.numel(), 0.0);
+        if (bias) std::fill_n(bias->as<double>(), bias->numel(), 0.0);
+    }
+    for (int64_t n = 0; n < out.sizes[0]; n++) {
+        for (int64_t o = 0; o < out.sizes[1]; o++) {
+            const int64_t group = o / perGroupOut;
+            for (int64_t i = 0; i < out.sizes[2]; i++) {
+                for (int64_t j = 0; j < out.sizes[3]; j++) {
+                    double& target = y[n * out.strides[0] + o * out.strides[1] + i * out.strides[2] + j * out.strides[3]];
+                    if (direction == Direction::Forward) target = bias ? bias->as<double>()[o] : 0;
+                    if (direction == Direction::BackwardWeight && bias) bias->as<double>()[o] += target;
+                    for (int64_t c = 0; c < perGroupIn; c++) {
+                        for (int64_t p = 0; p < weight.sizes[2]; p++) {
+                            const int64_t row = i * g.stride[0] - g.padding[0] + p * g.dilation[0];
+                            if (row < 0 || row >= input.sizes[2]) continue;
+                            for (int64_t q = 0; q < weight.sizes[3]; q++) {
+                                const int64_t column = j * g.stride[1] - g.padding[1] + q * g.dilation[1];
+                                if (column < 0 || column >= input.sizes[3]) continue;
+                                double& source = x[n * input.strides[0] + (group * perGroupIn + c) * input.strides[1] +
+                                                   row * input.strides[2] + column * input.strides[3]];
+                                double& tap = w[o * weight.strides[0] + c * weight.strides[1] + p * weight.strides[2] +
+                                                q * weight.strides[3]];
+                                if (direction == Direction::Forward) {
+                                    target += source * tap;
+                                } else if (direction == Direction::BackwardInput) {
+                                    source += target * tap;
+                                } else {
+                                    tap += target * source;
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+void enqueueConv(Context& context, const char* op, Direction direction, const View& input, const View& weight,
+                 const View& out, const View* bias, const ConvGeometry& geometry) {
+    const bool withBias = bias != nullptr;
+    context.enqueue(op, [=, biasView = bias ? *bias : View{}] {
+        const View* biasPointer = withBias ? &biasView : nullptr;
+        if (input.dtype == DType::Float64) {
+            runDouble(direction, input, weight, out, biasPointer, geometry);
+        } else {
+            runOneDnn(direction, input, weight, out, biasPointer, geometry);
+        }
+    });
+}
+
+}  // namespace
+
+void conv2d(Context& context, const View& out, const View& input, const View& weight, const View* bias,
+            const ConvGeometry& geometry) {
+    enqueueConv(context, "conv2d", Direction::Forward, input, weight, out, bias, geometry);
+}
+
+void conv2dBackwardInput(Context& context, const View& gradInput, const View& gradOutput, const View& weight,
+                         const ConvGeometry& geometry) {
+    enqueueConv(context, "conv2d_backward_input", Direction::BackwardInput, gradInput, weight, gradOutput, nullptr, geometry);
+}
+
+void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* gradBias, const View& gradOutput,
+                          const View& input, const ConvGeometry& geometry) {
+    enqueueConv(context, "conv2d_backward_weight", Direction::BackwardWeight, input, gradWeight, gradOutput, gradBias,
+                geometry);
+}
+
+}  // namespace anneal::cpu

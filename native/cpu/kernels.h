@@ -1,0 +1,71 @@
+#pragma once
+
+#include <vector>
+
+#include "core/context.h"
+
+// The CPU's kernels, as the ops in core/ops/ call them: each enqueues its work on the context's stream and returns.
+// Arguments have been checked and outputs allocated by the caller.
+namespace anneal::cpu {
+
+// --- copy.cpp: any strides, any pair of dtypes; `source` broadcasts to `target`
+void copy(Context& context, const View& target, const View& source);
+void fill(Context& context, const View& target, double value);
+void arange(Context& context, const View& target, double start, double step);
+void linspace(Context& context, const View& target, double start, double end);
+void eye(Context& context, const View& target);
+void normalizeImages(Context& context, const View& out, const View& bytes, std::vector<double> scale,
+                     std::vector<double> shift);
+
+// --- unary.cpp, binary.cpp are instantiated by name: see there
+
+// --- ternary.cpp
+void where(Context& context, const View& out, const View& condition, const View& a, const View& b);
+
+// --- index.cpp
+void indexSelect(Context& context, const View& out, const View& input, int dim, const View& indices);
+void indexAdd(Context& context, const View& target, int dim, const View& indices, const View& source);
+void gather(Context& context, const View& out, const View& input, int dim, const View& indices);
+void scatterAdd(Context& context, const View& target, int dim, const View& indices, const View& source);
+void oneHot(Context& context, const View& out, const View& indices);
+
+// --- reduce.cpp: `out` has the input's dimensions, of size 1 where reduced
+enum class Reduction { Sum, Mean, Prod, Max, Min, Any, All };
+void reduce(Context& context, Reduction kind, const View& out, const View& input);
+void variance(Context& context, const View& out, const View& input, double correction);
+// Along one dimension; `indices` is int64.
+void extremum(Context& context, bool largest, const View& values, const View& indices, const View& input, int dim);
+void sort(Context& context, const View& values, const View& indices, const View& input, int dim, bool descending,
+          int64_t count);
+void cumsum(Context& context, const View& out, const View& input, int dim);
+
+// --- matmul.cpp: c[..., M, N] = a[..., M, K] b[..., K, N] + bias; any strides
+void matmul(Context& context, const View& c, const View& a, const View& b, const View* bias);
+
+// --- conv.cpp: activations channels-last, weights contiguous
+struct ConvGeometry {
+    int64_t stride[2], padding[2], dilation[2], groups;
+};
+void conv2d(Context& context, const View& out, const View& input, const View& weight, const View* bias,
+            const ConvGeometry& geometry);
+void conv2dBackwardInput(Context& context, const View& gradInput, const View& gradOutput, const View& weight,
+                         const ConvGeometry& geometry);
+void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* gradBias, const View& gradOutput,
+                          const View& input, const ConvGeometry& geometry);
+
+// --- pool.cpp: everything channels-last; `indices` hold the tap that was largest in each window, as uint8 or int32
+struct PoolGeometry {
+    bool adaptive;  // windows that share the input out evenly; kernel, stride, padding and dilation are then unused
+    int64_t kernel[2], stride[2], padding[2], dilation[2];
+    bool countPadding;
+    double divisor;  // instead of the window's size, unless zero
+};
+void maxPool2d(Context& context, const View& out, const View* indices, const View& input,
+               const PoolGeometry& geometry);
+void maxPool2dBackward(Context& context, const View& gradInput, const View& gradOutput, const View& indices,
+                       const PoolGeometry& geometry);
+void averagePool2d(Context& context, const View& out, const View& input, const PoolGeometry& geometry);
+void averagePool2dBackward(Context& context, const View& gradInput, const View& gradOutput,
+                           const PoolGeometry& geometry);
+
+}  // namespace anneal::cpu

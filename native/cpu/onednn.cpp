@@ -1,0 +1,54 @@
+#include "cpu/onednn.h"
+
+#include <cstdlib>
+
+namespace anneal::cpu::onednn {
+
+dnnl::engine& engine() {
+    static dnnl::engine instance(dnnl::engine::kind::cpu, 0);
+    return instance;
+}
+
+dnnl::stream& stream() {
+    thread_local dnnl::stream instance(engine());
+    return instance;
+}
+
+namespace {
+
+struct Buffer {
+    void* data = nullptr;
+    size_t bytes = 0;
+    ~Buffer() { std::free(data); }
+};
+
+}  // namespace
+
+void* scratch(int slot, size_t bytes) {
+    constexpr int kSlots = 4;
+    thread_local Buffer buffers[kSlots];
+    Buffer& buffer = buffers[slot];
+    if (bytes > buffer.bytes || !buffer.data) {
+        std::free(buffer.data);
+        buffer.bytes = (bytes + 4095) / 4096 * 4096 + 4096;
+        buffer.data = std::aligned_alloc(4096, buffer.bytes);
+        if (!buffer.data) {
+            buffer.bytes = 0;
+            fail(ErrorKind::OutOfMemory, "out of memory: ", bytes, " bytes of scratch space asked for");
+        }
+    }
+    return buffer.data;
+}
+
+memory::data_type dataType(DType dtype) {
+    switch (dtype) {
+        case DType::Float32:
+            return memory::data_type::f32;
+        case DType::BFloat16:
+            return memory::data_type::bf16;
+        default:
+            fail(ErrorKind::DType, "oneDNN does not compute in ", dtypeName(dtype));
+    }
+}
+
+}  // namespace anneal::cpu::onednn

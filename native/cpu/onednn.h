@@ -1,0 +1,142 @@
+#pragma once
+
+// The one place that knows which oneDNN this is: 2.x describes an operation with a `desc` object first, 3.x builds the
+// primitive descriptor directly. Everything here runs on the engine thread.
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <unordered_map>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace anneal::cpu::onednn {
+
+using dnnl::memory;
+
+dnnl::engine& engine();
+dnnl::stream& stream();
+
+// Memory that lives until the next kernel runs; each engine thread has its own and it only grows. `slot` tells buffers
+// apart that one kernel uses at the same time.
+void* scratch(int slot, size_t bytes);
+
+memory::data_type dataType(DType dtype);
+
+inline dnnl::primitive_attr userScratchpad() {
+    dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    return attributes;
+}
+
+// What makes two calls the same primitive: kind, dtypes and geometry, as plain numbers.
+using Key = std::vector<int64_t>;
+struct KeyHash {
+    size_t operator()(const Key& key) const {
+        uint64_t hash = 1469598103934665603ULL;
+        for (int64_t value : key) hash = (hash ^ static_cast<uint64_t>(value)) * 1099511628211ULL;
+        return static_cast<size_t>(hash);
+    }
+};
+template <typename Entry>
+using Cache = std::unordered_map<Key, std::unique_ptr<Entry>, KeyHash>;
+
+struct ConvDescriptors {
+    memory::desc source, weight, bias, target;  // a zero descriptor as bias means none
+    memory::dims stride, dilation, padding, paddingAfter;
+};
+
+#if DNNL_VERSION_MAJOR >= 3
+
+inline bool hasBias(const ConvDescriptors& d) { return d.bias.get_ndims() != 0; }
+
+inline dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvDescriptors& d) {
+    const auto kind = dnnl::prop_kind::forward_training;
+    const auto algorithm = dnnl::algorithm::convolution_direct;
+    if (hasBias(d)) {
+        return {engine(), kind, algorithm, d.source, d.weight, d.bias, d.target, d.stride, d.dilation, d.padding,
+                d.paddingAfter, userScratchpad()};
+    }
+    return {engine(), kind, algorithm, d.source, d.weight, d.target, d.stride, d.dilation, d.padding, d.paddingAfter,
+            userScratchpad()};
+}
+
+inline dnnl::convolution_backward_data::primitive_desc backwardDataDescriptor(const ConvDescriptors& d) {
+    ConvDescriptors plain = d;
+    plain.bias = memory::desc();
+    return {engine(), dnnl::algorithm::convolution_direct, d.source, d.weight, d.target, d.stride, d.dilation, d.padding,
+            d.paddingAfter, forwardDescriptor(plain), userScratchpad()};
+}
+
+inline dnnl::convolution_backward_weights::primitive_desc backwardWeightsDescriptor(const ConvDescriptors& d) {
+    const auto algorithm = dnnl::algorithm::convolution_direct;
+    if (hasBias(d)) {
+        return {engine(), algorithm, d.source, d.weight, d.bias, d.target, d.stride, d.dilation, d.padding, d.paddingAfter,
+                forwardDescriptor(d), userScratchpad()};
+    }
+    return {engine(), algorithm, d.source, d.weight, d.target, d.stride, d.dilation, d.padding, d.paddingAfter,
+            forwardDescriptor(d), userScratchpad()};
+}
+
+inline dnnl::matmul::primitive_desc matmulDescriptor(const memory::desc& a, const memory::desc& b, const memory::desc& c) {
+    return {engine(), a, b, c, userScratchpad()};
+}
+
+#else
+
+inline bool hasBias(const ConvDescriptors& d) { return d.bias.data.ndims != 0; }
+
+inline dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvDescriptors& d) {
+    const auto kind = dnnl::prop_kind::forward_training;
+    const auto algorithm = dnnl::algorithm::convolution_direct;
+    if (hasBias(d)) {
+        return {{kind, algorithm, d.source, d.weight, d.bias, d.target, d.stride, d.dilation, d.padding, d.paddingAfter},
+                userScratchpad(),
+                engine()};
+    }
+    return {{kind, algorithm, d.source, d.weight, d.target, d.stride, d.dilation, d.padding, d.paddingAfter},
+            userScratchpad(),
+            engine()};
+}
+
+inline dnnl::convolution_backward_data::primitive_desc backwardDataDescriptor(const ConvDescriptors& d) {
+    ConvDescriptors plain = d;
+    plain.bias = memory::desc();
+    return {{dnnl::algorithm::convolution_direct, d.source, d.weight, d.target, d.stride, d.dilation, d.padding,
+             d.paddingAfter},
+            userScratchpad(),
+            engine(),
+            forwardDescriptor(plain)};
+}
+
+inline dnnl::convolution_backward_weights::primitive_desc backwardWeightsDescriptor(const ConvDescriptors& d) {
+    const auto algorithm = dnnl::algorithm::convolution_direct;
+    if (hasBias(d)) {
+        return {{algorithm, d.source, d.weight, d.bias, d.target, d.stride, d.dilation, d.padding, d.paddingAfter},
+                userScratchpad(),
+                engine(),
+                forwardDescriptor(d)};
+    }
+    return {{algorithm, d.source, d.weight, d.target, d.stride, d.dilation, d.padding, d.paddingAfter},
+            userScratchpad(),
+            engine(),
+            forwardDescriptor(d)};
+}
+
+inline dnnl::matmul::primitive_desc matmulDescriptor(const memory::desc& a, const memory::desc& b, const memory::desc& c) {
+    return {{a, b, c}, userScratchpad(), engine()};
+}
+
+#endif
+
+// Row-major c = alpha a b + beta c in float32, on the team.
+inline void sgemm(char transposeA, char transposeB, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
+                  int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
+    const dnnl::status status =
+        static_cast<dnnl::status>(dnnl_sgemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));
+    check(status == dnnl::status::success, ErrorKind::Kernel, "oneDNN's sgemm failed with status ",
+          static_cast<int>(status));
+}
+
+}  // namespace anneal::cpu::onednn

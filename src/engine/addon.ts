@@ -1,0 +1,130 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import {
+  AnnealError,
+  ConfigError,
+  DeviceError,
+  DTypeError,
+  KernelError,
+  OutOfMemoryError,
+  ShapeError,
+} from './errors.ts'
+
+/** The native add-on as it presents itself. Handles are small integers; arguments travel in shared arrays. */
+export interface Addon {
+  readonly args: Float64Array
+  readonly kinds: Uint8Array
+  readonly results: Float64Array
+  readonly opNames: readonly string[]
+  /** Runs op number `op` on the first `count` arguments; the number of results, or -1 (see takeError). */
+  call(op: number, count: number): number
+  takeError(): { kind: number; message: string }
+  release(handle: number): void
+  releaseMany(count: number): void
+  /** Writes dtype, dimensions, sizes, strides and offset into `results`. */
+  describe(handle: number): void
+  fromBytes(bytes: ArrayBufferView, dtype: number, dimensions: number): number
+  readSync(handle: number, target: ArrayBufferView): void
+  readAsync(handle: number, target: ArrayBufferView, done: (error?: NativeError) => void): void
+  synchronize(): void
+  memoryStats(): MemoryStats
+  resetPeak(): void
+  emptyCache(): void
+  manualSeed(seed: bigint): void
+  generatorState(): Uint8Array
+  setGeneratorState(state: Uint8Array): void
+  sharesStorage(handle: number): boolean
+  buildInfo(): BuildInfo
+  setThreads(count: number): void
+}
+
+/** What the allocator holds, in bytes. */
+export interface MemoryStats {
+  /** Held by live tensors. */
+  bytesInUse: number
+  /** Freed by tensors, kept for reuse. */
+  bytesCached: number
+  /** The highest `bytesInUse` since the start or the last `resetPeakMemory()`. */
+  peakBytes: number
+  /** Blocks asked from the system so far: constant once a training loop has warmed up. */
+  systemAllocations: number
+  /** Live tensors. */
+  tensors: number
+}
+
+export interface BuildInfo {
+  onednn: string
+  compiler: string
+  threads: number
+}
+
+export type NativeError = Error & { kind?: number }
+
+/** Turns a failure of the engine into the class that its kind stands for. */
+export function toAnnealError(kind: number | undefined, message: string): AnnealError {
+  switch (kind) {
+    case 1:
+      return new ShapeError(message)
+    case 2:
+      return new DTypeError(message)
+    case 3:
+      return new DeviceError(message)
+    case 4:
+      return new OutOfMemoryError(
+        `${message}. Smaller batches or pictures need less; emptyCache() gives cached blocks back`,
+      )
+    case 5:
+      return new KernelError(message)
+    default:
+      return new AnnealError(message)
+  }
+}
+
+/** Runs `body`, giving the engine's failures their class. */
+export function guarded<T>(body: () => T): T {
+  try {
+    return body()
+  } catch (error) {
+    if (error instanceof Error && 'kind' in error) {
+      throw toAnnealError((error as NativeError).kind, error.message)
+    }
+    throw error
+  }
+}
+
+// The package's root is two folders up from the sources and three from dist/.
+function packageRoot(): string {
+  let folder = path.dirname(fileURLToPath(import.meta.url))
+  while (!existsSync(path.join(folder, 'package.json'))) {
+    const parent = path.dirname(folder)
+    if (parent === folder) throw new ConfigError('the package.json of anneal was not found above its own code')
+    folder = parent
+  }
+  return folder
+}
+
+function load(): Addon {
+  const file = process.env.ANNEAL_ADDON ?? path.join(packageRoot(), 'build', 'Release', 'anneal.node')
+  if (!existsSync(file)) {
+    throw new ConfigError(
+      `the native engine has not been built: ${file} is missing.\n` +
+        'Build it once with `npx anneal build` (in a checkout of anneal: `npm run build:native`); ' +
+        'it needs a C++ compiler, CMake and oneDNN (Debian and Ubuntu: apt-get install g++ cmake libdnnl-dev).',
+    )
+  }
+  // Between ops the team should sleep soon: on few cores JavaScript, decoding and the engine share them.
+  process.env.GOMP_SPINCOUNT ??= '20000'
+  try {
+    return createRequire(import.meta.url)(file) as Addon
+  } catch (error) {
+    throw new ConfigError(
+      `the native engine could not be loaded from ${file}: ${(error as Error).message}\n` +
+        'If it was built for another machine or library version, build it again: `npx anneal build --clean`.',
+      { cause: error },
+    )
+  }
+}
+
+export const addon: Addon = load()

@@ -1,0 +1,84 @@
+import { isFloatingPoint } from './dtype.ts'
+import { AutogradError, ConfigError } from './errors.ts'
+import { edgeOf, GraphNode, isTracked } from './graph.ts'
+import { engineState } from './state.ts'
+import { Tensor } from './tensor.ts'
+
+/** What a user-defined operation's two halves share. */
+export interface OpContext {
+  /** Keeps tensors for backward. */
+  saveForBackward(...tensors: Tensor[]): void
+  /** What saveForBackward kept. */
+  readonly saved: readonly Tensor[]
+  /** Which inputs want a gradient, by position. */
+  readonly needsInputGrad: readonly boolean[]
+  /** Anything else that backward needs. */
+  [key: string]: unknown
+}
+
+export interface OpDefinition<Inputs extends unknown[]> {
+  name: string
+  /** Computes the output; what happens inside is not recorded. */
+  forward(context: OpContext, ...inputs: Inputs): Tensor
+  /** The gradients of the inputs, in their order (null for those without); one tensor for an op of one input. */
+  backward(context: OpContext, gradOutput: Tensor): Tensor | null | (Tensor | null)[]
+}
+
+/**
+ * A differentiable operation written in TypeScript.
+ * @throws AutogradError in the backward pass when `backward` gives a wrong number or shape of gradients.
+ */
+export function defineOp<Inputs extends unknown[]>(definition: OpDefinition<Inputs>): (...inputs: Inputs) => Tensor {
+  const { name } = definition
+  if (typeof definition.forward !== 'function' || typeof definition.backward !== 'function') {
+    throw new ConfigError(`defineOp ${name}: forward and backward must be functions`)
+  }
+  return (...inputs) => {
+    const tensors = inputs.map((input) => (input instanceof Tensor ? input : null))
+    const tracked = isTracked(tensors)
+    const edges = tensors.map(edgeOf)
+    let kept: Tensor[] = []
+    let node: GraphNode | null = null
+    const context: OpContext = {
+      saveForBackward(...list) {
+        kept = list
+      },
+      get saved() {
+        return node === null ? kept : kept.map((_, i) => (node as GraphNode).saved(i))
+      },
+      needsInputGrad: edges.map((edge) => edge !== null),
+    }
+    const state = engineState()
+    const before = state.gradEnabled
+    state.gradEnabled = false
+    let out: Tensor
+    try {
+      out = definition.forward(context, ...inputs)
+    } finally {
+      state.gradEnabled = before
+    }
+    if (!(out instanceof Tensor)) throw new ConfigError(`defineOp ${name}: forward must return a tensor`)
+    if (!tracked || !isFloatingPoint(out.dtype)) return out
+    // An input handed through would otherwise get this op as its own history.
+    if (tensors.includes(out)) out = out.detach()
+    const shapes = tensors.map((tensor) => tensor?.shape ?? null)
+    node = new GraphNode(name, edges, kept, (gradient) => {
+      const returned = definition.backward(context, gradient)
+      const list = Array.isArray(returned) ? returned : [returned]
+      if (list.length > inputs.length) {
+        throw new AutogradError(`${name}: backward gave ${list.length} gradients for ${inputs.length} inputs`)
+      }
+      list.forEach((item, i) => {
+        const shape = shapes[i]
+        if (item && shape && item.shape.join() !== shape.join()) {
+          throw new AutogradError(
+            `${name}: backward gave a gradient of shape [${item.shape.join(', ')}] for input ${i} of shape [${shape.join(', ')}]`,
+          )
+        }
+      })
+      return list
+    })
+    out.gradFn = node
+    return out
+  }
+}

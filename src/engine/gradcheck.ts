@@ -1,0 +1,66 @@
+import { noGrad } from './autograd.ts'
+import { AutogradError } from './errors.ts'
+import { tensor } from './ops/create.ts'
+import type { Tensor } from './tensor.ts'
+
+export interface GradcheckOptions {
+  /** Step of the central differences. Default 1e-6. */
+  eps?: number | undefined
+  /** Absolute tolerance. Default 1e-5. */
+  atol?: number | undefined
+  /** Relative tolerance. Default 1e-3. */
+  rtol?: number | undefined
+}
+
+/**
+ * Compares the gradients of `fn` with central differences, element by element, in float64. Outputs of any shape are
+ * weighted by fixed different numbers, so that no element can hide behind another.
+ * @throws AutogradError naming the input, the element and both values where they differ. Returns true otherwise.
+ */
+export function gradcheck(
+  fn: (...inputs: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  options: GradcheckOptions = {},
+): boolean {
+  const { eps = 1e-6, atol = 1e-5, rtol = 1e-3 } = options
+  const values = inputs.map((input) => Float64Array.from(input.dataSync()))
+  const make = (track: boolean) =>
+    inputs.map((input, i) =>
+      input.dtype === 'float64'
+        ? tensor(values[i] as Float64Array, { shape: input.shape, requiresGrad: track && input.requiresGrad })
+        : input,
+    )
+  const checked = inputs.filter((input) => input.requiresGrad)
+  if (checked.length === 0) throw new AutogradError('gradcheck: no input requires gradients')
+  for (const input of checked) {
+    if (input.dtype !== 'float64') throw new AutogradError(`gradcheck: inputs must be float64, got ${input.dtype}`)
+  }
+  const weighted = (out: Tensor) => {
+    const weights = Float64Array.from({ length: out.numel }, (_, i) => Math.cos(1 + i * 0.7) + 0.1)
+    return out.mul(tensor(weights, { shape: out.shape })).sum()
+  }
+  const tracked = make(true)
+  weighted(fn(...tracked)).backward()
+  const measure = () => noGrad(() => weighted(fn(...make(false))).item())
+  tracked.forEach((input, i) => {
+    if (!input.requiresGrad) return
+    const analytic = input.grad?.dataSync()
+    const data = values[i] as Float64Array
+    for (let k = 0; k < data.length; k++) {
+      const before = data[k] as number
+      data[k] = before + eps
+      const above = measure()
+      data[k] = before - eps
+      const below = measure()
+      data[k] = before
+      const numeric = (above - below) / (2 * eps)
+      const given = analytic?.[k] ?? 0
+      if (!(Math.abs(given - numeric) <= atol + rtol * Math.abs(numeric))) {
+        throw new AutogradError(
+          `gradcheck: input ${i}, element ${k}: the gradient is ${given}, central differences give ${numeric}`,
+        )
+      }
+    }
+  })
+  return true
+}

@@ -1,0 +1,95 @@
+export type { MemoryStats } from './addon.ts'
+export { type BackwardOptions, enableGrad, isGradEnabled, noGrad } from './autograd.ts'
+export { defineOp, type OpContext, type OpDefinition } from './define.ts'
+export {
+  device,
+  emptyCache,
+  getDefaultDevice,
+  memoryStats,
+  resetPeakMemory,
+  setDefaultDevice,
+  setNumThreads,
+  synchronize,
+} from './device.ts'
+export { type DType, dtypeSize, dtypes, isFloatingPoint, type TensorData, type TypedArray } from './dtype.ts'
+export * from './errors.ts'
+export { type GradcheckOptions, gradcheck } from './gradcheck.ts'
+export * from './ops/activation.ts'
+export {
+  abs,
+  ceil,
+  cos,
+  erf,
+  exp,
+  expm1,
+  floor,
+  log,
+  log1p,
+  log2,
+  log10,
+  neg,
+  reciprocal,
+  round,
+  rsqrt,
+  sign,
+  sin,
+  sqrt,
+  square,
+  tan,
+  trunc,
+} from './ops/unary.ts'
+export { add, clamp, div, maximum, minimum, mul, type Operand, pow, remainder, sub } from './ops/binary.ts'
+export { type ConvOptions, conv2d } from './ops/conv.ts'
+export { toDType } from './ops/convert.ts'
+export {
+  arange,
+  empty,
+  eye,
+  full,
+  linspace,
+  type NestedArray,
+  ones,
+  onesLike,
+  type Shape,
+  type TensorFromOptions,
+  type TensorOptions,
+  tensor,
+  zeros,
+  zerosLike,
+} from './ops/create.ts'
+import './ops/fill.ts'
+export { normalizeImages } from './ops/image.ts'
+export {
+  cat,
+  gather,
+  type Index,
+  indexSelect,
+  type NestedNumbers,
+  oneHot,
+  select,
+  slice,
+  split,
+  stack,
+  where,
+} from './ops/indexing.ts'
+export { linear, matmul } from './ops/matmul.ts'
+export { getRandomState, manualSeed, rand, randint, randn, randperm, setRandomState } from './ops/random.ts'
+export {
+  amax,
+  amin,
+  cumsum,
+  logsumexp,
+  mean,
+  norm,
+  prod,
+  type ReduceOptions,
+  std,
+  sum,
+  type ValuesAndIndices,
+  type VarianceOptions,
+  variance,
+} from './ops/reduce.ts'
+export { channelsLast, clone, contiguous, expand, flatten, permute, squeeze, transpose, unsqueeze } from './ops/view.ts'
+import './print.ts'
+export { scope } from './scope.ts'
+export { Tensor } from './tensor.ts'

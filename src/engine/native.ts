@@ -1,0 +1,84 @@
+import { addon, toAnnealError } from './addon.ts'
+import { AnnealError } from './errors.ts'
+import { Tensor } from './tensor.ts'
+
+/** What an op of the table takes. */
+export type Argument = Tensor | number | boolean | null | undefined | readonly number[] | readonly Tensor[]
+
+const opNumbers = new Map<string, number>(addon.opNames.map((name, index) => [name, index]))
+
+const kind = { number: 1, tensor: 2, none: 3, numbers: 4, tensors: 5, boolean: 6 } as const
+
+// Arguments go into shared arrays: value slots with a kind beside the first slot of each argument.
+function encode(op: string, inputs: readonly Argument[]): void {
+  const { args, kinds } = addon
+  let position = 0
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i]
+    if (typeof input === 'number') {
+      kinds[position] = kind.number
+      args[position++] = input
+    } else if (input instanceof Tensor) {
+      kinds[position] = kind.tensor
+      args[position++] = input.liveHandle()
+    } else if (input === null || input === undefined) {
+      kinds[position++] = kind.none
+    } else if (typeof input === 'boolean') {
+      kinds[position] = kind.boolean
+      args[position++] = input ? 1 : 0
+    } else if (Array.isArray(input)) {
+      position = encodeList(op, input as readonly unknown[], position)
+    } else {
+      throw new AnnealError(`${op}: expected a tensor, a number, a boolean or a list, got ${describe(input)}`)
+    }
+  }
+}
+
+function encodeList(op: string, list: readonly unknown[], start: number): number {
+  const { args, kinds } = addon
+  if (start + list.length + 1 > args.length) throw new AnnealError(`${op}: a list of ${list.length} is too long`)
+  const ofTensors = list.length > 0 && list[0] instanceof Tensor
+  let position = start
+  kinds[position] = ofTensors ? kind.tensors : kind.numbers
+  args[position++] = list.length
+  for (const value of list) {
+    if (ofTensors && value instanceof Tensor) args[position++] = value.liveHandle()
+    else if (!ofTensors && typeof value === 'number') args[position++] = value
+    else throw new AnnealError(`${op}: expected a list of ${ofTensors ? 'tensors' : 'numbers'}, found ${describe(value)}`)
+  }
+  return position
+}
+
+function describe(value: unknown): string {
+  if (value === null || typeof value !== 'object') return `${typeof value} ${String(value)}`
+  return value.constructor?.name ?? 'an object'
+}
+
+function invoke(op: string, inputs: readonly Argument[]): number {
+  const number = opNumbers.get(op)
+  if (number === undefined) throw new AnnealError(`the native engine has no op ${op}; build it again`)
+  encode(op, inputs)
+  const count = addon.call(number, inputs.length)
+  if (count < 0) {
+    const { kind: errorKind, message } = addon.takeError()
+    throw toAnnealError(errorKind, message)
+  }
+  return count
+}
+
+/** Runs an op of the table (native/core/ops.def) that gives one tensor. Nothing is recorded for backward. */
+export function call(op: string, ...inputs: Argument[]): Tensor {
+  invoke(op, inputs)
+  return new Tensor(addon.results[0] as number)
+}
+
+/** Runs an op that gives several tensors. */
+export function callMany(op: string, ...inputs: Argument[]): Tensor[] {
+  const count = invoke(op, inputs)
+  return Array.from(addon.results.subarray(0, count), (handle) => new Tensor(handle))
+}
+
+/** Runs an op that changes its first argument in place, or gives nothing. */
+export function callInPlace(op: string, ...inputs: Argument[]): void {
+  invoke(op, inputs)
+}

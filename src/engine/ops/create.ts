@@ -1,0 +1,204 @@
+import { addon, guarded } from '../addon.ts'
+import { device as checkDevice } from '../device.ts'
+import { type DType, dtypeCode, dtypeSize, type TypedArray } from '../dtype.ts'
+import { DTypeError, ShapeError } from '../errors.ts'
+import { numberList } from '../methods.ts'
+import { call } from '../native.ts'
+import { Tensor } from '../tensor.ts'
+import { toDType } from './convert.ts'
+
+export interface TensorOptions {
+  /** Default float32; `tensor` takes the dtype of a typed array. */
+  dtype?: DType | undefined
+  /** Default the default device. */
+  device?: string | undefined
+  /** Whether gradients accumulate into the tensor. Default false. */
+  requiresGrad?: boolean | undefined
+}
+
+export interface TensorFromOptions extends TensorOptions {
+  /** The shape of the values of a typed or flat array. Default: one dimension. */
+  shape?: readonly number[] | undefined
+}
+
+/** Numbers, booleans or big integers, nested to any depth; all rows of one length. */
+export type NestedArray = number | boolean | bigint | readonly NestedArray[]
+
+/** A shape: a list of sizes, or one size. */
+export type Shape = number | readonly number[]
+
+function finish(out: Tensor, options: TensorOptions): Tensor {
+  if (options.device !== undefined) checkDevice(options.device)
+  return options.requiresGrad ? out.requiresGrad_() : out
+}
+
+function shapeList(shape: Shape): readonly number[] {
+  const list = numberList(shape, [])
+  if (!Array.isArray(list) || list.some((size) => !Number.isInteger(size) || size < 0)) {
+    throw new ShapeError(`a shape is a list of non-negative integers, got ${JSON.stringify(shape)}`)
+  }
+  return list
+}
+
+// Walks the first element of each level for the shape, then checks every row against it.
+function flattenNested(data: NestedArray): { shape: number[]; flat: (number | boolean | bigint)[] } {
+  const shape: number[] = []
+  for (let level: NestedArray | undefined = data; Array.isArray(level); level = level[0]) shape.push(level.length)
+  const flat: (number | boolean | bigint)[] = []
+  const walk = (value: NestedArray, depth: number): void => {
+    if (depth === shape.length) {
+      if (typeof value !== 'number' && typeof value !== 'boolean' && typeof value !== 'bigint') {
+        throw new ShapeError(
+          Array.isArray(value)
+            ? `tensor: rows differ in depth: a list of ${value.length} where a number was expected`
+            : `tensor: expected numbers, found ${typeof value} ${String(value)}`,
+        )
+      }
+      flat.push(value)
+      return
+    }
+    if (!Array.isArray(value) || value.length !== shape[depth]) {
+      const found = Array.isArray(value) ? `one of ${value.length}` : String(value)
+      throw new ShapeError(`tensor: expected a list of ${shape[depth]} at depth ${depth}, found ${found}`)
+    }
+    for (const item of value) walk(item, depth + 1)
+  }
+  walk(data, 0)
+  return { shape, flat }
+}
+
+function dtypeOfArray(array: TypedArray): DType {
+  if (array instanceof Float32Array) return 'float32'
+  if (array instanceof Float64Array) return 'float64'
+  if (array instanceof BigInt64Array) return 'int64'
+  if (array instanceof Int32Array || array instanceof Int8Array || array instanceof Int16Array) return 'int32'
+  if (array instanceof Uint8Array || array instanceof Uint8ClampedArray) return 'uint8'
+  if (array instanceof Uint16Array) return 'int32'
+  if (array instanceof Uint32Array) return 'int64'
+  throw new DTypeError(`tensor: cannot make a tensor of ${Object.prototype.toString.call(array)}`)
+}
+
+// The array's bytes as they are when the engine has the same element type, otherwise converted to one that it has.
+function upload(array: TypedArray, shape: readonly number[], dtype: DType): Tensor {
+  let source: TypedArray = array
+  let held = dtypeOfArray(array)
+  if (array instanceof Uint16Array && (dtype === 'bfloat16' || dtype === 'float16')) held = dtype
+  else if (array instanceof Int8Array || array instanceof Int16Array || array instanceof Uint16Array) {
+    source = Int32Array.from(array)
+  } else if (array instanceof Uint32Array) source = BigInt64Array.from(array, BigInt)
+  else if (dtype === 'bool' && held === 'uint8') {
+    source = Uint8Array.from(array as Uint8Array, (value) => (value === 0 ? 0 : 1))
+    held = 'bool'
+  }
+  const count = shape.reduce((product, size) => product * size, 1)
+  if (count * dtypeSize(held) !== source.byteLength) {
+    throw new ShapeError(`tensor: ${array.length} values do not fill the shape [${shape.join(', ')}] (${count})`)
+  }
+  if (source.buffer instanceof SharedArrayBuffer) source = source.slice()
+  for (let i = 0; i < shape.length; i++) addon.args[i] = shape[i] as number
+  const handle = guarded(() => addon.fromBytes(source, dtypeCode(held), shape.length))
+  const out = new Tensor(handle)
+  if (held === dtype) return out
+  const converted = toDType(out, dtype)
+  out.dispose()
+  return converted
+}
+
+/**
+ * A tensor of the given values: nested arrays, one number, or a typed array with `{ shape }`.
+ * Numbers become float32 unless `dtype` says otherwise, booleans bool, big integers int64.
+ */
+export function tensor(data: NestedArray | TypedArray, options: TensorFromOptions = {}): Tensor {
+  if (ArrayBuffer.isView(data)) {
+    const array = data as TypedArray
+    const shape = options.shape ? shapeList(options.shape) : [array.length]
+    return finish(upload(array, shape, options.dtype ?? dtypeOfArray(array)), options)
+  }
+  const nested = flattenNested(data as NestedArray)
+  let { shape } = nested
+  const { flat } = nested
+  if (options.shape) {
+    const wanted = [...shapeList(options.shape)]
+    if (wanted.reduce((product, size) => product * size, 1) !== flat.length) {
+      throw new ShapeError(`tensor: ${flat.length} values do not fill the shape [${wanted.join(', ')}]`)
+    }
+    shape = wanted
+  }
+  const first = flat[0]
+  const inferred: DType = typeof first === 'boolean' ? 'bool' : typeof first === 'bigint' ? 'int64' : 'float32'
+  const dtype = options.dtype ?? inferred
+  dtypeCode(dtype)
+  let array: TypedArray
+  if (dtype === 'int64') array = BigInt64Array.from(flat, (value) => toBigInt(value))
+  else if (dtype === 'int32') array = Int32Array.from(flat, Number)
+  else if (dtype === 'uint8') array = Uint8Array.from(flat, Number)
+  else if (dtype === 'bool') array = Uint8Array.from(flat, (value) => (value ? 1 : 0))
+  else if (dtype === 'float64') array = Float64Array.from(flat, Number)
+  else array = Float32Array.from(flat, Number)
+  return finish(upload(array, shape, dtype), options)
+}
+
+function toBigInt(value: number | boolean | bigint): bigint {
+  return typeof value === 'number' ? BigInt(Math.trunc(value)) : BigInt(value)
+}
+
+/** All elements `value`. */
+export function full(shape: Shape, value: number | boolean, options: TensorOptions = {}): Tensor {
+  const dtype = options.dtype ?? (typeof value === 'boolean' ? 'bool' : 'float32')
+  return finish(call('full', shapeList(shape), Number(value), dtypeCode(dtype)), options)
+}
+
+export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
+  return full(shape, 0, { ...options, dtype: options.dtype ?? 'float32' })
+}
+
+export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
+  return full(shape, 1, { ...options, dtype: options.dtype ?? 'float32' })
+}
+
+/** Uninitialised memory, for what is filled at once. */
+export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
+  return finish(call('empty', shapeList(shape), dtypeCode(options.dtype ?? 'float32')), options)
+}
+
+export function zerosLike(like: Tensor, options: TensorOptions = {}): Tensor {
+  return zeros(like.shape, { dtype: like.dtype, ...options })
+}
+
+export function onesLike(like: Tensor, options: TensorOptions = {}): Tensor {
+  return ones(like.shape, { dtype: like.dtype, ...options })
+}
+
+/**
+ * `arange(end)`, `arange(start, end)` or `arange(start, end, step)`: start, start + step, … before end.
+ * int64 when all are integers, as in PyTorch; float32 otherwise.
+ */
+export function arange(
+  startOrEnd: number,
+  end?: number | TensorOptions,
+  step?: number | TensorOptions,
+  options: TensorOptions = {},
+): Tensor {
+  const settings = [end, step, options].find((value) => typeof value === 'object') as TensorOptions
+  const start = typeof end === 'number' ? startOrEnd : 0
+  const stop = typeof end === 'number' ? end : startOrEnd
+  const by = typeof step === 'number' ? step : 1
+  if (![start, stop, by].every(Number.isFinite) || by === 0 || (stop - start) / by < 0) {
+    throw new ShapeError(`arange: steps of ${by} do not lead from ${start} to ${stop}`)
+  }
+  const integers = [start, stop, by].every(Number.isInteger)
+  const dtype = settings.dtype ?? (integers ? 'int64' : 'float32')
+  return finish(call('arange', start, by, Math.ceil((stop - start) / by), dtypeCode(dtype)), settings)
+}
+
+/** `steps` values from `start` to `end`, both included. */
+export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
+  return finish(call('linspace', start, end, steps, dtypeCode(options.dtype ?? 'float32')), options)
+}
+
+/** The identity matrix. */
+export function eye(rows: number, columns?: number | TensorOptions, options: TensorOptions = {}): Tensor {
+  const settings = typeof columns === 'object' ? columns : options
+  const width = typeof columns === 'number' ? columns : rows
+  return finish(call('eye', rows, width, dtypeCode(settings.dtype ?? 'float32')), settings)
+}

@@ -1,0 +1,263 @@
+import { dtypeCode } from '../dtype.ts'
+import { DTypeError, ShapeError } from '../errors.ts'
+import { isTracked, record } from '../graph.ts'
+import { addMethods, asViewOf } from '../methods.ts'
+import { call, callInPlace } from '../native.ts'
+import { Tensor } from '../tensor.ts'
+import { reduceLike } from './binary.ts'
+import { tensor } from './create.ts'
+
+/**
+ * One item of an index: a number takes one element (and drops the dimension), `'start:stop:step'` a range, `'...'` all
+ * dimensions in between, null adds a dimension, integer lists and tensors pick elements.
+ */
+export type Index = number | string | null | readonly number[] | Tensor
+
+declare module '../tensor.ts' {
+  interface Tensor {
+    /** NumPy-style indexing: `x.index('1:10', ':')`, `x.index(0, null)`, `x.index(places)`. */
+    index(...items: Index[]): Tensor
+    /** The range start … stop - 1 of one dimension; negative bounds count from the end. */
+    slice(dim: number, start?: number, stop?: number, step?: number): Tensor
+    /** One element of a dimension, which is dropped. */
+    select(dim: number, index: number): Tensor
+    /** `length` elements of a dimension from `start` on. */
+    narrow(dim: number, start: number, length: number): Tensor
+    /** The elements at the given places of one dimension. */
+    indexSelect(dim: number, indices: Tensor): Tensor
+    /** out[i][j] = x[indices[i][j]][j] for dim 0, and alike for the others. */
+    gather(dim: number, indices: Tensor): Tensor
+    /** Pieces of `size` along a dimension (the last may be smaller), or pieces of the given sizes. */
+    split(size: number | readonly number[], dim?: number): Tensor[]
+    /** At most `count` pieces of equal size. */
+    chunk(count: number, dim?: number): Tensor[]
+    /** Nested arrays of numbers. Blocks until the values are there. */
+    toArray(): NestedNumbers
+  }
+}
+
+export type NestedNumbers = number | boolean | NestedNumbers[]
+
+function zerosLike(g: Tensor, shape: readonly number[]): Tensor {
+  return call('full', shape, 0, dtypeCode(g.dtype))
+}
+
+// Views that show a part: the gradient is zero elsewhere.
+function part(name: string, x: Tensor, cut: (tensor: Tensor) => Tensor): Tensor {
+  const out = asViewOf(cut(x), x)
+  if (!isTracked([x])) return out
+  const { shape } = x
+  return record(out, name, [x], [], (g) => {
+    const whole = zerosLike(g, shape)
+    callInPlace('copy_', cut(whole), g)
+    return [whole]
+  })
+}
+
+export function slice(x: Tensor, dim: number, start = 0, stop = Number.MAX_SAFE_INTEGER, step = 1): Tensor {
+  return part('slice', x, (tensor) => call('slice', tensor, dim, start, stop, step))
+}
+
+export function select(x: Tensor, dim: number, index: number): Tensor {
+  return part('select', x, (tensor) => call('select', tensor, dim, index))
+}
+
+export function indexSelect(x: Tensor, dim: number, indices: Tensor): Tensor {
+  const out = call('index_select', x, dim, indices)
+  if (!isTracked([x])) return out
+  const { shape } = x
+  return record(out, 'indexSelect', [x], [indices], (g, node) => {
+    const whole = zerosLike(g, shape)
+    callInPlace('index_add_', whole, dim, node.saved(0), g)
+    return [whole]
+  })
+}
+
+export function gather(x: Tensor, dim: number, indices: Tensor): Tensor {
+  const out = call('gather', x, dim, indices)
+  if (!isTracked([x])) return out
+  const { shape } = x
+  return record(out, 'gather', [x], [indices], (g, node) => {
+    const whole = zerosLike(g, shape)
+    callInPlace('scatter_add_', whole, dim, node.saved(0), g)
+    return [whole]
+  })
+}
+
+/** Joins tensors along an existing dimension. */
+export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
+  const out = call('cat', tensors, dim)
+  if (!isTracked(tensors)) return out
+  const index = dim < 0 ? dim + out.ndim : dim
+  const sizes = tensors.map((tensor) => tensor.size(index))
+  const dtypes = tensors.map((tensor) => tensor.dtype)
+  return record(out, 'cat', tensors, [], (g, node) => {
+    let position = 0
+    return sizes.map((size, i) => {
+      const start = position
+      position += size
+      if (!node.needs(i)) return null
+      const piece = call('slice', g, index, start, position, 1)
+      return dtypes[i] === g.dtype ? piece : call('to_dtype', piece, dtypeCode(dtypes[i] ?? g.dtype))
+    })
+  })
+}
+
+/** Joins tensors of one shape along a new dimension. */
+export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
+  const first = tensors[0]
+  if (first === undefined) throw new ShapeError('stack: expected at least one tensor')
+  for (const tensor of tensors) {
+    if (tensor.shape.join() !== first.shape.join()) {
+      throw new ShapeError(
+        `stack: shapes [${first.shape.join(', ')}] and [${tensor.shape.join(', ')}] differ; all must be equal`,
+      )
+    }
+  }
+  return cat(
+    tensors.map((tensor) => tensor.unsqueeze(dim)),
+    dim,
+  )
+}
+
+export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+  const total = x.size(dim)
+  let sizes: number[]
+  if (typeof size === 'number') {
+    if (!Number.isInteger(size) || size <= 0) throw new ShapeError(`split: the size must be positive, got ${size}`)
+    sizes = []
+    for (let start = 0; start < total; start += size) sizes.push(Math.min(size, total - start))
+  } else {
+    sizes = [...size]
+    if (sizes.reduce((sum, part) => sum + part, 0) !== total) {
+      throw new ShapeError(`split: sizes ${sizes.join(' + ')} do not add up to ${total}`)
+    }
+  }
+  let start = 0
+  return sizes.map((length) => {
+    start += length
+    return slice(x, dim, start - length, start)
+  })
+}
+
+interface Range {
+  start: number
+  stop: number
+  step: number
+}
+
+function parseRange(text: string): Range {
+  const parts = text.split(':')
+  if (parts.length < 2 || parts.length > 3 || !parts.every((piece) => /^\s*-?\d*\s*$/.test(piece))) {
+    throw new ShapeError(`index: expected 'start:stop' or 'start:stop:step', got ${JSON.stringify(text)}`)
+  }
+  const [start = '', stop = '', step = ''] = parts.map((piece) => piece.trim())
+  const by = step === '' ? 1 : Number(step)
+  if (by < 1) throw new ShapeError(`index: the step must be positive, got ${by} in ${JSON.stringify(text)}`)
+  return {
+    start: start === '' ? 0 : Number(start),
+    stop: stop === '' ? Number.MAX_SAFE_INTEGER : Number(stop),
+    step: by,
+  }
+}
+
+export function index(x: Tensor, items: readonly Index[]): Tensor {
+  const taken = items.filter((item) => item !== null && item !== '...').length
+  if (taken > x.ndim) {
+    throw new ShapeError(`index: ${taken} indices for a tensor of shape [${x.shape.join(', ')}]`)
+  }
+  let result = x
+  let dim = 0
+  for (const item of items) {
+    if (item === null) {
+      result = result.unsqueeze(dim++)
+    } else if (item === '...') {
+      dim += x.ndim - taken
+    } else if (typeof item === 'number') {
+      result = select(result, dim, item)
+    } else if (typeof item === 'string') {
+      const { start, stop, step } = parseRange(item)
+      if (start !== 0 || step !== 1 || stop !== Number.MAX_SAFE_INTEGER) result = slice(result, dim, start, stop, step)
+      dim++
+    } else {
+      const places = item instanceof Tensor ? item : tensor(item, { dtype: 'int64' })
+      if (places.dtype === 'bool' || places.ndim > 1) {
+        throw new DTypeError(
+          `index: expected a list or a one-dimensional tensor of integers, got ${places.dtype} [${places.shape.join(', ')}]`,
+        )
+      }
+      result = indexSelect(result, dim, places)
+      dim++
+    }
+  }
+  return result
+}
+
+/** `a` where the condition holds, `b` elsewhere; all broadcast together. */
+export function where(condition: Tensor, a: Tensor | number, b: Tensor | number): Tensor {
+  const out = call('where', condition, a, b)
+  const inputs = [a instanceof Tensor ? a : null, b instanceof Tensor ? b : null]
+  if (!isTracked(inputs)) return out
+  const shapes = inputs.map((input) => (input ? { shape: input.shape, dtype: input.dtype } : null))
+  return record(out, 'where', inputs, [condition], (g, node) =>
+    shapes.map((like, i) => {
+      if (!like || !node.needs(i)) return null
+      const chosen = i === 0 ? call('where', node.saved(0), g, 0) : call('where', node.saved(0), 0, g)
+      return reduceLike(chosen, like.shape, like.dtype)
+    }),
+  )
+}
+
+/** 1 at each label's place in a new last dimension, 0 elsewhere. int64; labels must lie in 0 … classes - 1. */
+export function oneHot(labels: Tensor, classes?: number): Tensor {
+  const width = classes ?? (labels.numel === 0 ? 1 : call('amax', labels, [], false).item() + 1)
+  return call('one_hot', labels, width)
+}
+
+function nest(data: ArrayLike<number>, shape: readonly number[], bools: boolean): NestedNumbers {
+  let position = 0
+  const build = (depth: number): NestedNumbers => {
+    if (depth === shape.length) {
+      const value = data[position++] as number
+      return bools ? value !== 0 : value
+    }
+    return Array.from({ length: shape[depth] as number }, () => build(depth + 1))
+  }
+  return build(0)
+}
+
+addMethods({
+  index(...items) {
+    return index(this, items)
+  },
+  slice(dim, start, stop, step) {
+    return slice(this, dim, start, stop, step)
+  },
+  select(dim, position) {
+    return select(this, dim, position)
+  },
+  narrow(dim, start, length) {
+    const size = this.size(dim)
+    const from = start < 0 ? start + size : start
+    if (from < 0 || length < 0 || from + length > size) {
+      throw new ShapeError(`narrow: ${length} elements from ${start} on of a dimension of size ${size}`)
+    }
+    return slice(this, dim, from, from + length)
+  },
+  indexSelect(dim, indices) {
+    return indexSelect(this, dim, indices)
+  },
+  gather(dim, indices) {
+    return gather(this, dim, indices)
+  },
+  split(size, dim) {
+    return split(this, size, dim)
+  },
+  chunk(count, dim = 0) {
+    if (!Number.isInteger(count) || count < 1) throw new ShapeError(`chunk: the count must be positive, got ${count}`)
+    return split(this, Math.max(1, Math.ceil(this.size(dim) / count)), dim)
+  },
+  toArray() {
+    return nest(this.dataSync(), this.shape, this.dtype === 'bool')
+  },
+})

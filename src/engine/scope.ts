@@ -1,0 +1,84 @@
+import { GraphNode } from './graph.ts'
+import { engineState, type TensorScope, withState } from './state.ts'
+import { Tensor } from './tensor.ts'
+
+// Tensors anywhere inside a value: arrays, maps, sets, plain objects, modules.
+function collectTensors(value: unknown, found: Set<Tensor>, seen: Set<object>): void {
+  if (value === null || typeof value !== 'object' || seen.has(value)) return
+  seen.add(value)
+  if (value instanceof Tensor) {
+    found.add(value)
+    if (value.accumulated) collectTensors(value.accumulated, found, seen)
+    return
+  }
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return
+  if (Array.isArray(value) || value instanceof Set) {
+    for (const item of value) collectTensors(item, found, seen)
+  } else if (value instanceof Map) {
+    for (const [key, item] of value) {
+      collectTensors(key, found, seen)
+      collectTensors(item, found, seen)
+    }
+  } else {
+    for (const key of Object.keys(value)) collectTensors((value as Record<string, unknown>)[key], found, seen)
+  }
+}
+
+// What the histories of kept tensors need for their backward passes stays alive too.
+function collectSaved(tensors: Set<Tensor>): void {
+  const seen = new Set<GraphNode>()
+  const pending: GraphNode[] = []
+  const visit = (node: GraphNode | null): void => {
+    if (node !== null && !seen.has(node)) {
+      seen.add(node)
+      pending.push(node)
+    }
+  }
+  for (const tensor of tensors) visit(tensor.gradFn)
+  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
+    for (const tensor of node.savedTensors) if (tensor !== null) tensors.add(tensor)
+    for (const edge of node.edges) if (edge instanceof GraphNode) visit(edge)
+  }
+}
+
+function close(scope: TensorScope, parent: TensorScope | null, result: unknown): void {
+  const kept = new Set<Tensor>()
+  collectTensors(result, kept, new Set())
+  collectSaved(kept)
+  for (const tensor of scope.tensors) {
+    if (tensor.scope !== scope || tensor.handle === 0) continue
+    if (kept.has(tensor)) tensor.moveTo(parent)
+    else tensor.free()
+  }
+  scope.tensors = []
+}
+
+/**
+ * Frees every tensor made inside `body` when it ends, except those that it returns (alone or inside arrays, objects,
+ * modules) and what their gradients need. `body` may be asynchronous; scopes nest. Returns what `body` returns.
+ */
+export function scope<T>(body: () => T): T {
+  const parent = engineState().scope
+  const own: TensorScope = { tensors: [] }
+  let result: T
+  try {
+    result = withState({ scope: own }, body)
+  } catch (error) {
+    close(own, parent, undefined)
+    throw error
+  }
+  if (result instanceof Promise) {
+    return result.then(
+      (value) => {
+        close(own, parent, value)
+        return value
+      },
+      (error) => {
+        close(own, parent, undefined)
+        throw error
+      },
+    ) as T
+  }
+  close(own, parent, result)
+  return result
+}

@@ -1,0 +1,347 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import { inspect } from 'node:util'
+import { addon, guarded, toAnnealError } from './addon.ts'
+import { type DType, dtypes, type TensorData } from './dtype.ts'
+import { AnnealError, AutogradError, ShapeError } from './errors.ts'
+import type { GraphNode } from './graph.ts'
+import { engineState, type TensorScope } from './state.ts'
+
+// The safety net for tensors that no scope owns: V8 tells when one has become unreachable. It only does so between
+// macrotasks, which is why training loops yield one per batch.
+const finalizers = new FinalizationRegistry<number>((handle) => addon.release(handle))
+
+/** Shape, strides and dtype, fetched from the engine when first asked for. They never change for a handle. */
+interface Description {
+  shape: number[]
+  strides: number[]
+  dtype: DType
+}
+
+/** Counts in-place changes; shared by all views of the same memory. */
+export interface VersionCounter {
+  value: number
+}
+
+/**
+ * An n-dimensional array in the engine's memory. Operations are methods (and functions of the same names) that enqueue
+ * work and return at once; reading values is what waits: `await t.data()`, or `t.dataSync()` and `t.item()`, which block.
+ *
+ * Memory: what is made inside `scope` (and inside a Learner's step) is freed at its end; the rest is freed when the
+ * garbage collector finds it, or at once by `dispose()` or `using`.
+ */
+export class Tensor {
+  /** @internal The engine's number for this tensor; 0 once freed. */
+  handle: number
+  /** @internal The scope that will free this tensor. */
+  scope: TensorScope | null
+  /** @internal */
+  gradFn: GraphNode | null = null
+  /** @internal */
+  leafRequiresGrad = false
+  /** @internal The accumulated gradient; `grad` is the public face. */
+  accumulated: Tensor | null = null
+  /** @internal True once user code has seen this tensor as a `grad`: then only the collector may free it. */
+  exposed = false
+  /** @internal */
+  versions: VersionCounter | null = null
+  /** @internal How many recorded operations keep this tensor for their backward pass. */
+  saves = 0
+  /** @internal Set when dispose() came while a recorded operation still needed the values. */
+  disposed = false
+  /** @internal Gradient hooks of a leaf. */
+  gradHooks: ((gradient: Tensor) => Tensor | null | undefined | void)[] | null = null
+  private description: Description | null = null
+
+  /** @internal Tensors come from `tensor`, `zeros`, … and from operations. */
+  constructor(handle: number) {
+    this.handle = handle
+    const scope = engineState().scope
+    this.scope = scope
+    if (scope !== null) scope.tensors.push(this)
+    else finalizers.register(this, handle, this)
+  }
+
+  private describe(): Description {
+    if (this.description === null) {
+      const handle = this.liveHandle()
+      guarded(() => addon.describe(handle))
+      const results = addon.results
+      const dimensions = results[1] as number
+      this.description = {
+        dtype: dtypes[results[0] as number] as DType,
+        shape: Array.from(results.subarray(2, 2 + dimensions)),
+        strides: Array.from(results.subarray(2 + dimensions, 2 + 2 * dimensions)),
+      }
+    }
+    return this.description
+  }
+
+  /** Sizes of the dimensions; pictures are [N, C, H, W] whatever their order in memory. */
+  get shape(): readonly number[] {
+    return this.describe().shape
+  }
+
+  get dtype(): DType {
+    return this.describe().dtype
+  }
+
+  /** Steps between neighbours along each dimension, in elements. */
+  get strides(): readonly number[] {
+    return this.describe().strides
+  }
+
+  /** The device that holds the values. */
+  get device(): string {
+    return 'cpu'
+  }
+
+  /** Number of dimensions. */
+  get ndim(): number {
+    return this.describe().shape.length
+  }
+
+  /** Number of elements. */
+  get numel(): number {
+    return this.describe().shape.reduce((product, size) => product * size, 1)
+  }
+
+  /** The size of one dimension; negative numbers count from the end. */
+  size(dim: number): number {
+    const shape = this.describe().shape
+    const index = dim < 0 ? dim + shape.length : dim
+    const size = shape[index]
+    if (size === undefined) {
+      throw new ShapeError(`size: dimension ${dim} is out of range for shape [${shape.join(', ')}]`)
+    }
+    return size
+  }
+
+  /** True when the elements lie in memory in the order of the indices, without gaps. */
+  get isContiguous(): boolean {
+    const { shape, strides } = this.describe()
+    let expected = 1
+    for (let i = shape.length - 1; i >= 0; i--) {
+      const size = shape[i] as number
+      if (size === 0) return true
+      if (size !== 1 && strides[i] !== expected) return false
+      expected *= size
+    }
+    return true
+  }
+
+  /** True when gradients flow to or through this tensor. */
+  get requiresGrad(): boolean {
+    return this.leafRequiresGrad || this.gradFn !== null
+  }
+
+  set requiresGrad(value: boolean) {
+    this.requiresGrad_(value)
+  }
+
+  /** True for tensors made by the user, and for those that no gradient flows through. */
+  get isLeaf(): boolean {
+    return this.gradFn === null
+  }
+
+  /** The gradient that backward passes have accumulated into this leaf; null before the first. */
+  get grad(): Tensor | null {
+    if (this.accumulated !== null) this.accumulated.exposed = true
+    return this.accumulated
+  }
+
+  set grad(value: Tensor | null) {
+    if (value !== null) {
+      const here = this.shape.join(', ')
+      if (value.shape.join(', ') !== here) {
+        throw new ShapeError(`grad: a gradient of shape [${value.shape.join(', ')}] for a tensor of [${here}]`)
+      }
+      value.exposed = true
+      value.keep()
+    }
+    this.clearGrad()
+    this.accumulated = value
+  }
+
+  /** @internal Forgets the gradient, freeing it at once if user code never saw it. */
+  clearGrad(): void {
+    const old = this.accumulated
+    this.accumulated = null
+    if (old !== null && !old.exposed) old.dispose()
+  }
+
+  /**
+   * Sets whether gradients accumulate into this tensor. In place; returns the tensor.
+   * @throws AutogradError for a tensor that is not a leaf, or not of a floating dtype.
+   */
+  requiresGrad_(value = true): this {
+    if (value && !['float32', 'float64', 'bfloat16', 'float16'].includes(this.dtype)) {
+      throw new AutogradError(`only floating tensors can require gradients, this one is ${this.dtype}`)
+    }
+    if (this.gradFn !== null) {
+      if (value) return this
+      throw new AutogradError(
+        'requiresGrad can only be switched off for leaves; detach() gives a tensor without history',
+      )
+    }
+    this.leafRequiresGrad = value
+    return this
+  }
+
+  /** @internal The handle, or an error if the tensor has been freed. */
+  liveHandle(): number {
+    if (this.handle === 0 || this.disposed) {
+      throw new AnnealError(
+        'this tensor has been freed (by dispose(), or at the end of the scope it was made in). ' +
+          'Return it from the scope, or call keep(), to use it afterwards',
+      )
+    }
+    return this.handle
+  }
+
+  /** False once the tensor has been freed. */
+  get isAlive(): boolean {
+    return this.handle !== 0 && !this.disposed
+  }
+
+  /** Frees the memory now. Values that a recorded operation still needs stay until its backward pass is done. */
+  dispose(): void {
+    if (this.handle === 0 || this.disposed) return
+    if (this.saves > 0) {
+      this.disposed = true
+      return
+    }
+    this.free()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+
+  /** @internal */
+  free(): void {
+    if (this.handle === 0) return
+    const handle = this.handle
+    this.handle = 0
+    if (this.scope === null) finalizers.unregister(this)
+    addon.release(handle)
+  }
+
+  /** @internal One recorded operation less needs the values. */
+  dropSave(): void {
+    this.saves--
+    if (this.saves === 0 && this.disposed) this.free()
+  }
+
+  /** Takes the tensor out of the current scope: it then lives until it is disposed of or collected. Returns it. */
+  keep(): this {
+    if (this.scope !== null && this.handle !== 0) {
+      this.scope = null
+      finalizers.register(this, this.handle, this)
+    }
+    return this
+  }
+
+  /** @internal Hands the tensor to another scope, or to the collector. */
+  moveTo(scope: TensorScope | null): void {
+    if (this.scope === scope) return
+    if (scope === null) {
+      this.keep()
+      return
+    }
+    if (this.scope === null) finalizers.unregister(this)
+    this.scope = scope
+    scope.tensors.push(this)
+  }
+
+  /**
+   * The values in logical (row-major) order, without blocking. int64 comes as Float64Array (exact to 2^53), half
+   * precision as Float32Array, bool as Uint8Array.
+   * @throws the error of an operation that failed since the last read.
+   */
+  data(): Promise<TensorData> {
+    const { source, target, borrowed } = this.readPlan()
+    return new Promise((resolve, reject) => {
+      guarded(() =>
+        addon.readAsync(source.liveHandle(), target, (error) => {
+          if (error) reject(toAnnealError(error.kind, error.message))
+          else resolve(target)
+        }),
+      )
+      if (borrowed) source.dispose()
+    })
+  }
+
+  /** As `data()`, blocking until the values are there. */
+  dataSync(): TensorData {
+    const { source, target, borrowed } = this.readPlan()
+    guarded(() => addon.readSync(source.liveHandle(), target))
+    if (borrowed) source.dispose()
+    return target
+  }
+
+  /** The only value of a one-element tensor. Blocks until it is there. */
+  item(): number {
+    if (this.numel !== 1) {
+      throw new ShapeError(`item: the tensor has shape [${this.shape.join(', ')}], not one element`)
+    }
+    return this.dataSync()[0] as number
+  }
+
+  /** The raw bytes in logical order, without conversion: for files. */
+  async bytes(): Promise<Uint8Array> {
+    const { dtype } = this
+    const size = { float32: 4, float64: 8, bfloat16: 2, float16: 2, int64: 8, int32: 4, uint8: 1, bool: 1 }[dtype]
+    const target = new Uint8Array(this.numel * size)
+    await new Promise<void>((resolve, reject) => {
+      guarded(() =>
+        addon.readAsync(this.liveHandle(), target, (error) => {
+          if (error) reject(toAnnealError(error.kind, error.message))
+          else resolve()
+        }),
+      )
+    })
+    return target
+  }
+
+  private readPlan(): { source: Tensor; target: TensorData; borrowed: boolean } {
+    const count = this.numel
+    switch (this.dtype) {
+      case 'float32':
+        return { source: this, target: new Float32Array(count), borrowed: false }
+      case 'float64':
+        return { source: this, target: new Float64Array(count), borrowed: false }
+      case 'int32':
+        return { source: this, target: new Int32Array(count), borrowed: false }
+      case 'uint8':
+      case 'bool':
+        return { source: this, target: new Uint8Array(count), borrowed: false }
+      case 'int64':
+        return { source: convert(this, 'float64'), target: new Float64Array(count), borrowed: true }
+      default:
+        return { source: convert(this, 'float32'), target: new Float32Array(count), borrowed: true }
+    }
+  }
+
+  /** @internal */
+  get versionCounter(): VersionCounter {
+    this.versions ??= { value: 0 }
+    return this.versions
+  }
+
+  [inspect.custom](): string {
+    return this.isAlive ? this.toString() : 'tensor(<freed>)'
+  }
+}
+
+function convert(source: Tensor, dtype: DType): Tensor {
+  addon.args[0] = source.liveHandle()
+  addon.kinds[0] = 2
+  addon.args[1] = dtypes.indexOf(dtype)
+  addon.kinds[1] = 1
+  const index = addon.opNames.indexOf('to_dtype')
+  if (addon.call(index, 2) < 0) {
+    const { kind, message } = addon.takeError()
+    throw toAnnealError(kind, message)
+  }
+  return new Tensor(addon.results[0] as number)
+}
