@@ -29,7 +29,7 @@ describe('lrRange', () => {
   it.each(table)('%i group(s), %s', (groups, lr, expected) => {
     const rates = lrRange(lr, groups)
     expect(rates).toHaveLength(expected.length)
-    rates.forEach((rate, i) => expect(rate / expected[i]!).toBeCloseTo(1, 9))
+    for (const [i, rate] of rates.entries()) expect(rate / expected[i]!).toBeCloseTo(1, 9)
   })
 
   it('says what is wrong with a rate', () => {

@@ -7,6 +7,11 @@ import { annealingExp } from '../../src/optim/annealing.ts'
 
 const near = (value: number, expected: number) => expect(value / expected).toBeCloseTo(1, 7)
 
+function allNear(values: readonly number[], expected: readonly number[]) {
+  expect(values).toHaveLength(expected.length)
+  for (const [i, value] of values.entries()) near(value, expected[i]!)
+}
+
 // All figures were printed by fastai v1 itself.
 describe('one-cycle', () => {
   it('ten batches, defaults', () => {
@@ -69,13 +74,16 @@ describe('one-cycle', () => {
       [3, [1e-5, 1e-4, 1e-3]],
       [9, [4.951937e-7, 4.951937e-6, 4.951937e-5]],
     ]
-    for (const [i, expected] of figures) at(i).lr.forEach((lr, group) => near(lr, expected[group]!))
-    oneCycle(10, lrRange(slice(1e-3), 3))(0).lr.forEach((lr, group) => near(lr, [4e-6, 4e-6, 4e-5][group]!))
+    for (const [i, expected] of figures) allNear(at(i).lr, expected)
+    allNear(oneCycle(10, lrRange(slice(1e-3), 3))(0).lr, [4e-6, 4e-6, 4e-5])
   })
 
   it('ends properly however few the batches', () => {
     const three = oneCycle(3, [1e-2])
-    ;[4e-4, 1e-2, 5.00002e-3, 4e-8].forEach((lr, i) => near(three(i).lr[0]!, lr))
+    allNear(
+      [0, 1, 2, 3].map((i) => three(i).lr[0]!),
+      [4e-4, 1e-2, 5.00002e-3, 4e-8],
+    )
     const one = oneCycle(1, [1e-2])
     near(one(0).lr[0]!, 4e-4)
     near(one(1).lr[0]!, 4e-8)

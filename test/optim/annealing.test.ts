@@ -20,7 +20,7 @@ const fastai = [
 describe('annealing curves', () => {
   it.each(fastai)("%s gives fastai's values", (_name, curve, expected) => {
     const values = [0, 0.25, 0.5, 0.75, 1].map((fraction) => curve(2, 0.01, fraction))
-    values.forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 9))
+    expect(values).toEqual(expected.map((value) => expect.closeTo(value, 9)))
   })
 
   it('refuses what has no value', () => {

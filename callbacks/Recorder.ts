@@ -1,0 +1,178 @@
+import { ConfigError } from '../src/engine/errors.ts'
+import { writeFileAtomic } from '../src/io/atomicFile.ts'
+import { Callback } from '../src/learner/Callback.ts'
+import { columnsOf, formatDuration, formatValue } from '../src/learner/epochTable.ts'
+import type {
+  BatchBeginContext,
+  BatchEndContext,
+  EpochBeginContext,
+  EpochEndContext,
+  EpochMetrics,
+  TrainBeginContext,
+} from '../src/learner/events.ts'
+import { type Figure, lossesChart, lrFindChart, metricsChart, scheduleChart } from '../src/plot/index.ts'
+import type { LrFindResult } from './LRFinder.ts'
+
+/** One epoch of the history. */
+export interface EpochRecord {
+  /** Number of the fit, counted from 0. */
+  readonly fit: number
+  /** Number of the epoch within its fit, counted from 0. */
+  readonly epoch: number
+  /** `trainLoss` (smoothed), `validLoss` and the metrics; null where there was no validation. */
+  readonly values: EpochMetrics
+  /** Mean training loss over the epoch's samples. */
+  readonly meanLoss: number
+  /** Training batches recorded up to the end of the epoch, over all fits. */
+  readonly batches: number
+  readonly seconds: number
+}
+
+export interface RecorderPlotOptions {
+  /** Values left out at the beginning. */
+  skipStart?: number
+  /** Values left out at the end. */
+  skipEnd?: number
+}
+
+/**
+ * The history of all fits of a Learner, one after another; `learner.recorder` is always there. Sweeps of the learning-rate
+ * finder, validation and prediction leave it alone.
+ */
+export class Recorder extends Callback {
+  override order = -10
+  override readonly runsInLrFind = false
+
+  /** Learning rate of each training batch (the last layer group's). */
+  readonly lrs: number[] = []
+  /** Momentum of each training batch (Adam's beta1); NaN for optimizers without. */
+  readonly momentums: number[] = []
+  /** Smoothed training loss after each batch. */
+  readonly losses: number[] = []
+  /** Training loss of each batch. */
+  readonly rawLosses: number[] = []
+  /** What each epoch ended with. */
+  readonly epochs: EpochRecord[] = []
+  /** Names of the metrics of the latest fit. */
+  metricNames: readonly string[] = []
+  /** The latest sweep of the learning-rate finder. */
+  lastSweep: LrFindResult | undefined
+
+  #fit = -1
+  #began = 0
+
+  /** Validation loss of each epoch that had one. */
+  get validLosses(): number[] {
+    return this.#validated.map(({ values }) => values.validLoss!)
+  }
+
+  /** Metrics of each epoch that was validated, in the order of `metricNames`. */
+  get metrics(): (number | null)[][] {
+    return this.#validated.map(({ values }) => this.metricNames.map((name) => values[name] ?? null))
+  }
+
+  override onTrainBegin({ metricNames }: TrainBeginContext): void {
+    this.#fit++
+    this.metricNames = metricNames
+  }
+
+  override onEpochBegin(_context: EpochBeginContext): void {
+    this.#began = performance.now()
+  }
+
+  override onBatchBegin({ train, learner }: BatchBeginContext): void {
+    if (!train) return
+    this.lrs.push(learner.optimizer.lr)
+    this.momentums.push(learner.optimizer.momentum ?? Number.NaN)
+  }
+
+  override onBatchEnd({ train, lossValue, smoothLoss }: BatchEndContext): void {
+    if (!train) return
+    this.rawLosses.push(lossValue)
+    this.losses.push(smoothLoss)
+  }
+
+  override onEpochEnd({ epoch, lastMetrics, meanLoss }: EpochEndContext): void {
+    this.epochs.push({
+      fit: this.#fit,
+      epoch,
+      values: lastMetrics,
+      meanLoss,
+      batches: this.losses.length,
+      seconds: (performance.now() - this.#began) / 1000,
+    })
+  }
+
+  // Figures ----------------------------------------------------------------------------------------------------------
+
+  /**
+   * The latest sweep of the learning-rate finder, with its suggestions marked.
+   * @throws ConfigError before the first `lrFind`
+   */
+  plot({
+    skipStart = 10,
+    skipEnd = 5,
+    suggestions = true,
+  }: RecorderPlotOptions & { suggestions?: boolean } = {}): Figure {
+    if (!this.lastSweep) throw new ConfigError('there is no sweep to plot: await learner.lrFind() first')
+    const { lrs, losses, suggestions: found } = this.lastSweep
+    const [from, to] =
+      losses.length > skipStart + skipEnd + 1 ? [skipStart, losses.length - skipEnd] : [0, losses.length]
+    return lrFindChart(lrs.slice(from, to), losses.slice(from, to), suggestions ? { ...found } : {})
+  }
+
+  /** Smoothed training loss by batch and validation loss by epoch, over all fits. */
+  plotLosses({ skipStart = 0, skipEnd = 0 }: RecorderPlotOptions = {}): Figure {
+    this.#needBatches()
+    const shown = this.#validated.filter(
+      ({ batches }) => batches > skipStart && batches <= this.losses.length - skipEnd,
+    )
+    return lossesChart(
+      this.losses.slice(skipStart, this.losses.length - skipEnd),
+      shown.map(({ values }) => values.validLoss!),
+      shown.map(({ batches }) => batches),
+      { firstBatch: skipStart },
+    )
+  }
+
+  /** Learning rate and, beside it, momentum by batch. */
+  plotLr({ showMomentum = true }: { showMomentum?: boolean } = {}): Figure {
+    this.#needBatches()
+    const hasMomentum = showMomentum && this.momentums.some(Number.isFinite)
+    return scheduleChart(this.lrs, hasMomentum ? this.momentums : undefined)
+  }
+
+  /** Each metric by epoch. */
+  plotMetrics(): Figure {
+    const column = (name: string) => this.#validated.map(({ values }) => values[name] ?? Number.NaN)
+    return metricsChart(Object.fromEntries(this.metricNames.map((name) => [name, column(name)])))
+  }
+
+  // Text -------------------------------------------------------------------------------------------------------------
+
+  /** The history as CSV: epoch (counted over all fits), trainLoss, validLoss, metrics, time. */
+  toCsv(): string {
+    const names = [...new Set(this.epochs.flatMap(({ values }) => Object.keys(values)))]
+    const rows = this.epochs.map(({ values, seconds }, i) => [
+      String(i),
+      ...names.map((name) => formatValue(values[name])),
+      formatDuration(seconds),
+    ])
+    return `${[columnsOf(names), ...rows].map((row) => row.join(',')).join('\n')}\n`
+  }
+
+  /** Writes {@link toCsv} to a file, whole or not at all. Returns the path. */
+  async saveHistory(path: string): Promise<string> {
+    await writeFileAtomic(path, this.toCsv(), { error: ConfigError })
+    return path
+  }
+
+  get #validated(): readonly EpochRecord[] {
+    return this.epochs.filter(({ values }) => typeof values.validLoss === 'number')
+  }
+
+  #needBatches(): void {
+    if (this.losses.length === 0)
+      throw new ConfigError('there is no training to plot: await learner.fit(…) first')
+  }
+}

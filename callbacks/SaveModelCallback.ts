@@ -1,0 +1,64 @@
+import { ConfigError } from '../src/engine/errors.ts'
+import type { EpochEndContext, TrainBeginContext, TrainEndContext } from '../src/learner/events.ts'
+import { TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
+
+export interface SaveModelOptions extends TrackerOptions {
+  /** Name below the Learner's folder for models. Default 'bestmodel'. */
+  name?: string
+  /** 'improvement' overwrites one file and loads it at the end; 'epoch' writes `name_0`, `name_1` … Default 'improvement'. */
+  every?: 'improvement' | 'epoch'
+  /** Also save what the optimizer remembers. Default false: the file holds the model's weights alone. */
+  withOptimizer?: boolean
+}
+
+/**
+ * Saves the model whenever the monitored value improves, and loads the best at the end of the fit. It loads only what it has
+ * saved in this fit: a file from before is never taken for the best.
+ */
+export class SaveModelCallback extends TrackerCallback {
+  readonly name: string
+  readonly every: 'improvement' | 'epoch'
+  readonly withOptimizer: boolean
+  /** Epochs of this fit at whose end a file was written. */
+  savedEpochs: number[] = []
+
+  constructor({
+    name = 'bestmodel',
+    every = 'improvement',
+    withOptimizer = false,
+    ...tracker
+  }: SaveModelOptions = {}) {
+    super(tracker)
+    if (every !== 'improvement' && every !== 'epoch') {
+      throw new ConfigError(`SaveModelCallback: every must be 'improvement' or 'epoch', got ${String(every)}`)
+    }
+    if (!name) throw new ConfigError('SaveModelCallback: name must not be empty')
+    this.name = name
+    this.every = every
+    this.withOptimizer = withOptimizer
+  }
+
+  override onTrainBegin(context: TrainBeginContext): void {
+    if (this.every === 'improvement') super.onTrainBegin(context)
+    this.savedEpochs = []
+  }
+
+  override async onEpochEnd(context: EpochEndContext): Promise<void> {
+    if (this.every === 'epoch') return this.#save(context, `${this.name}_${context.epoch}`)
+    const value = this.current(context)
+    if (value === null || !this.improves(value)) return
+    await this.#save(context, this.name)
+    this.best = value
+  }
+
+  override async onTrainEnd({ learner }: TrainEndContext): Promise<void> {
+    if (this.every === 'improvement' && this.savedEpochs.length > 0) {
+      await learner.load(this.name, { withOptimizer: this.withOptimizer })
+    }
+  }
+
+  async #save({ learner, epoch }: EpochEndContext, name: string): Promise<void> {
+    await learner.save(name, { withOptimizer: this.withOptimizer })
+    this.savedEpochs.push(epoch)
+  }
+}

@@ -1,0 +1,15 @@
+/** Callbacks: what happens around the training loop. One callback, one file. */
+export { CSVLogger, type CSVLoggerOptions } from './CSVLogger.ts'
+export { EarlyStoppingCallback, type EarlyStoppingOptions } from './EarlyStoppingCallback.ts'
+export { GradientClipping, type GradientClippingOptions } from './GradientClipping.ts'
+export { LRFinder, type LRFinderOptions, type LrFindResult } from './LRFinder.ts'
+export { type OneCycleOptions, type OneCyclePoint, OneCycleScheduler, oneCycle } from './OneCycleScheduler.ts'
+export { ProgressCallback, type ProgressOptions, type ProgressStream } from './ProgressCallback.ts'
+export { type EpochRecord, Recorder, type RecorderPlotOptions } from './Recorder.ts'
+export { SaveModelCallback, type SaveModelOptions } from './SaveModelCallback.ts'
+export {
+  DivergenceError,
+  TerminateOnNonFiniteCallback,
+  type TerminateOnNonFiniteOptions,
+} from './TerminateOnNonFiniteCallback.ts'
+export { TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'

@@ -1,0 +1,107 @@
+import { ConfigError } from '../engine/errors.ts'
+import { type Callback, checkCallback } from './Callback.ts'
+import { allowedChanges, type EventName } from './events.ts'
+import type { FitState } from './FitState.ts'
+
+/** Calls callbacks in order, awaits them, and applies the changes that they return. */
+export class CallbackHandler {
+  /** In the order in which they run. */
+  readonly callbacks: readonly Callback[]
+  readonly #state: FitState
+  readonly #listeners = new Map<EventName, readonly Callback[]>()
+  readonly #begun = new Set<Callback>()
+
+  /** @throws ConfigError for what is no callback, or has misspelt events */
+  constructor(callbacks: readonly Callback[], state: FitState) {
+    for (const callback of callbacks) checkCallback(callback)
+    this.callbacks = [...new Set(callbacks)].sort((a, b) => a.order - b.order)
+    this.#state = state
+  }
+
+  /** Tells everyone who listens. The first error, or cancellation, ends it. */
+  async emit(event: Exclude<EventName, 'onTrainBegin' | 'onTrainEnd'>): Promise<void> {
+    for (const callback of this.#listening(event)) await this.#tell(callback, event)
+  }
+
+  /** Remembers who has begun: only they will be told of the end. */
+  async begin(): Promise<void> {
+    for (const callback of this.callbacks) {
+      if (callback.onTrainBegin) await this.#tell(callback, 'onTrainBegin')
+      this.#begun.add(callback)
+    }
+  }
+
+  /** Tells all who have begun, even if some of them fail; what they throw is returned. */
+  async end(): Promise<unknown[]> {
+    const errors: unknown[] = []
+    for (const callback of this.callbacks) {
+      if (!this.#begun.delete(callback) || !callback.onTrainEnd) continue
+      await this.#tell(callback, 'onTrainEnd').catch((error: unknown) => errors.push(error))
+    }
+    return errors
+  }
+
+  #listening(event: EventName): readonly Callback[] {
+    let listeners = this.#listeners.get(event)
+    if (!listeners) {
+      listeners = this.callbacks.filter((callback) => callback[event] !== undefined)
+      this.#listeners.set(event, listeners)
+    }
+    return listeners
+  }
+
+  async #tell(callback: Callback, event: EventName): Promise<void> {
+    const changes: unknown = await callback[event]!(this.#state)
+    if (changes !== undefined && changes !== null) this.#apply(callback, event, changes)
+  }
+
+  #apply(callback: Callback, event: EventName, changes: unknown): void {
+    const where = `${callback.constructor.name}.${event}`
+    const allowed: readonly string[] = allowedChanges[event]
+    const advice =
+      allowed.length > 0
+        ? `it may return nothing, or an object with ${allowed.join(', ')}`
+        : 'it may return nothing'
+    if (typeof changes !== 'object' || Array.isArray(changes)) {
+      throw new ConfigError(`${where} returned ${String(changes)}; ${advice}`)
+    }
+    for (const [key, value] of Object.entries(changes as object)) {
+      if (value === undefined) continue
+      if (!allowed.includes(key)) throw new ConfigError(`${where} returned the change "${key}"; ${advice}`)
+      checkValue(where, key, value, this.#state)
+      if (key === 'lastMetrics')
+        this.#state.lastMetrics = { ...this.#state.lastMetrics, ...(value as object) }
+      else Object.assign(this.#state, { [key]: value })
+    }
+  }
+}
+
+const flags = ['skipValidate', 'skipBackward', 'skipStep', 'skipZero', 'stopEpoch', 'stopTraining']
+
+function checkValue(where: string, key: string, value: unknown, state: FitState): void {
+  if (flags.includes(key)) {
+    if (typeof value !== 'boolean')
+      throw new ConfigError(`${where} set ${key} to ${String(value)}; it is true or false`)
+  } else if (key === 'epoch') {
+    if (!Number.isInteger(value) || (value as number) < 0) {
+      throw new ConfigError(`${where} set epoch to ${String(value)}; it is a whole number of at least 0`)
+    }
+  } else if (typeof value !== 'object' || value === null) {
+    throw new ConfigError(`${where} set ${key} to ${String(value)}`)
+  } else if (key === 'lastMetrics') {
+    checkMetrics(where, value, ['trainLoss', 'validLoss', ...state.metricNames])
+  }
+}
+
+function checkMetrics(where: string, metrics: object, known: readonly string[]): void {
+  for (const [name, value] of Object.entries(metrics)) {
+    if (!known.includes(name)) {
+      throw new ConfigError(
+        `${where} set the metric "${name}"; known are ${known.join(', ')}. List new ones in the callback's extraMetrics`,
+      )
+    }
+    if (value !== null && typeof value !== 'number') {
+      throw new ConfigError(`${where} set the metric "${name}" to ${String(value)}; it is a number or null`)
+    }
+  }
+}

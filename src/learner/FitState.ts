@@ -1,0 +1,162 @@
+import { AnnealError } from '../engine/errors.ts'
+import type { Tensor } from '../engine/index.ts'
+import { type Batch, batchSizeOf, type Input, type Target } from './data.ts'
+import type { BatchEndContext, EpochEndContext, EpochMetrics, TrainEndContext } from './events.ts'
+import type { Learner } from './Learner.ts'
+import { SmoothedValue } from './SmoothedValue.ts'
+
+/** What a fit is asked to do. */
+export interface FitPlan {
+  learner: Learner
+  epochs: number
+  batchesPerEpoch: number
+  metricNames: readonly string[]
+  monitors: readonly string[]
+  skipValidate?: boolean
+}
+
+/**
+ * All that is known of a running fit. Callbacks see it through the contexts of `events.ts`, which say what is there at
+ * which event; reading more than that ends in an error that says so.
+ */
+export class FitState implements BatchEndContext, EpochEndContext, TrainEndContext {
+  readonly learner: Learner
+  readonly epochs: number
+  readonly batchesPerEpoch: number
+  readonly metricNames: readonly string[]
+  readonly monitors: readonly string[]
+
+  epoch = 0
+  iteration = 0
+  numBatch = 0
+  train = true
+  skipValidate: boolean
+  stopTraining = false
+  stopEpoch = false
+  skipBackward = false
+  skipStep = false
+  skipZero = false
+  cancelled = false
+  /** Whether this batch has been back-propagated. */
+  hasGradients = false
+  lossValue = Number.NaN
+  exception: unknown = undefined
+  lastMetrics: EpochMetrics = {}
+  readonly smoothing = new SmoothedValue()
+
+  #batch: { lastInput?: Input; lastTarget?: Target; lastOutput?: Tensor; lastLoss?: Tensor } = {}
+  #lossSum = 0
+  #samples = 0
+
+  constructor(plan: FitPlan) {
+    this.learner = plan.learner
+    this.epochs = plan.epochs
+    this.batchesPerEpoch = plan.batchesPerEpoch
+    this.metricNames = plan.metricNames
+    this.monitors = plan.monitors
+    this.skipValidate = plan.skipValidate ?? false
+  }
+
+  get smoothLoss(): number {
+    return this.smoothing.value
+  }
+
+  get meanLoss(): number {
+    return this.#lossSum / this.#samples
+  }
+
+  get lastInput(): Input {
+    return this.#present('lastInput')
+  }
+  set lastInput(value: Input) {
+    this.#batch.lastInput = value
+  }
+
+  get lastTarget(): Target {
+    return this.#present('lastTarget')
+  }
+  set lastTarget(value: Target) {
+    this.#batch.lastTarget = value
+  }
+
+  get lastOutput(): Tensor {
+    return this.#present('lastOutput')
+  }
+  set lastOutput(value: Tensor) {
+    this.#batch.lastOutput = value
+  }
+
+  get lastLoss(): Tensor {
+    return this.#present('lastLoss')
+  }
+  set lastLoss(value: Tensor) {
+    this.#batch.lastLoss = value
+  }
+
+  get batchSize(): number {
+    return batchSizeOf(this.lastInput)
+  }
+
+  /** Callbacks have begun, and may have set the epoch: the batches before it count as done. */
+  beginFit(): void {
+    if (this.iteration === 0) this.iteration = this.epoch * this.batchesPerEpoch
+  }
+
+  beginEpoch(): void {
+    this.stopTraining = false
+    this.#lossSum = 0
+    this.#samples = 0
+    this.lastMetrics = Object.fromEntries(this.monitors.map((name) => [name, null]))
+  }
+
+  /** The values of the epoch are there, as far as it got. */
+  endEpoch(): void {
+    this.lastMetrics = {
+      ...this.lastMetrics,
+      trainLoss: Number.isNaN(this.smoothLoss) ? null : this.smoothLoss,
+    }
+  }
+
+  /** A pass over the training or the validation data begins. */
+  beginPass(train: boolean): void {
+    this.train = train
+    this.numBatch = 0
+    this.stopEpoch = false
+  }
+
+  beginBatch({ x, y }: Batch): void {
+    this.#batch = { lastInput: x, lastTarget: y }
+    this.stopEpoch = this.skipBackward = this.skipStep = this.skipZero = false
+    this.cancelled = this.hasGradients = false
+    this.lossValue = Number.NaN
+  }
+
+  backward(): void {
+    this.hasGradients = true
+    this.lastLoss.backward()
+  }
+
+  /** A training loss has been read. */
+  addTrainLoss(loss: number): void {
+    this.lossValue = loss
+    this.smoothing.add(loss)
+    this.#lossSum += loss * this.batchSize
+    this.#samples += this.batchSize
+  }
+
+  endBatch(): void {
+    this.numBatch++
+    if (this.train) this.iteration++
+    this.#batch = {}
+  }
+
+  #present<Key extends 'lastInput' | 'lastTarget' | 'lastOutput' | 'lastLoss'>(key: Key) {
+    const value = this.#batch[key]
+    if (value === undefined) {
+      throw new AnnealError(
+        `the context has no ${key} here: ${this.cancelled ? 'the batch was cancelled before' : 'it is there only during a batch, once it has been made'}`,
+      )
+    }
+    return value as NonNullable<typeof value>
+  }
+}

@@ -1,0 +1,50 @@
+import type { Tensor } from '../engine/index.ts'
+import type { LossFunction, LossHint } from './lossFunction.ts'
+
+/** A batch's input: one tensor, or one for each argument of the model's `forward`. The first dimension counts samples. */
+export type Input = Tensor | readonly Tensor[]
+
+/** A batch's target: what the loss compares the output with. */
+export type Target = Tensor | readonly Tensor[]
+
+/** What a loader brings. */
+export interface Batch {
+  readonly x: Input
+  readonly y: Target
+}
+
+/** What the Learner needs of a loader: batches, and how many there are in one pass. `DataLoader` is one. */
+export interface BatchLoader extends AsyncIterable<Batch> {
+  readonly length: number
+  readonly dataset: { readonly length: number }
+  /** Where the loader stands, if it can tell and be put back there: for the finder, and for resuming. */
+  state?(): object
+  loadState?(state: object): void
+}
+
+/** What the Learner needs of its data. `DataBunch` is one; a plain object serves too. */
+export interface LearnerData {
+  readonly trainDl: BatchLoader
+  readonly validDl?: BatchLoader | null | undefined
+  /** The training items in fixed order, all of them, transformed as for validation. */
+  readonly fixDl?: BatchLoader | null | undefined
+  readonly testDl?: BatchLoader | null | undefined
+  /** Class names; an index into them is what a classifier predicts. */
+  readonly classes?: readonly string[] | undefined
+  /** The loss that suits the targets, or its name in `F`; the Learner's own option comes first. */
+  readonly lossFunction?: LossFunction | LossHint | undefined
+  /** Folder below which the Learner saves. */
+  readonly path?: string | undefined
+  /** The first training batch, without moving the loader on. */
+  oneBatch?(): Promise<Batch>
+}
+
+/** The tensors of an input or target, in a list. */
+export function tensorsOf(value: Input | Target): readonly Tensor[] {
+  return Array.isArray(value) ? (value as readonly Tensor[]) : [value as Tensor]
+}
+
+/** Number of samples in a batch. */
+export function batchSizeOf(input: Input): number {
+  return tensorsOf(input)[0]?.shape[0] ?? 0
+}

@@ -1,0 +1,21 @@
+/** How an epoch's values are written, in the printed table and in CSV files: as fastai does. */
+
+/** Six decimals for fractions, whole numbers as they are, '#na#' for what is not there. */
+export function formatValue(value: number | null | undefined): string {
+  if (value === null || value === undefined) return '#na#'
+  return Number.isInteger(value) ? String(value) : value.toFixed(6)
+}
+
+/** Minutes and seconds, `01:05`; with hours where there are any. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.round(seconds)
+  const hours = Math.floor(whole / 3600)
+  const minutes = Math.floor((whole % 3600) / 60)
+  const parts = hours > 0 ? [hours, minutes, whole % 60] : [minutes, whole % 60]
+  return parts.map((part) => String(part).padStart(2, '0')).join(':')
+}
+
+/** Titles of the columns: epoch, the monitors of the fit, time. */
+export function columnsOf(monitors: readonly string[]): string[] {
+  return ['epoch', ...monitors, 'time']
+}

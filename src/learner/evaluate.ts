@@ -1,0 +1,82 @@
+import { noGrad, type Tensor } from '../engine/index.ts'
+import type { CallbackHandler } from './CallbackHandler.ts'
+import { CancelBatch, leftBy } from './cancel.ts'
+import { type BatchLoader, tensorsOf } from './data.ts'
+import { eachBatch } from './eachBatch.ts'
+import type { FitState } from './FitState.ts'
+import type { Learner } from './Learner.ts'
+import type { AnyModule } from './layerGroups.ts'
+import { computeLoss } from './lossFunction.ts'
+import type { Metric } from './Metric.ts'
+
+export interface Evaluation {
+  learner: Learner
+  state: FitState
+  callbacks: CallbackHandler
+  metrics: readonly Metric[]
+  /** Sees each batch after its metrics, while its tensors are alive. */
+  onBatch?: (state: FitState) => void | Promise<void>
+}
+
+export interface EvaluationResult {
+  /** Mean over the samples; null if there were none. */
+  loss: number | null
+  /** By name; null if there were no samples. */
+  metrics: Record<string, number | null>
+}
+
+/**
+ * One pass over a loader without training: loss and metrics. Callbacks hear of the batches, with `train` false. The model is in
+ * evaluation mode meanwhile, and afterwards each module in the mode that it had.
+ */
+export async function evaluate(evaluation: Evaluation, loader: BatchLoader): Promise<EvaluationResult> {
+  const { learner, state, callbacks, metrics } = evaluation
+  const runs = metrics.map((metric) => metric.begin())
+  let lossSum = 0
+  let samples = 0
+
+  const evaluateBatch = async (): Promise<void> => {
+    await callbacks.emit('onBatchBegin')
+    state.lastOutput = noGrad(() => forward(learner.model, state))
+    await callbacks.emit('onLossBegin')
+    state.lastLoss = noGrad(() => computeLoss(learner.lossFunction, state.lastOutput, state.lastTarget))
+    const size = state.batchSize
+    const updates = runs.map((run) => run.update(state.lastOutput, state.lastTarget, size))
+    const [loss] = await Promise.all([state.lastLoss.data(), ...updates])
+    state.lossValue = Number(loss[0])
+    lossSum += state.lossValue * size
+    samples += size
+    await evaluation.onBatch?.(state)
+  }
+
+  state.beginPass(false)
+  await inEvalMode(learner.model, async () => {
+    await eachBatch(loader, async (batch) => {
+      state.beginBatch(batch)
+      state.cancelled = await leftBy(CancelBatch, evaluateBatch)
+      await leftBy(CancelBatch, () => callbacks.emit('onBatchEnd'))
+      state.endBatch()
+      return state.stopEpoch ? 'enough' : undefined
+    })
+  })
+  const values = await Promise.all(runs.map((run) => (samples > 0 ? run.value() : null)))
+  return {
+    loss: samples > 0 ? lossSum / samples : null,
+    metrics: Object.fromEntries(metrics.map(({ name }, i) => [name, values[i]!])),
+  }
+}
+
+/** The model's answer to the batch's input. */
+export function forward(model: AnyModule, state: FitState): Tensor {
+  return model.forward(...(tensorsOf(state.lastInput) as never[])) as Tensor
+}
+
+async function inEvalMode(model: AnyModule, body: () => Promise<void>): Promise<void> {
+  const modes = model.modules().map((module) => [module, module.training] as const)
+  model.eval()
+  try {
+    await body()
+  } finally {
+    for (const [module, training] of modes) module.training = training
+  }
+}

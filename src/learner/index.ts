@@ -1,0 +1,60 @@
+/** The Learner, its training loop and callback protocol, metrics, and what is looked at afterwards. */
+export { type Answer, Callback } from './Callback.ts'
+export { CancelBatch, CancelEpoch, CancelFit, CancelValidation } from './cancel.ts'
+export type { LoadReport } from './checkpoint.ts'
+export type { Batch, BatchLoader, Input, LearnerData, Target } from './data.ts'
+export type {
+  BackwardBeginContext,
+  BackwardEndContext,
+  BatchBeginContext,
+  BatchEndContext,
+  EpochBeginContext,
+  EpochEndContext,
+  EpochMetrics,
+  EventChanges,
+  EventContexts,
+  EventName,
+  LossBeginContext,
+  StepEndContext,
+  TrainBeginContext,
+  TrainEndContext,
+} from './events.ts'
+export {
+  ClassificationInterpretation,
+  type ClassReport,
+  type Confusion,
+  type TopLosses,
+} from './interpretation.ts'
+export {
+  type FitOneCycleOptions,
+  type FitOptions,
+  Learner,
+  type LearnerOptions,
+  type LoadOptions,
+  type LrFindOptions,
+  type SaveOptions,
+} from './Learner.ts'
+export { type AnyModule, leavesOf, type Split, splitModel } from './layerGroups.ts'
+export type { LossFunction, LossModule } from './lossFunction.ts'
+export { type LearningRate, lrRange, Slice, slice } from './lrRange.ts'
+export { type LrSuggestions, suggestLrs } from './lrSuggestions.ts'
+export * as metrics from './metrics.ts'
+export {
+  type MetricNames,
+  type Monitor,
+  type MonitorMode,
+  metricName,
+  type OwnMetricName,
+} from './monitors.ts'
+export {
+  type OptimizerFactory,
+  type OptimizerFactoryOptions,
+  type OptimizerOption,
+  OptimizerWrapper,
+  type OptimizerWrapperOptions,
+  type SteerableOptimizer,
+  type SteeredGroup,
+} from './OptimizerWrapper.ts'
+export type { PredictionOptions, Predictions } from './predictions.ts'
+export { type ScheduledValue, Scheduler } from './Scheduler.ts'
+export { SmoothedValue } from './SmoothedValue.ts'

@@ -1,0 +1,87 @@
+import type { CallbackHandler } from './CallbackHandler.ts'
+import { CancelBatch, CancelEpoch, CancelFit, CancelValidation, leftBy } from './cancel.ts'
+import { eachBatch } from './eachBatch.ts'
+import { evaluate, forward } from './evaluate.ts'
+import type { FitState } from './FitState.ts'
+import type { Learner } from './Learner.ts'
+import { computeLoss } from './lossFunction.ts'
+import type { Metric } from './Metric.ts'
+
+/** A fit under way: who takes part in it. */
+export interface Fit {
+  learner: Learner
+  state: FitState
+  callbacks: CallbackHandler
+  metrics: readonly Metric[]
+}
+
+/** The training loop. All that is not here is a callback. */
+export async function runFit(fit: Fit): Promise<void> {
+  const { state, callbacks } = fit
+  try {
+    await callbacks.begin()
+    state.beginFit()
+    while (state.epoch < state.epochs && !state.stopTraining) {
+      await leftBy(CancelEpoch, () => runEpoch(fit))
+      state.endEpoch()
+      await callbacks.emit('onEpochEnd')
+      state.epoch++
+    }
+  } catch (error) {
+    if (!(error instanceof CancelFit)) state.exception = error
+  }
+  await end(fit)
+}
+
+async function runEpoch(fit: Fit): Promise<void> {
+  const { learner, state, callbacks } = fit
+  state.beginEpoch()
+  learner.model.train()
+  await callbacks.emit('onEpochBegin')
+  await train(fit)
+  const { validDl } = learner.data
+  if (state.skipValidate || !validDl) return
+  await leftBy(CancelValidation, async () => {
+    const { loss, metrics } = await evaluate(fit, validDl)
+    state.lastMetrics = { ...state.lastMetrics, validLoss: loss, ...metrics }
+  })
+}
+
+async function train(fit: Fit): Promise<void> {
+  const { learner, state, callbacks } = fit
+  state.beginPass(true)
+  await eachBatch(learner.data.trainDl, async (batch) => {
+    state.beginBatch(batch)
+    state.cancelled = await leftBy(CancelBatch, () => trainBatch(fit))
+    if (state.cancelled && state.hasGradients) learner.optimizer.zeroGrad()
+    await leftBy(CancelBatch, () => callbacks.emit('onBatchEnd'))
+    state.endBatch()
+    return state.stopEpoch ? 'enough' : undefined
+  })
+}
+
+async function trainBatch({ learner, state, callbacks }: Fit): Promise<void> {
+  const { model, lossFunction, optimizer } = learner
+  await callbacks.emit('onBatchBegin')
+  state.lastOutput = forward(model, state)
+  await callbacks.emit('onLossBegin')
+  state.lastLoss = computeLoss(lossFunction, state.lastOutput, state.lastTarget)
+  const loss = state.lastLoss.data() // read while the rest of the step is computed
+  await callbacks.emit('onBackwardBegin')
+  if (!state.skipBackward) state.backward()
+  await callbacks.emit('onBackwardEnd')
+  if (!state.skipStep) optimizer.step()
+  await callbacks.emit('onStepEnd')
+  if (!state.skipZero) optimizer.zeroGrad()
+  state.addTrainLoss(Number((await loss)[0]))
+}
+
+/** Everyone who began is told; then errors go out, the first one as it is. */
+async function end({ learner, state, callbacks }: Fit): Promise<void> {
+  learner.model.eval()
+  const errors = await callbacks.end()
+  if (state.exception !== undefined) errors.unshift(state.exception)
+  for (const error of errors.slice(1))
+    process.emitWarning(`also failed at the end of the fit: ${String(error)}`)
+  if (errors.length > 0) throw errors[0]
+}

@@ -1,0 +1,84 @@
+import { ConfigError } from '../engine/errors.ts'
+import type { Tensor } from '../engine/index.ts'
+import * as nn from '../nn/index.ts'
+import type { Target } from './data.ts'
+
+/**
+ * A loss as the Learner takes it: a module of `nn` (or of your own that extends one), which also knows what raw outputs mean,
+ * or a plain function of output and target.
+ */
+export type LossFunction = LossModule | ((output: Tensor, target: Tensor) => Tensor)
+
+/** What the Learner uses of a loss module. */
+export interface LossModule {
+  forward(output: Tensor, target: Tensor): Tensor
+  activation?(output: Tensor): Tensor
+  decode?(output: Tensor): Tensor
+  reduction?: string
+}
+
+/** How data names the loss that suits its targets. */
+export type LossHint = 'crossEntropy' | 'binaryCrossEntropyWithLogits' | 'mseLoss'
+
+const hinted: Readonly<Record<LossHint, () => LossFunction>> = {
+  crossEntropy: () => new nn.CrossEntropyLoss(),
+  binaryCrossEntropyWithLogits: () => new nn.BCEWithLogitsLoss(),
+  mseLoss: () => new nn.MSELoss(),
+}
+
+/**
+ * The loss itself, if it was named.
+ * @throws ConfigError if there is none, or it is no loss
+ */
+export function toLoss(loss: LossFunction | LossHint | undefined): LossFunction {
+  if (typeof loss === 'string' && loss in hinted) return hinted[loss]()
+  if (loss === undefined || loss === null) {
+    throw new ConfigError(
+      'the Learner needs a loss: give it { lossFunction: new nn.CrossEntropyLoss() } or another, or data that names one',
+    )
+  }
+  if (typeof loss === 'function' && /^class\b/.test(Function.prototype.toString.call(loss))) {
+    throw new ConfigError(`lossFunction is the class ${loss.name} itself: construct it with new`)
+  }
+  if (typeof loss !== 'function' && typeof (loss as LossModule).forward !== 'function') {
+    throw new ConfigError(
+      `lossFunction must be a loss module or a function (output, target) => Tensor, got ${String(loss)}`,
+    )
+  }
+  return loss as LossFunction
+}
+
+export function computeLoss(loss: LossFunction, output: Tensor, target: Target): Tensor {
+  // A target of several tensors is the affair of the loss that was chosen for it.
+  const single = target as Tensor
+  return typeof loss === 'function' ? loss(output, single) : loss.forward(output, single)
+}
+
+/** What people read of raw outputs, as the loss defines it: probabilities for classifiers. */
+export function activate(loss: LossFunction, output: Tensor): Tensor {
+  return typeof loss !== 'function' && loss.activation ? loss.activation(output) : output
+}
+
+/** The predictions that raw outputs stand for, as the loss defines it. */
+export function decode(loss: LossFunction, output: Tensor): Tensor {
+  return typeof loss !== 'function' && loss.decode ? loss.decode(output) : output
+}
+
+/**
+ * Runs `fn` while the loss gives one value for each element.
+ * @throws ConfigError if it cannot
+ */
+export function withoutReduction<Result>(loss: LossFunction, fn: () => Result): Result {
+  if (typeof loss === 'function' || loss.reduction === undefined) {
+    throw new ConfigError(
+      "losses of single items need a loss with a reduction, as those of nn have; a plain function gives a batch's only",
+    )
+  }
+  const { reduction } = loss
+  loss.reduction = 'none'
+  try {
+    return fn()
+  } finally {
+    loss.reduction = reduction
+  }
+}

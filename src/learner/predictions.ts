@@ -1,0 +1,89 @@
+import { ConfigError, DataError } from '../engine/errors.ts'
+import { cat, noGrad, type Tensor } from '../engine/index.ts'
+import type { CallbackHandler } from './CallbackHandler.ts'
+import type { BatchLoader, LearnerData } from './data.ts'
+import { evaluate } from './evaluate.ts'
+import type { FitState } from './FitState.ts'
+import type { Learner } from './Learner.ts'
+import { activate, computeLoss, decode, withoutReduction } from './lossFunction.ts'
+import { checkCount, rejectUnknownOptions } from './options.ts'
+
+export interface PredictionOptions {
+  /** Which items: 'valid', 'train' (all of them, in fixed order), 'test', or a loader of your own. Default 'valid'. */
+  dataset?: 'valid' | 'train' | 'test' | BatchLoader
+  /** Also the loss of each item. Default false. */
+  withLoss?: boolean
+  /** Apply the loss's activation, which makes probabilities of logits. Default true. */
+  activate?: boolean
+  /** Stop after so many batches. Default: all. */
+  batches?: number
+}
+
+/** What the model makes of each item, in order. All tensors are on the CPU. */
+export interface Predictions {
+  /** Probabilities for a classifier, raw outputs for a regression. `[N, …]` */
+  predictions: Tensor
+  /** What the loss decodes from the outputs: class indices for a classifier. `[N, …]` */
+  decoded: Tensor
+  targets: Tensor
+  /** Loss of each item, of its raw output; mean over the item's elements. `[N]`, if asked for. */
+  losses?: Tensor
+}
+
+export async function collectPredictions(
+  learner: Learner,
+  state: FitState,
+  callbacks: CallbackHandler,
+  options: PredictionOptions,
+): Promise<Predictions> {
+  rejectUnknownOptions('getPredictions', options, ['dataset', 'withLoss', 'activate', 'batches'])
+  const { dataset = 'valid', withLoss = false, batches = Number.POSITIVE_INFINITY } = options
+  if (batches !== Number.POSITIVE_INFINITY) checkCount('getPredictions', 'batches', batches, 1)
+  const loader = typeof dataset === 'string' ? loaderOf(learner.data, dataset) : dataset
+  const loss = learner.lossFunction
+  const kept = new Map<string, Tensor[]>()
+  const keep = (name: string, tensor: Tensor) => {
+    const list = kept.get(name) ?? []
+    list.push(tensor.to('cpu').clone().keep())
+    kept.set(name, list)
+  }
+
+  const onBatch = ({ lastOutput, lastTarget, numBatch }: FitState): void => {
+    noGrad(() => {
+      keep('predictions', options.activate === false ? lastOutput : activate(loss, lastOutput))
+      keep('decoded', decode(loss, lastOutput))
+      keep('targets', lastTarget as Tensor)
+      if (withLoss)
+        keep('losses', perItem(withoutReduction(loss, () => computeLoss(loss, lastOutput, lastTarget))))
+    })
+    if (numBatch + 1 >= batches) state.stopEpoch = true
+  }
+  try {
+    await evaluate({ learner, state, callbacks, metrics: [], onBatch }, loader)
+    if (kept.size === 0) throw new DataError('there is nothing to predict: the loader gave no batch')
+    return Object.fromEntries(
+      [...kept].map(([name, parts]) => [name, cat(parts, 0)]),
+    ) as unknown as Predictions
+  } finally {
+    for (const tensor of [...kept.values()].flat()) tensor[Symbol.dispose]()
+  }
+}
+
+function loaderOf(data: LearnerData, dataset: 'valid' | 'train' | 'test'): BatchLoader {
+  const loaders = { valid: data.validDl, train: data.fixDl, test: data.testDl }
+  if (!(dataset in loaders)) {
+    throw new ConfigError(
+      `getPredictions: dataset must be 'valid', 'train', 'test' or a loader, got ${String(dataset)}`,
+    )
+  }
+  const loader = loaders[dataset]
+  if (!loader)
+    throw new DataError(
+      `the data has no ${dataset === 'train' ? 'fixDl' : `${dataset}Dl`}; pass a loader as dataset`,
+    )
+  return loader
+}
+
+function perItem(losses: Tensor): Tensor {
+  return losses.shape.length > 1 ? losses.flatten(1).mean(1) : losses
+}

@@ -1,0 +1,91 @@
+/** Compiled by the type check, never run: each line below an `@ts-expect-error` must fail to compile. */
+import { EarlyStoppingCallback, SaveModelCallback } from '../../callbacks/index.ts'
+import {
+  type BatchBeginContext,
+  type BatchEndContext,
+  Callback,
+  type EpochEndContext,
+  Learner,
+  type LearnerData,
+  metricName,
+  slice,
+} from '../../src/learner/index.ts'
+import * as nn from '../../src/nn/index.ts'
+import * as optim from '../../src/optim/index.ts'
+
+declare const data: LearnerData
+declare const model: nn.Module
+
+class PrintLoss extends Callback {
+  override order = 0
+  override onBatchEnd(context: BatchEndContext) {
+    if (context.train) console.log(context.iteration, context.smoothLoss)
+  }
+}
+
+class Misspelt extends Callback {
+  onBatchEnded(_: BatchEndContext) {}
+}
+
+class Watcher extends Callback {
+  override onBatchEnd(context: BatchEndContext) {
+    // @ts-expect-error a misspelt field of the context
+    return context.smothLoss > 1 ? { stopEpoch: true } : undefined
+  }
+  override onBatchBegin(context: BatchBeginContext) {
+    // @ts-expect-error the output is not there yet
+    console.log(context.lastOutput)
+  }
+  override async onEpochEnd(context: EpochEndContext) {
+    return { lastMetrics: context.lastMetrics, stopTraining: true }
+  }
+}
+
+class WrongKey extends Callback {
+  // @ts-expect-error a misspelt change
+  override onBackwardEnd() {
+    return { skipStepp: true }
+  }
+}
+
+class WrongPlace extends Callback {
+  // @ts-expect-error a change that belongs to another event
+  override onBatchEnd() {
+    return { stopEpoch: true, skipStep: true }
+  }
+}
+
+class WrongValue extends Callback {
+  // @ts-expect-error a change of the wrong type
+  override async onStepEnd() {
+    return { skipZero: 'yes' }
+  }
+}
+
+const learner = new Learner(data, model, {
+  optimizer: optim.Adam,
+  callbacks: [new PrintLoss(), new Watcher()],
+})
+new Learner(data, model, {
+  optimizer: (params, options) => new optim.SGD(params, { ...options, momentum: 0.9 }),
+})
+new Learner(data, model, { lossFunction: new nn.CrossEntropyLoss(), layerGroups: [model] })
+
+console.log(WrongKey, WrongPlace, WrongValue)
+void learner.fit(1, { lr: slice(1e-3), callbacks: [new Watcher()] })
+// @ts-expect-error an event that does not exist
+void learner.fit(1, { callbacks: [new Misspelt()] })
+// @ts-expect-error an option that does not exist
+void learner.fit(1, { learningRate: 1 })
+// @ts-expect-error an option that does not exist
+void learner.fitOneCycle(1, { maxLR: 1e-3 })
+// @ts-expect-error an option that does not exist
+new Learner(data, model, { optimiser: optim.Adam })
+
+new SaveModelCallback({ monitor: 'accuracy', name: 'best' })
+new EarlyStoppingCallback({ monitor: 'validLoss' })
+new SaveModelCallback({ monitor: metricName('myOwn') })
+// @ts-expect-error a misspelt monitor
+new SaveModelCallback({ monitor: 'acuracy' })
+// @ts-expect-error a mode that does not exist
+new EarlyStoppingCallback({ mode: 'least' })
