@@ -1,0 +1,168 @@
+import { describe, expect, it } from 'vitest'
+import type { DType, Tensor } from '../../src/engine/index.ts'
+import {
+  type EncodedTensor,
+  expectTensor,
+  isFloating,
+  loadFixture,
+  numbersOf,
+  tensorOf,
+  valuesOf,
+} from './fixtures.ts'
+
+export type Pair = number | [number, number]
+
+/** Arguments of all cases together; a case has those of its op. */
+export interface Arguments {
+  dim?: number | number[]
+  dims?: number[]
+  keepdim?: boolean
+  correction?: number
+  shape?: number[]
+  index?: (number | string | null)[] | number
+  start?: number
+  length?: number
+  startDim?: number
+  exponent?: number
+  scalar?: number
+  min?: number
+  max?: number
+  negativeSlope?: number
+  k?: number
+  descending?: boolean
+  p?: number
+  value?: number
+  paddingIndex?: number
+  numClasses?: number
+  chunks?: number
+  size?: number | [number, number]
+  repeats?: number[]
+  shift?: number
+  diagonal?: number
+  reduction?: 'none' | 'mean' | 'sum'
+  labelSmoothing?: number
+  ignoreIndex?: number
+  third?: 'weight' | 'posWeight'
+  beta?: number
+  delta?: number
+  kernelSize?: Pair
+  stride?: Pair
+  padding?: Pair | number[]
+  outputPadding?: Pair
+  dilation?: Pair
+  groups?: number
+  ceilMode?: boolean
+  countIncludePad?: boolean
+  outputSize?: Pair
+  scaleFactor?: number
+  mode?: 'nearest' | 'bilinear'
+  alignCorners?: boolean
+  upscaleFactor?: number
+  momentum?: number
+  epsilon?: number
+  training?: boolean
+  normalizedShape?: number[]
+  numGroups?: number
+}
+
+/** How one op of the fixtures is called here. */
+export type Call = (inputs: Tensor[], given: Arguments) => Tensor | Tensor[]
+
+export type Table = Record<string, Call>
+
+/** Calls with one, two and three inputs. */
+export const one =
+  (call: (x: Tensor, given: Arguments) => Tensor | Tensor[]): Call =>
+  ([x], given) =>
+    call(x!, given)
+
+export const two =
+  (call: (a: Tensor, b: Tensor, given: Arguments) => Tensor | Tensor[]): Call =>
+  ([a, b], given) =>
+    call(a!, b!, given)
+
+export const three =
+  (call: (a: Tensor, b: Tensor, c: Tensor | undefined, given: Arguments) => Tensor | Tensor[]): Call =>
+  ([a, b, c], given) =>
+    call(a!, b!, c, given)
+
+interface OpCase {
+  name: string
+  op: string
+  inputs: EncodedTensor[]
+  arguments: Arguments
+  outputs: EncodedTensor[]
+  /** Weights of the floating outputs in the sum whose gradients are stored; absent where PyTorch gives none. */
+  gradOutputs?: EncodedTensor[]
+  gradients?: (EncodedTensor | null)[]
+}
+
+/** Relative errors allowed to each precision; the fixtures hold float64 results for float32 inputs. */
+const tolerances: [DType, number][] = [
+  ['float32', 1e-5],
+  ['float64', 1e-10],
+]
+
+/**
+ * Runs every case of a fixture through its op here, in both precisions: values, dtypes, shapes and gradients. `notYet` names
+ * the ops of the fixture that the library does not have.
+ */
+export function describeOps(fixture: string, table: Table, notYet: readonly string[] = []): void {
+  const { cases } = loadFixture<{ cases: OpCase[] }>(fixture)
+
+  describe(`${fixture} agrees with PyTorch`, () => {
+    // A case without a call would otherwise be passed over in silence.
+    it('has a call for every op of the fixture', () => {
+      const missing = new Set(cases.map(({ op }) => op).filter((op) => !(op in table)))
+      expect([...missing].sort()).toEqual([...notYet].sort())
+    })
+
+    for (const each of cases) {
+      const call = table[each.op]
+      if (!call) continue
+      for (const [dtype, tolerance] of tolerances) {
+        it(`${each.name}, ${dtype}`, () => checkCase(each, call, dtype, tolerance))
+      }
+    }
+  })
+}
+
+function checkCase(each: OpCase, call: Call, dtype: DType, tolerance: number): void {
+  const inputs = each.inputs.map((input, i) =>
+    isFloating(input.dtype)
+      ? tensorOf(input, { dtype, requiresGrad: Boolean(each.gradients?.[i]) })
+      : tensorOf(input),
+  )
+  const result = call(inputs, each.arguments)
+  const outputs = Array.isArray(result) ? result : [result]
+  expect(outputs.length, 'number of outputs').toBe(each.outputs.length)
+  outputs.forEach((output, i) => {
+    const expected = each.outputs[i]!
+    const label = `output ${i}`
+    if (isFloating(expected.dtype)) {
+      expect(output.dtype, `${label}: dtype`).toBe(dtype)
+      expectTensor(output, expected, tolerance, label)
+    } else {
+      expect(output.dtype, `${label}: dtype`).toBe(expected.dtype)
+      expect([...output.shape], `${label}: shape`).toEqual(expected.shape)
+      expect(valuesOf(output), label).toEqual(numbersOf(expected))
+    }
+  })
+  if (each.gradOutputs) checkGradients(each, inputs, outputs, tolerance)
+}
+
+function checkGradients(each: OpCase, inputs: Tensor[], outputs: Tensor[], tolerance: number): void {
+  const differentiable = outputs.filter((output) => isFloating(output.dtype) && output.requiresGrad)
+  expect(differentiable.length, 'outputs with a gradient').toBe(each.gradOutputs!.length)
+  const sums = differentiable.map((output, i) =>
+    output.mul(tensorOf(each.gradOutputs![i]!, { dtype: output.dtype })).sum(),
+  )
+  sums.reduce((total, sum) => total.add(sum)).backward()
+  inputs.forEach((input, i) => {
+    const expected = each.gradients![i]
+    if (!expected) return
+    const gradient = input.grad
+    if (!gradient) throw new Error(`input ${i} has no gradient`)
+    expectTensor(gradient, expected, tolerance, `gradient of input ${i}`)
+  })
+}
