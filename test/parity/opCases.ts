@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { DType, Tensor } from '../../src/engine/index.ts'
+import { channelsLast, type DType, type Tensor } from '../../src/engine/index.ts'
 import {
   type EncodedTensor,
   expectTensor,
@@ -97,15 +97,42 @@ interface OpCase {
   gradients?: (EncodedTensor | null)[]
 }
 
-/** Relative errors allowed to each precision; the fixtures hold float64 results for float32 inputs. */
-const tolerances: [DType, number][] = [
-  ['float32', 1e-5],
-  ['float64', 1e-10],
+/** How the values of an input lie in memory: results must not depend on it. */
+type Layout = 'row-major' | 'channels-last' | 'reversed'
+
+interface Variant {
+  dtype: DType
+  /** Allowed relative error; the fixtures hold float64 results for float32 inputs. */
+  tolerance: number
+  layout: Layout
+  /** Whether the variant says anything new about a case. */
+  applies(each: OpCase): boolean
+}
+
+const variants: Variant[] = [
+  { dtype: 'float32', tolerance: 1e-5, layout: 'row-major', applies: () => true },
+  { dtype: 'float64', tolerance: 1e-10, layout: 'row-major', applies: () => true },
+  { dtype: 'float32', tolerance: 1e-5, layout: 'channels-last', applies: (each) => largestRank(each) === 4 },
+  { dtype: 'float32', tolerance: 1e-5, layout: 'reversed', applies: (each) => largestRank(each) > 1 },
 ]
 
+function largestRank({ inputs }: OpCase): number {
+  return Math.max(...inputs.map(({ shape }) => shape.length))
+}
+
+/** The same values, a leaf again, with strides in another order. */
+function arrange(x: Tensor, layout: Layout): Tensor {
+  if (layout === 'channels-last' && x.ndim === 4) return channelsLast(x).detach()
+  if (layout === 'reversed' && x.ndim > 1) {
+    const order = x.shape.map((_, i) => x.ndim - 1 - i)
+    return x.permute(order).contiguous().permute(order).detach()
+  }
+  return x
+}
+
 /**
- * Runs every case of a fixture through its op here, in both precisions: values, dtypes, shapes and gradients. `notYet` names
- * the ops of the fixture that the library does not have.
+ * Runs every case of a fixture through its op here, in both precisions and several memory layouts: values, dtypes, shapes and
+ * gradients. `notYet` names the ops of the fixture that the library does not have.
  */
 export function describeOps(fixture: string, table: Table, notYet: readonly string[] = []): void {
   const { cases } = loadFixture<{ cases: OpCase[] }>(fixture)
@@ -120,19 +147,20 @@ export function describeOps(fixture: string, table: Table, notYet: readonly stri
     for (const each of cases) {
       const call = table[each.op]
       if (!call) continue
-      for (const [dtype, tolerance] of tolerances) {
-        it(`${each.name}, ${dtype}`, () => checkCase(each, call, dtype, tolerance))
+      for (const variant of variants) {
+        if (!variant.applies(each)) continue
+        it(`${each.name}, ${variant.dtype}, ${variant.layout}`, () => checkCase(each, call, variant))
       }
     }
   })
 }
 
-function checkCase(each: OpCase, call: Call, dtype: DType, tolerance: number): void {
-  const inputs = each.inputs.map((input, i) =>
-    isFloating(input.dtype)
-      ? tensorOf(input, { dtype, requiresGrad: Boolean(each.gradients?.[i]) })
-      : tensorOf(input),
-  )
+function checkCase(each: OpCase, call: Call, { dtype, tolerance, layout }: Variant): void {
+  const inputs = each.inputs.map((input, i) => {
+    if (!isFloating(input.dtype)) return arrange(tensorOf(input), layout)
+    const x = arrange(tensorOf(input, { dtype }), layout)
+    return each.gradients?.[i] ? x.requiresGrad_() : x
+  })
   const result = call(inputs, each.arguments)
   const outputs = Array.isArray(result) ? result : [result]
   expect(outputs.length, 'number of outputs').toBe(each.outputs.length)
@@ -148,14 +176,19 @@ function checkCase(each: OpCase, call: Call, dtype: DType, tolerance: number): v
       expect(valuesOf(output), label).toEqual(numbersOf(expected))
     }
   })
-  if (each.gradOutputs) checkGradients(each, inputs, outputs, tolerance)
+  if (each.gradOutputs) checkGradients(each, inputs, outputs, { tolerance, layout })
 }
 
-function checkGradients(each: OpCase, inputs: Tensor[], outputs: Tensor[], tolerance: number): void {
+function checkGradients(
+  each: OpCase,
+  inputs: Tensor[],
+  outputs: Tensor[],
+  { tolerance, layout }: Pick<Variant, 'tolerance' | 'layout'>,
+): void {
   const differentiable = outputs.filter((output) => isFloating(output.dtype) && output.requiresGrad)
   expect(differentiable.length, 'outputs with a gradient').toBe(each.gradOutputs!.length)
   const sums = differentiable.map((output, i) =>
-    output.mul(tensorOf(each.gradOutputs![i]!, { dtype: output.dtype })).sum(),
+    output.mul(arrange(tensorOf(each.gradOutputs![i]!, { dtype: output.dtype }), layout)).sum(),
   )
   sums.reduce((total, sum) => total.add(sum)).backward()
   inputs.forEach((input, i) => {
