@@ -60,6 +60,8 @@ class Addon : public Napi::Addon<Addon> {
     auto guarded(Napi::Env env, const Body& body) -> decltype(body());
     static Napi::Error toError(Napi::Env env, const std::exception& failure);
     void enqueueRead(const Tensor& tensor, const Napi::TypedArray& target);
+    // Tells V8 of the engine's memory, so that its collector hurries when tensors wait for it.
+    void reportMemory(napi_env env);
 
     std::unique_ptr<Context> context_;
     TensorSlots slots_;
@@ -72,6 +74,7 @@ class Addon : public Napi::Addon<Addon> {
     TensorList scratchResults_;
     napi_threadsafe_function readDone_ = nullptr;
     int pendingReads_ = 0;
+    int64_t reportedBytes_ = 0;
 };
 
 Napi::Error Addon::toError(Napi::Env env, const std::exception& failure) {
@@ -188,11 +191,11 @@ napi_value Addon::call(napi_env env, napi_callback_info info) {
     TensorList& results = addon.scratchResults_;
     try {
         const auto& table = opTable();
-        check(op >= 0 && static_cast<size_t>(op) < table.size(), ErrorKind::General, "unknown op number ", op);
+        CHECK(op >= 0 && static_cast<size_t>(op) < table.size(), ErrorKind::General, "unknown op number ", op);
         ArgReader reader(table[static_cast<size_t>(op)].name, addon.arguments_, addon.kinds_, argumentCount, addon.slots_);
         table[static_cast<size_t>(op)].run(table[static_cast<size_t>(op)].name, *addon.context_, reader, results);
         result = static_cast<int32_t>(results.size());
-        check(results.size() <= kResultSlots, ErrorKind::General, "too many results");
+        CHECK(results.size() <= kResultSlots, ErrorKind::General, "too many results");
         for (size_t i = 0; i < results.size(); i++) addon.results_[i] = addon.slots_.add(std::move(results[i]));
     } catch (const std::exception& failure) {
         const auto* known = dynamic_cast<const Error*>(&failure);
@@ -201,9 +204,19 @@ napi_value Addon::call(napi_env env, napi_callback_info info) {
         result = -1;
     }
     results.clear();
+    addon.reportMemory(env);
     napi_value returned;
     napi_create_int32(env, result, &returned);
     return returned;
+}
+
+void Addon::reportMemory(napi_env env) {
+    constexpr int64_t kStep = int64_t{16} << 20;
+    const int64_t change = static_cast<int64_t>(context_->allocator().stats().inUse) - reportedBytes_;
+    if (change < kStep && change > -kStep) return;
+    int64_t total;
+    napi_adjust_external_memory(env, change, &total);
+    reportedBytes_ += change;
 }
 
 napi_value Addon::release(napi_env env, napi_callback_info info) {
@@ -253,19 +266,19 @@ void Addon::releaseMany(const Napi::CallbackInfo& info) {
 // fromBytes(typedArray, dtype, numberOfDims) with the sizes in args: copies the array's bytes into a new tensor.
 Napi::Value Addon::fromBytes(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        check(info[0].IsTypedArray(), ErrorKind::General, "tensor: expected a typed array");
+        CHECK(info[0].IsTypedArray(), ErrorKind::General, "tensor: expected a typed array");
         const auto source = info[0].As<Napi::TypedArray>();
         const auto dtype = static_cast<DType>(info[1].As<Napi::Number>().Uint32Value());
-        check(static_cast<int>(dtype) < kDTypeCount, ErrorKind::DType, "tensor: unknown dtype");
+        CHECK(static_cast<int>(dtype) < kDTypeCount, ErrorKind::DType, "tensor: unknown dtype");
         const uint32_t count = info[2].As<Napi::Number>().Uint32Value();
         Dims sizes;
         for (uint32_t i = 0; i < count; i++) {
             const double size = arguments_[i];
-            checkShape(size >= 0 && size == std::floor(size) && size < 9e15, "tensor: ", size, " is not a size");
+            CHECK_SHAPE(size >= 0 && size == std::floor(size) && size < 9e15, "tensor: ", size, " is not a size");
             sizes.push(static_cast<int64_t>(size));
         }
         Tensor tensor = context_->empty(dtype, sizes, true);
-        checkShape(tensor.bytes() == source.ByteLength(), "tensor: shape ", sizes.toString(), " of ", dtypeName(dtype),
+        CHECK_SHAPE(tensor.bytes() == source.ByteLength(), "tensor: shape ", sizes.toString(), " of ", dtypeName(dtype),
                    " takes ", tensor.bytes(), " bytes, the array has ", source.ByteLength());
         if (tensor.bytes() > 0) {
             std::memcpy(tensor.data(), static_cast<const char*>(source.ArrayBuffer().Data()) + source.ByteOffset(),
@@ -276,7 +289,7 @@ Napi::Value Addon::fromBytes(const Napi::CallbackInfo& info) {
 }
 
 void Addon::enqueueRead(const Tensor& tensor, const Napi::TypedArray& target) {
-    checkShape(target.ByteLength() == tensor.bytes(), "read: ", tensor.bytes(), " bytes do not fit into an array of ",
+    CHECK_SHAPE(target.ByteLength() == tensor.bytes(), "read: ", tensor.bytes(), " bytes do not fit into an array of ",
                target.ByteLength());
     if (tensor.bytes() == 0) return;
     View out;

@@ -22,7 +22,7 @@ class TensorSlots : public TensorTable {
             free_.pop_back();
         } else {
             index = static_cast<uint32_t>(slots_.size());
-            check(index < kMaxSlots, ErrorKind::General, "more than ", kMaxSlots,
+            CHECK(index < kMaxSlots, ErrorKind::General, "more than ", kMaxSlots,
                   " live tensors: run each step of a hand-written loop in scope(() => { … }), or call dispose()");
             slots_.emplace_back();
         }
@@ -56,10 +56,10 @@ class TensorSlots : public TensorTable {
     };
 
     uint32_t find(double handle) const {
-        check(handle >= 1 && handle < 1073741824.0, ErrorKind::General, "this tensor has been freed");
+        CHECK(handle >= 1 && handle < 1073741824.0, ErrorKind::General, "this tensor has been freed");
         const auto number = static_cast<uint32_t>(handle);
         const uint32_t index = number & (kMaxSlots - 1);
-        check(index < slots_.size() && slots_[index].used && slots_[index].generation == number >> kIndexBits,
+        CHECK(index < slots_.size() && slots_[index].used && slots_[index].generation == number >> kIndexBits,
               ErrorKind::General, "this tensor has been freed");
         return index;
     }

@@ -42,9 +42,11 @@ size_t systemAvailable() {
 }
 
 size_t systemTotal() {
-    struct sysinfo info;
-    if (sysinfo(&info) != 0) return SIZE_MAX;
-    return static_cast<size_t>(info.totalram) * info.mem_unit;
+    static const size_t total = [] {
+        struct sysinfo info;
+        return sysinfo(&info) == 0 ? static_cast<size_t>(info.totalram) * info.mem_unit : SIZE_MAX;
+    }();
+    return total;
 }
 
 std::string megabytes(size_t bytes) {
@@ -72,7 +74,7 @@ size_t CachingAllocator::roundUp(size_t bytes) {
 }
 
 void* CachingAllocator::allocate(size_t bytes, bool forHost) {
-    check(bytes <= systemTotal(), ErrorKind::OutOfMemory, "out of memory: ", megabytes(bytes), " asked for, ",
+    CHECK(bytes <= systemTotal(), ErrorKind::OutOfMemory, "out of memory: ", megabytes(bytes), " asked for, ",
           megabytes(stats_.inUse), " in use, ", megabytes(systemTotal()), " of memory in this machine");
     const size_t rounded = roundUp(bytes);
     void* data = nullptr;
@@ -96,7 +98,7 @@ void* CachingAllocator::allocate(size_t bytes, bool forHost) {
         const bool large = rounded >= kHugePage;
         if (large && rounded > systemAvailable()) emptyCache();
         if (!large || rounded <= systemAvailable()) data = systemAllocate(rounded);
-        check(data != nullptr, ErrorKind::OutOfMemory, "out of memory: ", megabytes(bytes), " asked for, ",
+        CHECK(data != nullptr, ErrorKind::OutOfMemory, "out of memory: ", megabytes(bytes), " asked for, ",
               megabytes(stats_.inUse), " in use, ", megabytes(systemAvailable()), " available");
         stats_.allocations++;
     }

@@ -25,7 +25,7 @@ Tensor Context::empty(DType dtype, const Dims& sizes, bool forHost) {
 
 Tensor Context::empty(DType dtype, const Dims& sizes, const Dims& strides, bool forHost) {
     int64_t bytes = 0;
-    check(!__builtin_mul_overflow(numelOf(sizes), static_cast<int64_t>(dtypeSize(dtype)), &bytes), ErrorKind::Shape,
+    CHECK(!__builtin_mul_overflow(numelOf(sizes), static_cast<int64_t>(dtypeSize(dtype)), &bytes), ErrorKind::Shape,
           "too many elements: ", sizes.toString());
     return Tensor(StorageRef(new Storage(*this, static_cast<size_t>(bytes), forHost)), dtype, sizes, strides);
 }

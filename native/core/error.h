@@ -26,20 +26,12 @@ template <typename... Parts>
     throw Error(kind, text.str());
 }
 
-// The text is only built when the condition does not hold.
-template <typename... Parts>
-inline void check(bool condition, ErrorKind kind, const Parts&... parts) {
-    if (__builtin_expect(!condition, 0)) fail(kind, parts...);
-}
-
-template <typename... Parts>
-inline void checkShape(bool condition, const Parts&... parts) {
-    check(condition, ErrorKind::Shape, parts...);
-}
-
-template <typename... Parts>
-inline void checkDType(bool condition, const Parts&... parts) {
-    check(condition, ErrorKind::DType, parts...);
-}
-
 }  // namespace anneal
+
+// Macros, so that the text (shapes written out, figures formatted) is built only when the condition does not hold.
+#define CHECK(condition, kind, ...)                                                \
+    do {                                                                           \
+        if (__builtin_expect(!(condition), 0)) ::anneal::fail(kind, __VA_ARGS__);  \
+    } while (false)
+#define CHECK_SHAPE(condition, ...) CHECK(condition, ::anneal::ErrorKind::Shape, __VA_ARGS__)
+#define CHECK_DTYPE(condition, ...) CHECK(condition, ::anneal::ErrorKind::DType, __VA_ARGS__)

@@ -12,18 +12,18 @@ static const char* kindName(ArgKind kind) {
 }
 
 ArgKind ArgReader::peek() {
-    check(remaining_ > 0, ErrorKind::General, op_, ": too few arguments");
+    CHECK(remaining_ > 0, ErrorKind::General, op_, ": too few arguments");
     return static_cast<ArgKind>(kinds_[position_]);
 }
 
 ArgKind ArgReader::next(ArgKind wanted, const char* description) {
     const ArgKind kind = peek();
-    check(kind == wanted, ErrorKind::General, op_, ": expected ", description, ", got ", kindName(kind));
+    CHECK(kind == wanted, ErrorKind::General, op_, ": expected ", description, ", got ", kindName(kind));
     return kind;
 }
 
 int64_t ArgReader::toInteger(double value) const {
-    check(value == std::floor(value) && std::fabs(value) <= 9007199254740992.0, ErrorKind::Shape, op_,
+    CHECK(value == std::floor(value) && std::fabs(value) <= 9007199254740992.0, ErrorKind::Shape, op_,
           ": expected an integer, got ", value);
     return static_cast<int64_t>(value);
 }
@@ -87,7 +87,7 @@ Dims ArgReader::dims() {
     next(ArgKind::Numbers, "a list of numbers");
     remaining_--;
     const int count = static_cast<int>(values_[position_++]);
-    checkShape(count <= kMaxDims, op_, ": a tensor has at most ", kMaxDims, " dimensions, got ", count);
+    CHECK_SHAPE(count <= kMaxDims, op_, ": a tensor has at most ", kMaxDims, " dimensions, got ", count);
     Dims dims;
     for (int i = 0; i < count; i++) dims.push(toInteger(values_[position_++]));
     return dims;
@@ -103,7 +103,9 @@ std::vector<double> ArgReader::numbers() {
 }
 
 TensorList ArgReader::tensors() {
-    next(ArgKind::Tensors, "a list of tensors");
+    // An empty list does not tell what it is a list of.
+    const bool empty = peek() == ArgKind::Numbers && values_[position_] == 0;
+    if (!empty) next(ArgKind::Tensors, "a list of tensors");
     remaining_--;
     const int count = static_cast<int>(values_[position_++]);
     TensorList result;
@@ -114,10 +116,10 @@ TensorList ArgReader::tensors() {
 
 DType ArgReader::dtype() {
     const int64_t code = integer();
-    check(code >= 0 && code < kDTypeCount, ErrorKind::DType, op_, ": unknown dtype code ", code);
+    CHECK(code >= 0 && code < kDTypeCount, ErrorKind::DType, op_, ": unknown dtype code ", code);
     return static_cast<DType>(code);
 }
 
-void ArgReader::finish() const { check(remaining_ == 0, ErrorKind::General, op_, ": too many arguments"); }
+void ArgReader::finish() const { CHECK(remaining_ == 0, ErrorKind::General, op_, ": too many arguments"); }
 
 }  // namespace anneal

@@ -7,7 +7,7 @@
 namespace anneal {
 
 void Dims::push(int64_t value) {
-    checkShape(size_ < kMaxDims, "a tensor has at most ", kMaxDims, " dimensions");
+    CHECK_SHAPE(size_ < kMaxDims, "a tensor has at most ", kMaxDims, " dimensions");
     values_[size_++] = value;
 }
 
@@ -34,8 +34,8 @@ std::string Dims::toString() const {
 int64_t numelOf(const Dims& sizes) {
     int64_t count = 1;
     for (int64_t size : sizes) {
-        checkShape(size >= 0, "a size is negative in ", sizes.toString());
-        checkShape(!__builtin_mul_overflow(count, size, &count), "too many elements: ", sizes.toString());
+        CHECK_SHAPE(size >= 0, "a size is negative in ", sizes.toString());
+        CHECK_SHAPE(!__builtin_mul_overflow(count, size, &count), "too many elements: ", sizes.toString());
     }
     return count;
 }
@@ -100,7 +100,7 @@ Dims broadcastSizes(const char* op, const Dims& a, const Dims& b) {
     for (int i = 0; i < count; i++) {
         const int ia = i - (count - a.size()), ib = i - (count - b.size());
         const int64_t sizeA = ia >= 0 ? a[ia] : 1, sizeB = ib >= 0 ? b[ib] : 1;
-        checkShape(sizeA == sizeB || sizeA == 1 || sizeB == 1, op, ": shapes ", a.toString(), " and ", b.toString(),
+        CHECK_SHAPE(sizeA == sizeB || sizeA == 1 || sizeB == 1, op, ": shapes ", a.toString(), " and ", b.toString(),
                    " cannot be broadcast together (dimension ", i, ": ", sizeA, " against ", sizeB, ")");
         result[i] = sizeA == 1 ? sizeB : sizeA;
     }
@@ -109,7 +109,7 @@ Dims broadcastSizes(const char* op, const Dims& a, const Dims& b) {
 
 int wrapDim(const char* op, int64_t dim, int count) {
     const int64_t limit = std::max(count, 1);
-    checkShape(dim >= -limit && dim < limit, op, ": dimension ", dim, " is out of range [", -limit, ", ", limit - 1, "]");
+    CHECK_SHAPE(dim >= -limit && dim < limit, op, ": dimension ", dim, " is out of range [", -limit, ", ", limit - 1, "]");
     return static_cast<int>(dim < 0 ? dim + limit : dim);
 }
 

@@ -72,7 +72,7 @@ struct DivisorCheck {
                 for (int64_t i = 0; i < count; i++) zero |= *reinterpret_cast<const T*>(p[0] + i * s[0]) == T{};
             });
         }
-        anneal::check(!zero, ErrorKind::General, "integer division by zero");
+        CHECK(!zero, ErrorKind::General, "integer division by zero");
     }
 };
 

@@ -68,7 +68,7 @@ template <typename F>
 Tensor applyBinary(Context& context, const char* op, BinaryKind kind, const Operand& a, const Operand& b) {
     DType dtype = resultType(a, b);
     if (kind == BinaryKind::Division) dtype = floatingType(dtype);
-    check(a.tensor || b.tensor, ErrorKind::General, op, ": one operand must be a tensor");
+    CHECK(a.tensor || b.tensor, ErrorKind::General, op, ": one operand must be a tensor");
     std::optional<Tensor> x = a.tensor, y = b.tensor;
     if (x && x->dtype() != dtype) x = ops::to_dtype(context, *x, dtype);
     if (y && y->dtype() != dtype) y = ops::to_dtype(context, *y, dtype);
@@ -98,11 +98,11 @@ void applyInPlace(Context& context, const char* op, BinaryKind kind, const Tenso
     a.tensor = target;
     DType dtype = resultType(a, b);
     if (kind == BinaryKind::Division) dtype = floatingType(dtype);
-    checkDType(dtype == target.dtype() || (isFloating(dtype) && isFloating(target.dtype())) ||
+    CHECK_DTYPE(dtype == target.dtype() || (isFloating(dtype) && isFloating(target.dtype())) ||
                    (isIntegral(dtype) && isIntegral(target.dtype())),
                op, ": a result of ", dtypeName(dtype), " cannot be stored in a tensor of ", dtypeName(target.dtype()));
     if (b.tensor) {
-        checkShape(broadcastSizes(op, target.sizes(), b.tensor->sizes()) == target.sizes(), op, ": shape ",
+        CHECK_SHAPE(broadcastSizes(op, target.sizes(), b.tensor->sizes()) == target.sizes(), op, ": shape ",
                    b.tensor->sizes().toString(), " does not fit into ", target.sizes().toString());
     }
     if (dtype == target.dtype()) {

@@ -23,7 +23,7 @@ std::vector<int64_t> checkedIndices(const View& indices, int64_t size, int dim) 
             using T = typename decltype(tag)::type;
             value = static_cast<int64_t>(static_cast<Compute<T>>(flat.as<const T>()[at]));
         });
-        checkShape(value >= -size && value < size, "index ", value, " is out of range for dimension ", dim, " with size ",
+        CHECK_SHAPE(value >= -size && value < size, "index ", value, " is out of range for dimension ", dim, " with size ",
                    size);
         result[k] = value < 0 ? value + size : value;
         for (int d = flat.dims() - 1; d >= 0; d--) {
@@ -129,7 +129,7 @@ void oneHot(Context& context, const View& out, const View& indices) {
         std::memset(target, 0, static_cast<size_t>(out.numel()) * sizeof(int64_t));
         forEachIndex(indices.sizes, [&](const int64_t* index, int64_t k) {
             const int64_t label = indices.as<const int64_t>()[offsetOf(indices, index)];
-            checkShape(label >= 0 && label < classes, "label ", label, " at position ", k, " is out of range: there are ",
+            CHECK_SHAPE(label >= 0 && label < classes, "label ", label, " at position ", k, " is out of range: there are ",
                        classes, " classes (0 to ", classes - 1, ")");
             target[k * classes + label] = 1;
         });

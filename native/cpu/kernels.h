@@ -68,4 +68,26 @@ void averagePool2d(Context& context, const View& out, const View& input, const P
 void averagePool2dBackward(Context& context, const View& gradInput, const View& gradOutput,
                            const PoolGeometry& geometry);
 
+// --- batch_norm.cpp: [N, C] or channels-last; per-channel views contiguous, in the type computed in
+struct BatchNormOptions {
+    bool training, relu;
+    double momentum, epsilon;
+};
+struct BatchNormForward {
+    View out, mean, inverseDeviation;  // written
+    View input;
+    const View *weight, *bias, *residual;            // or null
+    const View *runningMean, *runningVariance;       // updated when training, else read; null only when training
+};
+void batchNorm(Context& context, const BatchNormForward& views, const BatchNormOptions& options);
+struct BatchNormBackward {
+    const View *gradInput, *gradWeight, *gradBias;  // written; null when not wanted (the last two together)
+    const View* gradResidual;                       // written where `output` is given: what passed the ReLU
+    View gradOutput, input;
+    const View* output;  // the ReLU's gate; null: computed again from the input (without residual only)
+    const View *weight, *bias;
+    View mean, inverseDeviation;
+};
+void batchNormBackward(Context& context, const BatchNormBackward& views, const BatchNormOptions& options);
+
 }  // namespace anneal::cpu

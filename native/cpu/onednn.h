@@ -135,7 +135,7 @@ inline void sgemm(char transposeA, char transposeB, int64_t m, int64_t n, int64_
                   int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
     const dnnl::status status =
         static_cast<dnnl::status>(dnnl_sgemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));
-    check(status == dnnl::status::success, ErrorKind::Kernel, "oneDNN's sgemm failed with status ",
+    CHECK(status == dnnl::status::success, ErrorKind::Kernel, "oneDNN's sgemm failed with status ",
           static_cast<int>(status));
 }
 

@@ -1,7 +1,7 @@
 import { isFloatingPoint } from './dtype.ts'
 import { AutogradError } from './errors.ts'
 import { engineState } from './state.ts'
-import type { Tensor } from './tensor.ts'
+import { reviveSaved, type Tensor } from './tensor.ts'
 
 /** Where a gradient goes: into an earlier operation, into a leaf, or nowhere. */
 export type Edge = GraphNode | Tensor | null
@@ -58,7 +58,7 @@ export class GraphNode {
           `place (version ${version}, expected ${this.versions[index]}). Use the operation that returns a new tensor`,
       )
     }
-    return tensor
+    return tensor.disposed ? reviveSaved(tensor) : tensor
   }
 
   get savedTensors(): readonly (Tensor | null)[] {

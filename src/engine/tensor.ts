@@ -333,15 +333,26 @@ export class Tensor {
   }
 }
 
-function convert(source: Tensor, dtype: DType): Tensor {
-  addon.args[0] = source.liveHandle()
+// The two ops that this file needs itself, without the general caller, which stands on it.
+function invokeOnHandle(op: 'alias' | 'to_dtype', handle: number, dtype?: DType): Tensor {
+  addon.args[0] = handle
   addon.kinds[0] = 2
-  addon.args[1] = dtypes.indexOf(dtype)
-  addon.kinds[1] = 1
-  const index = addon.opNames.indexOf('to_dtype')
-  if (addon.call(index, 2) < 0) {
+  if (dtype !== undefined) {
+    addon.args[1] = dtypes.indexOf(dtype)
+    addon.kinds[1] = 1
+  }
+  if (addon.call(addon.opNames.indexOf(op), dtype === undefined ? 1 : 2) < 0) {
     const { kind, message } = addon.takeError()
     throw toAnnealError(kind, message)
   }
   return new Tensor(addon.results[0] as number)
+}
+
+function convert(source: Tensor, dtype: DType): Tensor {
+  return invokeOnHandle('to_dtype', source.liveHandle(), dtype)
+}
+
+/** @internal The values of a tensor that its user has disposed of while a recorded operation still needed them. */
+export function reviveSaved(tensor: Tensor): Tensor {
+  return invokeOnHandle('alias', tensor.handle)
 }

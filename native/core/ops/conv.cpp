@@ -7,33 +7,33 @@ namespace anneal::ops {
 namespace {
 
 cpu::ConvGeometry geometryOf(const char* op, const Dims& stride, const Dims& padding, const Dims& dilation, int64_t groups) {
-    checkShape(stride.size() == 2 && padding.size() == 2 && dilation.size() == 2, op,
+    CHECK_SHAPE(stride.size() == 2 && padding.size() == 2 && dilation.size() == 2, op,
                ": stride, padding and dilation take two numbers each");
     cpu::ConvGeometry geometry{};
     for (int i = 0; i < 2; i++) {
-        checkShape(stride[i] > 0, op, ": the stride must be positive, got ", stride.toString());
-        checkShape(dilation[i] > 0, op, ": the dilation must be positive, got ", dilation.toString());
-        checkShape(padding[i] >= 0, op, ": the padding must not be negative, got ", padding.toString());
+        CHECK_SHAPE(stride[i] > 0, op, ": the stride must be positive, got ", stride.toString());
+        CHECK_SHAPE(dilation[i] > 0, op, ": the dilation must be positive, got ", dilation.toString());
+        CHECK_SHAPE(padding[i] >= 0, op, ": the padding must not be negative, got ", padding.toString());
         geometry.stride[i] = stride[i];
         geometry.padding[i] = padding[i];
         geometry.dilation[i] = dilation[i];
     }
-    checkShape(groups > 0, op, ": groups must be positive, got ", groups);
+    CHECK_SHAPE(groups > 0, op, ": groups must be positive, got ", groups);
     geometry.groups = groups;
     return geometry;
 }
 
 Dims outputSizes(const char* op, const Dims& input, const Dims& weight, const cpu::ConvGeometry& g) {
-    checkShape(input.size() == 4, op, ": expected an input of [N, C, H, W], got ", input.toString());
-    checkShape(weight.size() == 4, op, ": expected a weight of [out, in / groups, height, width], got ", weight.toString());
-    checkShape(weight[1] * g.groups == input[1], op, ": the weight ", weight.toString(), " with ", g.groups,
+    CHECK_SHAPE(input.size() == 4, op, ": expected an input of [N, C, H, W], got ", input.toString());
+    CHECK_SHAPE(weight.size() == 4, op, ": expected a weight of [out, in / groups, height, width], got ", weight.toString());
+    CHECK_SHAPE(weight[1] * g.groups == input[1], op, ": the weight ", weight.toString(), " with ", g.groups,
                " group(s) expects ", weight[1] * g.groups, " input channels, the input ", input.toString(), " has ", input[1]);
-    checkShape(weight[0] % g.groups == 0, op, ": ", weight[0], " output channels cannot be split into ", g.groups, " groups");
-    checkShape(weight[0] > 0 && weight[2] > 0 && weight[3] > 0, op, ": the weight is empty: ", weight.toString());
+    CHECK_SHAPE(weight[0] % g.groups == 0, op, ": ", weight[0], " output channels cannot be split into ", g.groups, " groups");
+    CHECK_SHAPE(weight[0] > 0 && weight[2] > 0 && weight[3] > 0, op, ": the weight is empty: ", weight.toString());
     Dims out{input[0], weight[0], 0, 0};
     for (int i = 0; i < 2; i++) {
         const int64_t extent = (weight[2 + i] - 1) * g.dilation[i] + 1, padded = input[2 + i] + 2 * g.padding[i];
-        checkShape(padded >= extent, op, ": the kernel (", extent, " with its dilation) is larger than the padded input (",
+        CHECK_SHAPE(padded >= extent, op, ": the kernel (", extent, " with its dilation) is larger than the padded input (",
                    padded, ") of ", input.toString());
         out[2 + i] = (padded - extent) / g.stride[i] + 1;
     }
@@ -42,7 +42,7 @@ Dims outputSizes(const char* op, const Dims& input, const Dims& weight, const cp
 
 // float16 has no convolution on processors of this kind: it is computed in float32 and rounded.
 DType workType(const char* op, const Tensor& a, const Tensor& b) {
-    checkDType(isFloating(a.dtype()) && a.dtype() == b.dtype(), op, ": expected two tensors of one floating dtype, got ",
+    CHECK_DTYPE(isFloating(a.dtype()) && a.dtype() == b.dtype(), op, ": expected two tensors of one floating dtype, got ",
                describe(a), " and ", describe(b));
     return a.dtype() == DType::Float16 ? DType::Float32 : a.dtype();
 }
@@ -59,7 +59,7 @@ Tensor conv2d(Context& context, const Tensor& input, const Tensor& weight, optio
     const Dims sizes = outputSizes("conv2d", input.sizes(), weight.sizes(), geometry);
     const DType dtype = workType("conv2d", input, weight);
     if (bias) {
-        checkShape(bias->sizes() == Dims{weight.size(0)}, "conv2d: expected a bias of [", weight.size(0), "], got ",
+        CHECK_SHAPE(bias->sizes() == Dims{weight.size(0)}, "conv2d: expected a bias of [", weight.size(0), "], got ",
                    bias->sizes().toString());
         bias = contiguous(context, to_dtype(context, *bias, dtype));
     }
@@ -76,7 +76,7 @@ Tensor conv2d_backward_input(Context& context, const Tensor& gradient, const Ten
                              Dims padding, Dims dilation, int64_t groups) {
     const cpu::ConvGeometry geometry = geometryOf("conv2d", stride, padding, dilation, groups);
     const Dims sizes = outputSizes("conv2d", inputSizes, weight.sizes(), geometry);
-    checkShape(gradient.sizes() == sizes, "conv2d: expected a gradient of ", sizes.toString(), ", got ",
+    CHECK_SHAPE(gradient.sizes() == sizes, "conv2d: expected a gradient of ", sizes.toString(), ", got ",
                gradient.sizes().toString());
     const DType dtype = workType("conv2d", gradient, weight);
     Tensor out = context.emptyChannelsLast(dtype, inputSizes);
@@ -93,7 +93,7 @@ TensorList conv2d_backward_weight(Context& context, const Tensor& gradient, cons
                                   bool withBias, Dims stride, Dims padding, Dims dilation, int64_t groups) {
     const cpu::ConvGeometry geometry = geometryOf("conv2d", stride, padding, dilation, groups);
     const Dims sizes = outputSizes("conv2d", input.sizes(), weightSizes, geometry);
-    checkShape(gradient.sizes() == sizes, "conv2d: expected a gradient of ", sizes.toString(), ", got ",
+    CHECK_SHAPE(gradient.sizes() == sizes, "conv2d: expected a gradient of ", sizes.toString(), ", got ",
                gradient.sizes().toString());
     const DType dtype = workType("conv2d", gradient, input);
     Tensor weight = context.empty(dtype, weightSizes), bias;

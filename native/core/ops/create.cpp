@@ -16,14 +16,14 @@ Tensor full(Context& context, Dims sizes, double value, DType dtype) {
 }
 
 Tensor arange(Context& context, double start, double step, int64_t count, DType dtype) {
-    checkShape(count >= 0, "arange: a step of ", step, " never reaches the end");
+    CHECK_SHAPE(count >= 0, "arange: a step of ", step, " never reaches the end");
     Tensor out = context.empty(dtype, Dims{count});
     cpu::arange(context, out, start, step);
     return out;
 }
 
 Tensor linspace(Context& context, double start, double end, int64_t count, DType dtype) {
-    checkShape(count >= 0, "linspace: the number of steps must not be negative, got ", count);
+    CHECK_SHAPE(count >= 0, "linspace: the number of steps must not be negative, got ", count);
     Tensor out = context.empty(dtype, Dims{count});
     cpu::linspace(context, out, start, end);
     return out;
@@ -38,7 +38,7 @@ Tensor eye(Context& context, int64_t rows, int64_t columns, DType dtype) {
 void fill_(Context& context, const Tensor& target, double value) { cpu::fill(context, target, value); }
 
 void copy_(Context& context, const Tensor& target, const Tensor& source) {
-    checkShape(broadcastSizes("copy_", target.sizes(), source.sizes()) == target.sizes(), "copy_: shape ",
+    CHECK_SHAPE(broadcastSizes("copy_", target.sizes(), source.sizes()) == target.sizes(), "copy_: shape ",
                source.sizes().toString(), " does not fit into ", target.sizes().toString());
     const bool sameMemory = target.storage().get() == source.storage().get();
     cpu::copy(context, target, sameMemory ? clone(context, source) : source);
@@ -65,7 +65,7 @@ Tensor contiguous(Context& context, const Tensor& input) {
 }
 
 Tensor channels_last(Context& context, const Tensor& input) {
-    checkShape(input.dims() == 4, "channelsLast: expected [N, C, H, W], got ", input.sizes().toString());
+    CHECK_SHAPE(input.dims() == 4, "channelsLast: expected [N, C, H, W], got ", input.sizes().toString());
     if (input.isChannelsLast()) return input;
     Tensor out = context.emptyChannelsLast(input.dtype(), input.sizes());
     cpu::copy(context, out, input);
@@ -73,14 +73,14 @@ Tensor channels_last(Context& context, const Tensor& input) {
 }
 
 Tensor normalize_images(Context& context, const Tensor& bytes, std::vector<double> mean, std::vector<double> deviation) {
-    checkShape(bytes.dims() == 4, "normalizeImages: expected [N, C, H, W], got ", bytes.sizes().toString());
-    checkDType(bytes.dtype() == DType::UInt8, "normalizeImages: expected uint8, got ", dtypeName(bytes.dtype()));
+    CHECK_SHAPE(bytes.dims() == 4, "normalizeImages: expected [N, C, H, W], got ", bytes.sizes().toString());
+    CHECK_DTYPE(bytes.dtype() == DType::UInt8, "normalizeImages: expected uint8, got ", dtypeName(bytes.dtype()));
     const auto channels = static_cast<size_t>(bytes.size(1));
-    checkShape(mean.size() == channels && deviation.size() == channels, "normalizeImages: ", channels, " channels, but ",
+    CHECK_SHAPE(mean.size() == channels && deviation.size() == channels, "normalizeImages: ", channels, " channels, but ",
                mean.size(), " means and ", deviation.size(), " deviations");
     std::vector<double> scale(channels), shift(channels);
     for (size_t c = 0; c < channels; c++) {
-        check(deviation[c] != 0, ErrorKind::General, "normalizeImages: the deviation of channel ", c, " is zero");
+        CHECK(deviation[c] != 0, ErrorKind::General, "normalizeImages: the deviation of channel ", c, " is zero");
         scale[c] = 1 / (255 * deviation[c]);
         shift[c] = -mean[c] / deviation[c];
     }

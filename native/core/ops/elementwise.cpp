@@ -6,7 +6,7 @@
 namespace anneal::ops {
 
 Tensor clamp(Context& context, const Tensor& input, optional<double> lower, optional<double> upper) {
-    check(lower || upper, ErrorKind::General, "clamp: give a minimum, a maximum, or both");
+    CHECK(lower || upper, ErrorKind::General, "clamp: give a minimum, a maximum, or both");
     const auto number = [](double value) {
         Operand operand;
         operand.number = value;

@@ -15,8 +15,8 @@ bool sameOrder(const Tensor& a, const Tensor& b) {
     return true;
 }
 
-// Checks the lists against each other and brings what lies in another memory order than its parameter into that order.
-// Working copies of what is updated are written back by finish().
+// Checks the lists against each other and brings what lies in another memory order than its parameter into
+// that order. Working copies of what is updated are written back by finish().
 class StepGroup {
   public:
     StepGroup(Context& context, const char* op, const TensorList& params, const TensorList& grads,
@@ -29,7 +29,8 @@ class StepGroup {
         items_.reserve(params.size());
         for (size_t k = 0; k < params.size(); k++) {
             const Tensor& given = params[k];
-            checkDType(isFloating(given.dtype()), op, ": expected floating parameters, got ", describe(given));
+            CHECK_DTYPE(isFloating(given.dtype()), op, ": expected floating parameters, got ",
+                        describe(given));
             const bool dense = given.isDense();
             const Tensor param = dense ? given : clone(context, given);
             if (!dense) remember(given, param);
@@ -49,7 +50,7 @@ class StepGroup {
     std::vector<cpu::StepItem> take() { return std::move(items_); }
 
     void checkCount(const char* what, size_t count, size_t wanted) const {
-        checkShape(count == wanted, op_, ": ", wanted, " parameters, but ", count, " ", what);
+        CHECK_SHAPE(count == wanted, op_, ": ", wanted, " parameters, but ", count, " ", what);
     }
 
     // After the kernel has been enqueued.
@@ -59,10 +60,10 @@ class StepGroup {
 
   private:
     Tensor inOrderOf(const Tensor& param, const Tensor& tensor, bool written) {
-        checkShape(tensor.sizes() == param.sizes(), op_, ": a parameter of shape ", param.sizes().toString(),
-                   " goes with a tensor of shape ", tensor.sizes().toString());
-        checkDType(tensor.dtype() == param.dtype(), op_, ": a parameter of ", dtypeName(param.dtype()),
-                   " goes with a tensor of ", dtypeName(tensor.dtype()));
+        CHECK_SHAPE(tensor.sizes() == param.sizes(), op_, ": a parameter of shape ", param.sizes().toString(),
+                    " goes with a tensor of shape ", tensor.sizes().toString());
+        CHECK_DTYPE(tensor.dtype() == param.dtype(), op_, ": a parameter of ", dtypeName(param.dtype()),
+                    " goes with a tensor of ", dtypeName(tensor.dtype()));
         if (sameOrder(param, tensor)) return tensor;
         Tensor copy = context_.emptyLike(param);
         copy_(context_, copy, tensor);
@@ -84,7 +85,8 @@ class StepGroup {
 };
 
 // Counts of steps, the present one included, become Adam's bias corrections.
-void setBiasCorrections(StepGroup& group, const std::vector<double>& steps, double beta1, double beta2, bool root) {
+void setBiasCorrections(StepGroup& group, const std::vector<double>& steps, double beta1, double beta2,
+                        bool root) {
     group.checkCount("step counts", steps.size(), group.size());
     for (size_t k = 0; k < group.size(); k++) {
         const double correction2 = 1 - std::pow(beta2, steps[k]);
@@ -106,8 +108,8 @@ void sgd_step_(Context& context, const TensorList& params, const TensorList& gra
 }
 
 void adam_step_(Context& context, const TensorList& params, const TensorList& grads, const TensorList& means,
-                const TensorList& squares, const TensorList& largestSquares, std::vector<double> steps, double lr,
-                double weightDecay, bool decoupled, double beta1, double beta2, double eps) {
+                const TensorList& squares, const TensorList& largestSquares, std::vector<double> steps,
+                double lr, double weightDecay, bool decoupled, double beta1, double beta2, double eps) {
     StepGroup group(context, "adam_step_", params, grads, {&means, &squares, &largestSquares});
     group.checkCount("first moments", means.size(), group.size());
     group.checkCount("second moments", squares.size(), group.size());
@@ -116,17 +118,18 @@ void adam_step_(Context& context, const TensorList& params, const TensorList& gr
     group.finish();
 }
 
-void rmsprop_step_(Context& context, const TensorList& params, const TensorList& grads, const TensorList& squares,
-                   const TensorList& means, const TensorList& buffers, double lr, double weightDecay, bool decoupled,
-                   double alpha, double eps, double momentum) {
+void rmsprop_step_(Context& context, const TensorList& params, const TensorList& grads,
+                   const TensorList& squares, const TensorList& means, const TensorList& buffers, double lr,
+                   double weightDecay, bool decoupled, double alpha, double eps, double momentum) {
     StepGroup group(context, "rmsprop_step_", params, grads, {&squares, &means, &buffers});
     group.checkCount("second moments", squares.size(), group.size());
     cpu::rmspropStep(context, group.take(), {lr, {weightDecay, decoupled}, alpha, eps, momentum});
     group.finish();
 }
 
-void adagrad_step_(Context& context, const TensorList& params, const TensorList& grads, const TensorList& sums,
-                   std::vector<double> steps, double lr, double weightDecay, bool decoupled, double lrDecay, double eps) {
+void adagrad_step_(Context& context, const TensorList& params, const TensorList& grads,
+                   const TensorList& sums, std::vector<double> steps, double lr, double weightDecay,
+                   bool decoupled, double lrDecay, double eps) {
     StepGroup group(context, "adagrad_step_", params, grads, {&sums});
     group.checkCount("sums", sums.size(), group.size());
     group.checkCount("step counts", steps.size(), group.size());
@@ -136,8 +139,8 @@ void adagrad_step_(Context& context, const TensorList& params, const TensorList&
 }
 
 void lamb_step_(Context& context, const TensorList& params, const TensorList& grads, const TensorList& means,
-                const TensorList& squares, std::vector<double> steps, double lr, double weightDecay, double beta1,
-                double beta2, double eps) {
+                const TensorList& squares, std::vector<double> steps, double lr, double weightDecay,
+                double beta1, double beta2, double eps) {
     StepGroup group(context, "lamb_step_", params, grads, {&means, &squares});
     group.checkCount("first moments", means.size(), group.size());
     group.checkCount("second moments", squares.size(), group.size());

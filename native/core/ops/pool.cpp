@@ -10,15 +10,15 @@ using cpu::PoolGeometry;
 namespace {
 
 void checkPicture(const char* op, const Tensor& input) {
-    checkShape(input.dims() == 4, op, ": needs pictures of shape [N, C, H, W], got ",
+    CHECK_SHAPE(input.dims() == 4, op, ": needs pictures of shape [N, C, H, W], got ",
                input.sizes().toString());
-    checkDType(isFloating(input.dtype()), op, ": needs a floating dtype, got ", dtypeName(input.dtype()));
-    checkShape(input.size(1) > 0 && input.size(2) > 0 && input.size(3) > 0, op,
+    CHECK_DTYPE(isFloating(input.dtype()), op, ": needs a floating dtype, got ", dtypeName(input.dtype()));
+    CHECK_SHAPE(input.size(1) > 0 && input.size(2) > 0 && input.size(3) > 0, op,
                ": channels, height and width must not be zero, got ", input.sizes().toString());
 }
 
 void checkPair(const char* op, const char* name, const Dims& pair, int64_t least) {
-    checkShape(pair.size() == 2 && pair[0] >= least && pair[1] >= least, op, ": ", name,
+    CHECK_SHAPE(pair.size() == 2 && pair[0] >= least && pair[1] >= least, op, ": ", name,
                " must be two whole numbers of at least ", least, ", got ", pair.toString());
 }
 
@@ -30,10 +30,10 @@ PoolGeometry geometryOf(const char* op, const Dims& kernel, const Dims& stride, 
     checkPair(op, "dilation", dilation, 1);
     PoolGeometry geometry = {};
     for (int i = 0; i < 2; i++) {
-        checkShape(padding[i] <= kernel[i] / 2, op, ": padding may be at most half of kernelSize, got ",
+        CHECK_SHAPE(padding[i] <= kernel[i] / 2, op, ": padding may be at most half of kernelSize, got ",
                    padding.toString(), " for ", kernel.toString());
         // Positions are counted in 64 bits and taps in 32; nothing near these limits makes sense.
-        checkShape(kernel[i] <= 32768 && stride[i] <= (1 << 30) && dilation[i] <= (1 << 30), op,
+        CHECK_SHAPE(kernel[i] <= 32768 && stride[i] <= (1 << 30) && dilation[i] <= (1 << 30), op,
                    ": kernelSize, stride or dilation is too large: ", kernel.toString(), ", ",
                    stride.toString(), ", ", dilation.toString());
         geometry.kernel[i] = kernel[i];
@@ -60,7 +60,7 @@ Dims outputSizes(const char* op, const Tensor& input, const PoolGeometry& geomet
                              (ceilMode ? stride - 1 : 0);
         int64_t count = span >= 0 ? span / stride + 1 : 0;
         if (ceilMode && (count - 1) * stride >= size + padding) count--;
-        checkShape(count > 0, op, ": a window of ", geometry.kernel[0], " by ", geometry.kernel[1],
+        CHECK_SHAPE(count > 0, op, ": a window of ", geometry.kernel[0], " by ", geometry.kernel[1],
                    " does not fit into pictures of ", input.size(2), " by ", input.size(3), " (shape ",
                    input.sizes().toString(), "); use a smaller kernelSize, more padding or larger pictures");
         sizes[2 + i] = count;
@@ -98,7 +98,7 @@ TensorList maxPool(Context& context, const Tensor& input, const Dims& sizes, con
 
 Tensor emptyInputGradient(Context& context, const char* op, const Tensor& gradient, const Dims& inputSizes) {
     checkPicture(op, gradient);
-    checkShape(inputSizes.size() == 4 && inputSizes[0] == gradient.size(0) &&
+    CHECK_SHAPE(inputSizes.size() == 4 && inputSizes[0] == gradient.size(0) &&
                    inputSizes[1] == gradient.size(1) && inputSizes[2] > 0 && inputSizes[3] > 0,
                op, ": a gradient of shape ", gradient.sizes().toString(),
                " does not belong to an input of shape ", inputSizes.toString());
@@ -108,10 +108,10 @@ Tensor emptyInputGradient(Context& context, const char* op, const Tensor& gradie
 Tensor maxPoolBackward(Context& context, const char* op, const Tensor& gradient, const Tensor& indices,
                        const Dims& inputSizes, const PoolGeometry& geometry, int64_t taps) {
     const Tensor result = emptyInputGradient(context, op, gradient, inputSizes);
-    checkShape(indices.sizes() == gradient.sizes() && indices.isChannelsLast(), op, ": indices of shape ",
+    CHECK_SHAPE(indices.sizes() == gradient.sizes() && indices.isChannelsLast(), op, ": indices of shape ",
                indices.sizes().toString(), " do not belong to a gradient of shape ",
                gradient.sizes().toString());
-    checkDType(indices.dtype() == indexDType(taps), op, ": indices of the wrong dtype ",
+    CHECK_DTYPE(indices.dtype() == indexDType(taps), op, ": indices of the wrong dtype ",
                dtypeName(indices.dtype()));
     cpu::maxPool2dBackward(context, result, channels_last(context, gradient), indices, geometry);
     return result;
@@ -121,7 +121,7 @@ void setDivisor(const char* op, PoolGeometry& geometry, bool countIncludePad,
                 optional<double> divisorOverride) {
     geometry.countPadding = countIncludePad;
     if (!divisorOverride) return;
-    checkShape(*divisorOverride != 0 && std::isfinite(*divisorOverride), op, ": divisorOverride must not be ",
+    CHECK_SHAPE(*divisorOverride != 0 && std::isfinite(*divisorOverride), op, ": divisorOverride must not be ",
                *divisorOverride);
     geometry.divisor = *divisorOverride;
 }
@@ -153,7 +153,7 @@ TensorList adaptive_max_pool2d(Context& context, const Tensor& input, Dims size,
 Tensor adaptive_max_pool2d_backward(Context& context, const Tensor& gradient, const Tensor& indices,
                                     Dims inputSizes) {
     checkPicture("adaptive_max_pool2d_backward", gradient);
-    checkShape(inputSizes.size() == 4,
+    CHECK_SHAPE(inputSizes.size() == 4,
                "adaptive_max_pool2d_backward: not the shape of pictures: ", inputSizes.toString());
     const int64_t taps = adaptiveTaps(inputSizes[2], gradient.size(2), inputSizes[3], gradient.size(3));
     return maxPoolBackward(context, "adaptive_max_pool2d_backward", gradient, indices, inputSizes,

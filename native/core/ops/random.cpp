@@ -22,14 +22,14 @@ Tensor wideFor(Context& context, const Tensor& target) {
 }
 
 void requireFloating(const char* op, const Tensor& target) {
-    checkDType(isFloating(target.dtype()), op, ": expected a floating dtype, got ", dtypeName(target.dtype()));
+    CHECK_DTYPE(isFloating(target.dtype()), op, ": expected a floating dtype, got ", dtypeName(target.dtype()));
 }
 
 }  // namespace
 
 void uniform_(Context& context, const Tensor& target, double from, double to) {
     requireFloating("uniform_", target);
-    check(from <= to, ErrorKind::General, "uniform_: the range [", from, ", ", to, ") is empty");
+    CHECK(from <= to, ErrorKind::General, "uniform_: the range [", from, ", ", to, ") is empty");
     const Tensor wide = wideFor(context, target);
     fillInOrder(context, "uniform_", wide, [from, to](Generator& generator, const View& out) {
         if (out.dtype == DType::Float64) {
@@ -43,7 +43,7 @@ void uniform_(Context& context, const Tensor& target, double from, double to) {
 
 void normal_(Context& context, const Tensor& target, double mean, double deviation) {
     requireFloating("normal_", target);
-    check(deviation >= 0, ErrorKind::General, "normal_: the standard deviation must not be negative, got ", deviation);
+    CHECK(deviation >= 0, ErrorKind::General, "normal_: the standard deviation must not be negative, got ", deviation);
     const Tensor wide = wideFor(context, target);
     const bool oneByOne = !wide.isContiguous();
     fillInOrder(context, "normal_", wide, [mean, deviation, oneByOne](Generator& generator, const View& out) {
@@ -64,7 +64,7 @@ void normal_(Context& context, const Tensor& target, double mean, double deviati
 }
 
 void bernoulli_(Context& context, const Tensor& target, double probability) {
-    check(probability >= 0 && probability <= 1, ErrorKind::General, "bernoulli_: the probability must be in [0, 1], got ",
+    CHECK(probability >= 0 && probability <= 1, ErrorKind::General, "bernoulli_: the probability must be in [0, 1], got ",
           probability);
     const bool direct = target.dtype() == DType::Float32 || target.dtype() == DType::Float64;
     const Tensor wide = direct ? target : context.empty(DType::Float32, target.sizes());
@@ -79,7 +79,7 @@ void bernoulli_(Context& context, const Tensor& target, double probability) {
 }
 
 void random_(Context& context, const Tensor& target, double from, double to) {
-    check(from < to, ErrorKind::General, "randint: the range [", from, ", ", to, ") is empty");
+    CHECK(from < to, ErrorKind::General, "randint: the range [", from, ", ", to, ") is empty");
     const auto low = static_cast<int64_t>(from);
     const auto range = static_cast<uint64_t>(static_cast<int64_t>(to) - low);
     const bool direct = target.dtype() == DType::Int64;
@@ -91,7 +91,7 @@ void random_(Context& context, const Tensor& target, double from, double to) {
 }
 
 Tensor randperm(Context& context, int64_t count) {
-    checkShape(count >= 0, "randperm: the count must not be negative, got ", count);
+    CHECK_SHAPE(count >= 0, "randperm: the count must not be negative, got ", count);
     Tensor out = context.empty(DType::Int64, Dims{count});
     context.enqueue("randperm", [&generator = context.generator(), view = out.view()] {
         fillRandperm(generator, view.as<int64_t>(), view.numel());

@@ -17,7 +17,7 @@ ReducedShape reducedShape(const char* op, const Tensor& input, const Dims& dims,
     bool reduced[kMaxDims] = {};
     for (int64_t dim : dims) {
         const int index = wrapDim(op, dim, input.dims());
-        checkShape(!reduced[index], op, ": dimension ", dim, " appears twice in ", dims.toString());
+        CHECK_SHAPE(!reduced[index], op, ": dimension ", dim, " appears twice in ", dims.toString());
         reduced[index] = true;
     }
     ReducedShape shape;
@@ -34,7 +34,7 @@ Tensor reduceTo(Context& context, const char* op, cpu::Reduction kind, const Ten
                 bool keepdim, DType dtype) {
     const ReducedShape shape = reducedShape(op, input, dims, keepdim);
     if (kind == cpu::Reduction::Max || kind == cpu::Reduction::Min) {
-        checkShape(shape.count > 0, op, ": no elements to compare in shape ", input.sizes().toString());
+        CHECK_SHAPE(shape.count > 0, op, ": no elements to compare in shape ", input.sizes().toString());
     }
     Tensor out = context.empty(dtype, shape.full);
     cpu::reduce(context, kind, out, input);
@@ -44,13 +44,13 @@ Tensor reduceTo(Context& context, const char* op, cpu::Reduction kind, const Ten
 DType sumType(const Tensor& input) { return isFloating(input.dtype()) ? input.dtype() : DType::Int64; }
 
 void requireFloating(const char* op, const Tensor& input) {
-    checkDType(isFloating(input.dtype()), op, ": expected a floating dtype, got ", dtypeName(input.dtype()));
+    CHECK_DTYPE(isFloating(input.dtype()), op, ": expected a floating dtype, got ", dtypeName(input.dtype()));
 }
 
 TensorList extremum(Context& context, const char* op, bool largest, const Tensor& input, int64_t dim, bool keepdim) {
     const int index = wrapDim(op, dim, input.dims());
     const Tensor source = input.dims() == 0 ? input.window(Dims{1}, Dims{1}) : input;
-    checkShape(source.size(index) > 0, op, ": dimension ", dim, " of ", input.sizes().toString(), " has no elements");
+    CHECK_SHAPE(source.size(index) > 0, op, ": dimension ", dim, " of ", input.sizes().toString(), " has no elements");
     Dims full = source.sizes(), final = input.sizes();
     full[index] = 1;
     if (input.dims() > 0) {
@@ -132,7 +132,7 @@ TensorList sort(Context& context, const Tensor& input, int64_t dim, bool descend
 TensorList topk(Context& context, const Tensor& input, int64_t count, int64_t dim, bool largest) {
     const int index = wrapDim("topk", dim, input.dims());
     const Tensor source = input.dims() == 0 ? input.window(Dims{1}, Dims{1}) : input;
-    checkShape(count >= 0 && count <= source.size(index), "topk: ", count, " asked for, dimension ", dim, " of ",
+    CHECK_SHAPE(count >= 0 && count <= source.size(index), "topk: ", count, " asked for, dimension ", dim, " of ",
                input.sizes().toString(), " has ", source.size(index));
     Dims sizes = source.sizes();
     sizes[index] = count;

@@ -10,21 +10,21 @@ Dims inferSizes(const char* op, const Tensor& input, Dims sizes) {
     int unknown = -1;
     for (int i = 0; i < sizes.size(); i++) {
         if (sizes[i] == -1) {
-            checkShape(unknown < 0, op, ": only one size can be -1, got ", sizes.toString());
+            CHECK_SHAPE(unknown < 0, op, ": only one size can be -1, got ", sizes.toString());
             unknown = i;
         } else {
-            checkShape(sizes[i] >= 0, op, ": a size is negative in ", sizes.toString());
-            checkShape(!__builtin_mul_overflow(known, sizes[i], &known), op, ": too many elements: ", sizes.toString());
+            CHECK_SHAPE(sizes[i] >= 0, op, ": a size is negative in ", sizes.toString());
+            CHECK_SHAPE(!__builtin_mul_overflow(known, sizes[i], &known), op, ": too many elements: ", sizes.toString());
         }
     }
     const int64_t count = input.numel();
     if (unknown >= 0) {
-        checkShape(known != 0 && count % known == 0, op, ": shape ", input.sizes().toString(), " (", count,
+        CHECK_SHAPE(known != 0 && count % known == 0, op, ": shape ", input.sizes().toString(), " (", count,
                    " elements) cannot become ", sizes.toString());
         sizes[unknown] = count / known;
         known = count;
     }
-    checkShape(known == count, op, ": shape ", input.sizes().toString(), " (", count, " elements) cannot become ",
+    CHECK_SHAPE(known == count, op, ": shape ", input.sizes().toString(), " (", count, " elements) cannot become ",
                sizes.toString(), " (", known, " elements)");
     return sizes;
 }
@@ -61,7 +61,7 @@ Tensor alias(Context&, const Tensor& input) { return input; }
 Tensor view(Context&, const Tensor& input, Dims sizes) {
     sizes = inferSizes("view", input, sizes);
     Dims strides;
-    checkShape(viewStrides(input, sizes, strides), "view: shape ", input.sizes().toString(), " with strides ",
+    CHECK_SHAPE(viewStrides(input, sizes, strides), "view: shape ", input.sizes().toString(), " with strides ",
                input.strides().toString(), " cannot be viewed as ", sizes.toString(),
                " without copying; use reshape, which copies when it must");
     return input.window(sizes, strides);
@@ -75,13 +75,13 @@ Tensor reshape(Context& context, const Tensor& input, Dims sizes) {
 }
 
 Tensor permute(Context&, const Tensor& input, Dims order) {
-    checkShape(order.size() == input.dims(), "permute: ", order.toString(), " does not name every dimension of ",
+    CHECK_SHAPE(order.size() == input.dims(), "permute: ", order.toString(), " does not name every dimension of ",
                input.sizes().toString());
     Dims sizes, strides;
     unsigned seen = 0;
     for (int i = 0; i < order.size(); i++) {
         const int dim = wrapDim("permute", order[i], input.dims());
-        checkShape(!(seen & (1u << dim)), "permute: dimension ", dim, " appears twice in ", order.toString());
+        CHECK_SHAPE(!(seen & (1u << dim)), "permute: dimension ", dim, " appears twice in ", order.toString());
         seen |= 1u << dim;
         sizes.push(input.size(dim));
         strides.push(input.strides()[dim]);
@@ -91,12 +91,12 @@ Tensor permute(Context&, const Tensor& input, Dims order) {
 
 Tensor expand(Context&, const Tensor& input, Dims sizes) {
     const int added = sizes.size() - input.dims();
-    checkShape(added >= 0, "expand: ", sizes.toString(), " has fewer dimensions than ", input.sizes().toString());
+    CHECK_SHAPE(added >= 0, "expand: ", sizes.toString(), " has fewer dimensions than ", input.sizes().toString());
     Dims strides = Dims::filled(sizes.size(), 0);
     for (int i = 0; i < sizes.size(); i++) {
         const int64_t old = i >= added ? input.size(i - added) : 1;
         if (sizes[i] == -1 && i >= added) sizes[i] = old;
-        checkShape(sizes[i] == old || (old == 1 && sizes[i] >= 0), "expand: ", input.sizes().toString(),
+        CHECK_SHAPE(sizes[i] == old || (old == 1 && sizes[i] >= 0), "expand: ", input.sizes().toString(),
                    " cannot be expanded to ", sizes.toString(), " (dimension ", i, ")");
         strides[i] = i >= added && sizes[i] == old ? input.strides()[i - added] : 0;
     }
@@ -134,8 +134,8 @@ Tensor unsqueeze(Context&, const Tensor& input, int64_t dim) {
 // Bounds as in Python: negative ones count from the end, too large ones are cut to the size.
 Tensor slice(Context&, const Tensor& input, int64_t dim, int64_t start, int64_t end, int64_t step) {
     const int index = wrapDim("slice", dim, input.dims());
-    checkShape(input.dims() > 0, "slice: a tensor without dimensions cannot be sliced");
-    checkShape(step > 0, "slice: the step must be positive, got ", step);
+    CHECK_SHAPE(input.dims() > 0, "slice: a tensor without dimensions cannot be sliced");
+    CHECK_SHAPE(step > 0, "slice: the step must be positive, got ", step);
     const int64_t size = input.size(index);
     if (start < 0) start += size;
     if (end < 0) end += size;
@@ -149,10 +149,10 @@ Tensor slice(Context&, const Tensor& input, int64_t dim, int64_t start, int64_t 
 }
 
 Tensor select(Context&, const Tensor& input, int64_t dim, int64_t position) {
-    checkShape(input.dims() > 0, "select: a tensor without dimensions has no elements to select");
+    CHECK_SHAPE(input.dims() > 0, "select: a tensor without dimensions has no elements to select");
     const int index = wrapDim("select", dim, input.dims());
     const int64_t size = input.size(index);
-    checkShape(position >= -size && position < size, "select: index ", position, " is out of range for dimension ", index,
+    CHECK_SHAPE(position >= -size && position < size, "select: index ", position, " is out of range for dimension ", index,
                " with size ", size);
     if (position < 0) position += size;
     Dims sizes = input.sizes(), strides = input.strides();

@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest'
+import { memoryStats, ones, randn, scope, type Tensor, tensor } from '../../src/engine/index.ts'
+
+describe('scope', () => {
+  it('frees what was made inside, except what is returned', () => {
+    let inner: Tensor | undefined
+    const kept = scope(() => {
+      inner = ones([3])
+      const sum = inner.add(1)
+      return { list: [sum], name: 'sum' }
+    })
+    expect(inner?.isAlive).toBe(false)
+    expect(kept.list[0]?.toArray()).toEqual([2, 2, 2])
+  })
+
+  it('keeps what the gradient of the result needs', () => {
+    const x = tensor([1, 2], { requiresGrad: true })
+    const loss = scope(() => x.exp().mul(x.square()).sum())
+    loss.backward()
+    const expected = [1, 2].map((v) => Math.exp(v) * (v * v + 2 * v))
+    expect(x.grad?.toArray()).toEqual([expect.closeTo(expected[0] as number, 4), expect.closeTo(expected[1] as number, 4)])
+  })
+
+  it('leaves leaf gradients alone', () => {
+    const x = tensor([1, 2], { requiresGrad: true })
+    scope(() => x.square().sum().backward())
+    expect(x.grad?.toArray()).toEqual([2, 4])
+  })
+
+  it('nests, and hands returned tensors to the outer scope', () => {
+    let handed: Tensor | undefined
+    scope(() => {
+      handed = scope(() => ones([1]))
+      expect(handed.isAlive).toBe(true)
+    })
+    expect(handed?.isAlive).toBe(false)
+  })
+
+  it('frees when the body throws, synchronously or not', async () => {
+    let first: Tensor | undefined
+    expect(() =>
+      scope(() => {
+        first = ones([1])
+        throw new Error('stop')
+      }),
+    ).toThrow('stop')
+    expect(first?.isAlive).toBe(false)
+    await expect(
+      scope(async () => {
+        first = ones([1])
+        await new Promise((resolve) => setTimeout(resolve, 1))
+        throw new Error('later')
+      }),
+    ).rejects.toThrow('later')
+    expect(first?.isAlive).toBe(false)
+  })
+
+  it('does not take tensors of code that runs meanwhile', async () => {
+    let outside: Tensor | undefined
+    const running = scope(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    })
+    outside = ones([2])
+    await running
+    expect(outside.isAlive).toBe(true)
+  })
+
+  it('keep() takes a tensor out', () => {
+    let kept: Tensor | undefined
+    scope(() => {
+      kept = ones([1]).keep()
+    })
+    expect(kept?.isAlive).toBe(true)
+    kept?.dispose()
+  })
+
+  it('survives using and dispose of values that backward needs', () => {
+    const x = tensor([3], { requiresGrad: true })
+    const y = (() => {
+      using squared = x.square()
+      return squared.mul(squared)
+    })()
+    y.backward()
+    expect(x.grad?.item()).toBe(108)
+  })
+})
+
+describe('memory', () => {
+  it('of a loop of steps in scopes does not grow', () => {
+    const weight = randn([64, 64], { requiresGrad: true })
+    const step = () =>
+      scope(() => {
+        const loss = randn([32, 64]).matmul(weight).tanh().square().mean()
+        loss.backward()
+        weight.clearGrad()
+      })
+    for (let i = 0; i < 20; i++) step()
+    const { bytesInUse, tensors, systemAllocations } = memoryStats()
+    for (let i = 0; i < 200; i++) step()
+    expect(memoryStats().bytesInUse).toBe(bytesInUse)
+    expect(memoryStats().tensors).toBe(tensors)
+    expect(memoryStats().systemAllocations - systemAllocations).toBeLessThan(5)
+  })
+
+  it('of tensors that nobody holds is freed once the event loop turns', async () => {
+    const before = memoryStats().bytesInUse
+    for (let i = 0; i < 200; i++) {
+      ones([256, 1024])
+      if (i % 10 === 9) await new Promise((resolve) => setImmediate(resolve))
+    }
+    // 200 MiB were made; without finalizers all would still be held.
+    expect(memoryStats().bytesInUse - before).toBeLessThan(150 * 2 ** 20)
+  })
+})
