@@ -1,0 +1,98 @@
+import { ConfigError } from '../../engine/errors.ts'
+import type { Optimizer } from '../Optimizer.ts'
+import { checkMomentum, checkSteps, perGroup, rejectUnknown, Scheduler, setMomentum } from './Scheduler.ts'
+
+/** 'triangular' keeps the height of the cycles, 'triangular2' halves it, 'exp_range' multiplies it by gamma every step. */
+export type CyclicMode = 'triangular' | 'triangular2' | 'exp_range'
+
+export interface CyclicLROptions {
+  /** Lowest rate: one, or one for each group. */
+  baseLr: number | readonly number[]
+  /** Highest rate: one, or one for each group. */
+  maxLr: number | readonly number[]
+  /** Steps of the rise. Default 2000. */
+  stepSizeUp?: number
+  /** Steps of the fall. Default: as the rise. */
+  stepSizeDown?: number
+  /** Default 'triangular'. */
+  mode?: CyclicMode
+  /** Base of the decay of 'exp_range'. Default 1. */
+  gamma?: number
+  /** Moves the momentum against the rate. Default true. */
+  cycleMomentum?: boolean
+  /** Lowest momentum. Default 0.8. */
+  baseMomentum?: number
+  /** Highest momentum. Default 0.9. */
+  maxMomentum?: number
+}
+
+const optionNames = [
+  'baseLr',
+  'maxLr',
+  'stepSizeUp',
+  'stepSizeDown',
+  'mode',
+  'gamma',
+  'cycleMomentum',
+  'baseMomentum',
+  'maxMomentum',
+]
+
+/** Rates that rise and fall between two bounds (Smith 2017). Counts batches, not epochs. */
+export class CyclicLR extends Scheduler {
+  readonly #options: Required<Omit<CyclicLROptions, 'maxLr'>>
+  readonly #maxLrs: readonly number[]
+
+  constructor(optimizer: Optimizer, options: CyclicLROptions) {
+    super(optimizer)
+    rejectUnknown('CyclicLR', options, optionNames)
+    const groups = optimizer.paramGroups.length
+    this.baseLrs = perGroup('CyclicLR', 'baseLr', options.baseLr, groups)
+    this.#maxLrs = perGroup('CyclicLR', 'maxLr', options.maxLr, groups)
+    const { stepSizeUp = 2000, mode = 'triangular' } = options
+    const { stepSizeDown = stepSizeUp, cycleMomentum = true } = options
+    checkSteps('CyclicLR', 'stepSizeUp', stepSizeUp)
+    checkSteps('CyclicLR', 'stepSizeDown', stepSizeDown)
+    if (!['triangular', 'triangular2', 'exp_range'].includes(mode)) {
+      throw new ConfigError(
+        `CyclicLR: unknown mode '${String(mode)}'; choose triangular, triangular2 or exp_range`,
+      )
+    }
+    if (cycleMomentum) checkMomentum('CyclicLR', optimizer)
+    this.#options = {
+      baseLr: options.baseLr,
+      stepSizeUp,
+      stepSizeDown,
+      mode,
+      cycleMomentum,
+      gamma: options.gamma ?? 1,
+      baseMomentum: options.baseMomentum ?? 0.8,
+      maxMomentum: options.maxMomentum ?? 0.9,
+    }
+    this.apply()
+  }
+
+  protected override lrOf(baseLr: number, group: number): number {
+    return baseLr + (this.#maxLrs[group]! - baseLr) * this.#height()
+  }
+
+  protected override apply(): void {
+    super.apply()
+    const { cycleMomentum, baseMomentum, maxMomentum } = this.#options
+    if (!cycleMomentum) return
+    const momentum = maxMomentum - (maxMomentum - baseMomentum) * this.#height()
+    for (const group of this.optimizer.paramGroups) setMomentum(group, momentum)
+  }
+
+  /** Between 0 (base) and 1 (top), shrunk by the mode. */
+  #height(): number {
+    const { stepSizeUp, stepSizeDown, mode, gamma } = this.#options
+    const length = stepSizeUp + stepSizeDown
+    const cycle = Math.floor(1 + this.stepCount / length)
+    const position = 1 + this.stepCount / length - cycle
+    const top = stepSizeUp / length
+    const height = position <= top ? position / top : (position - 1) / (top - 1)
+    if (mode === 'triangular2') return height / 2 ** (cycle - 1)
+    return mode === 'exp_range' ? height * gamma ** this.stepCount : height
+  }
+}
