@@ -53,9 +53,12 @@ export async function evaluate(evaluation: Evaluation, loader: BatchLoader): Pro
   await inEvalMode(learner.model, async () => {
     await eachBatch(loader, async (batch) => {
       state.beginBatch(batch)
-      state.cancelled = await leftBy(CancelBatch, evaluateBatch)
-      await leftBy(CancelBatch, () => callbacks.emit('onBatchEnd'))
-      state.endBatch()
+      try {
+        state.cancelled = await leftBy(CancelBatch, evaluateBatch)
+        await leftBy(CancelBatch, () => callbacks.emit('onBatchEnd'))
+      } finally {
+        state.endBatch()
+      }
       return state.stopEpoch ? 'enough' : undefined
     })
   })

@@ -1,3 +1,4 @@
+import type { Tensor, TensorData } from '../engine/index.ts'
 import type { CallbackHandler } from './CallbackHandler.ts'
 import { CancelBatch, CancelEpoch, CancelFit, CancelValidation, leftBy } from './cancel.ts'
 import { eachBatch } from './eachBatch.ts'
@@ -52,10 +53,13 @@ async function train(fit: Fit): Promise<void> {
   state.beginPass(true)
   await eachBatch(learner.data.trainDl, async (batch) => {
     state.beginBatch(batch)
-    state.cancelled = await leftBy(CancelBatch, () => trainBatch(fit))
-    if (state.cancelled && state.hasGradients) learner.optimizer.zeroGrad()
-    await leftBy(CancelBatch, () => callbacks.emit('onBatchEnd'))
-    state.endBatch()
+    try {
+      state.cancelled = await leftBy(CancelBatch, () => trainBatch(fit))
+      if (state.cancelled && state.hasGradients) learner.optimizer.zeroGrad()
+      await leftBy(CancelBatch, () => callbacks.emit('onBatchEnd'))
+    } finally {
+      state.endBatch()
+    }
     return state.stopEpoch ? 'enough' : undefined
   })
 }
@@ -66,7 +70,7 @@ async function trainBatch({ learner, state, callbacks }: Fit): Promise<void> {
   state.lastOutput = forward(model, state)
   await callbacks.emit('onLossBegin')
   state.lastLoss = computeLoss(lossFunction, state.lastOutput, state.lastTarget)
-  const loss = state.lastLoss.data() // read while the rest of the step is computed
+  const loss = readAhead(state.lastLoss)
   await callbacks.emit('onBackwardBegin')
   if (!state.skipBackward) state.backward()
   await callbacks.emit('onBackwardEnd')
@@ -74,6 +78,13 @@ async function trainBatch({ learner, state, callbacks }: Fit): Promise<void> {
   await callbacks.emit('onStepEnd')
   if (!state.skipZero) optimizer.zeroGrad()
   state.addTrainLoss(Number((await loss)[0]))
+}
+
+/** The value is on its way while the rest of the step is computed. If that fails, nobody asks for it any more. */
+function readAhead(loss: Tensor): Promise<TensorData> {
+  const value = loss.data()
+  value.catch(() => {})
+  return value
 }
 
 /** Everyone who began is told; then errors go out, the first one as it is. */

@@ -1,0 +1,51 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { CSVLogger } from '../../callbacks/index.ts'
+import { ConfigError } from '../../src/engine/errors.ts'
+import { Callback, metrics } from '../../src/learner/index.ts'
+import { lineLearner } from '../learner/support.ts'
+
+let folder: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'anneal-csv-'))
+})
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+const lines = (name: string) => readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1)
+
+describe('CSVLogger', () => {
+  it('writes a line when each epoch ends, with the recorder’s figures', async () => {
+    const counts: number[] = []
+    class Count extends Callback {
+      override order = 99
+      override onEpochEnd() {
+        counts.push(lines('history.csv').length)
+      }
+    }
+    const learner = lineLearner({ path: folder, metrics: [metrics.mae] })
+    await learner.fit(2, { lr: 0.01, callbacks: [new CSVLogger(), new Count()] })
+    expect(counts).toEqual([2, 3])
+    const without = (line: string) => line.replace(/,\d\d:\d\d$/, '')
+    expect(lines('history.csv').map(without)).toEqual(
+      learner.recorder.toCsv().trim().split('\n').map(without),
+    )
+  })
+
+  it('begins anew with each fit, or goes on', async () => {
+    const learner = lineLearner({ path: folder })
+    const anew = new CSVLogger({ filename: 'anew' })
+    const append = new CSVLogger({ filename: 'append.csv', append: true })
+    for (let i = 0; i < 2; i++) await learner.fit(2, { callbacks: [anew, append] })
+    expect(lines('anew.csv').map((line) => line.split(',')[0])).toEqual(['epoch', '0', '1'])
+    expect(lines('append.csv').map((line) => line.split(',')[0])).toEqual(['epoch', '0', '1', '0', '1'])
+  })
+
+  it('says what it cannot write', async () => {
+    writeFileSync(join(folder, 'file'), '')
+    const fit = lineLearner({ path: join(folder, 'file') }).fit(1, { callbacks: [new CSVLogger()] })
+    await expect(fit).rejects.toThrow(ConfigError)
+    await expect(fit).rejects.toThrow(/history\.csv/)
+  })
+})

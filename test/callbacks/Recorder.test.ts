@@ -1,0 +1,83 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { Callback, CancelValidation, metrics } from '../../src/learner/index.ts'
+import { lineLearner } from '../learner/support.ts'
+
+const seconds = /^\d\d:\d\d$/
+
+describe('Recorder', () => {
+  it('appends over fits, and leaves out sweeps, validation and prediction', async () => {
+    const learner = lineLearner({ batches: 5, metrics: [metrics.mae] })
+    const { recorder } = learner
+    await learner.fit(2, { lr: 0.01 })
+    await learner.lrFind({ numIt: 12 })
+    await learner.validate()
+    await learner.getPredictions()
+    await learner.fit(1, { lr: 0.02 })
+    expect(learner.recorder).toBe(recorder)
+    expect(recorder.lrs).toEqual([...Array(10).fill(0.01), ...Array(5).fill(0.02)])
+    for (const list of [recorder.losses, recorder.rawLosses, recorder.momentums])
+      expect(list).toHaveLength(15)
+    expect(recorder.validLosses).toHaveLength(3)
+    expect(recorder.metricNames).toEqual(['mae'])
+    expect(recorder.metrics.map((row) => row.length)).toEqual([1, 1, 1])
+    expect(recorder.epochs.map(({ fit, epoch, batches }) => [fit, epoch, batches])).toEqual([
+      [0, 0, 5],
+      [0, 1, 10],
+      [1, 0, 15],
+    ])
+    // The loss is the smoothed one of its fit: the first of each fit is its raw loss.
+    expect(recorder.losses[0]).toBeCloseTo(recorder.rawLosses[0]!, 10)
+    expect(recorder.losses[10]).toBeCloseTo(recorder.rawLosses[10]!, 10)
+    expect(recorder.losses[1]).toBeCloseTo((0.98 * recorder.rawLosses[0]! + recorder.rawLosses[1]!) / 1.98, 6)
+  })
+
+  it('writes the history as CSV, epochs counted over all fits', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'anneal-recorder-'))
+    class NoValidation extends Callback {
+      override onBatchBegin({ train }: { train: boolean }) {
+        if (!train) throw new CancelValidation()
+      }
+    }
+    const learner = lineLearner({ metrics: [metrics.mae] })
+    await learner.fit(1, { lr: 0.01 })
+    await learner.fit(1, { lr: 0.01, callbacks: [new NoValidation()] })
+    const file = await learner.recorder.saveHistory(join(folder, 'history.csv'))
+    const [header, first, second, end] = readFileSync(file, 'utf8').split('\n')
+    rmSync(folder, { recursive: true })
+    expect(header).toBe('epoch,trainLoss,validLoss,mae,time')
+    const { values } = learner.recorder.epochs[0]!
+    const [epoch, train, valid, mae, time] = first!.split(',')
+    expect([epoch, train, valid, mae]).toEqual([
+      '0',
+      values.trainLoss!.toFixed(6),
+      values.validLoss!.toFixed(6),
+      values.mae!.toFixed(6),
+    ])
+    expect(time).toMatch(seconds)
+    expect(second!.split(',').slice(0, 4)).toEqual([
+      '1',
+      expect.stringMatching(/^\d\.\d{6}$/),
+      '#na#',
+      '#na#',
+    ])
+    expect(end).toBe('')
+  })
+
+  it('draws losses, rates and metrics', async () => {
+    const learner = lineLearner({ metrics: [metrics.mae, metrics.rmse] })
+    const { recorder } = learner
+    expect(() => recorder.plotLosses()).toThrow(/no training to plot/)
+    await learner.fitOneCycle(2, { maxLr: 0.01 })
+    for (const figure of [
+      recorder.plotLosses(),
+      recorder.plotLosses({ skipStart: 3, skipEnd: 1 }),
+      recorder.plotLr(),
+      recorder.plotMetrics(),
+    ]) {
+      expect(await figure.toSvg()).toContain('<svg')
+    }
+  })
+})
