@@ -1,0 +1,168 @@
+// Normalisations. Statistics and affine parameters are float32 for half-precision inputs.
+#include <cmath>
+
+#include "core/ops.h"
+#include "cpu/kernels.h"
+
+namespace anneal::ops {
+
+namespace {
+
+DType computeType(DType dtype) { return dtype == DType::Float64 ? DType::Float64 : DType::Float32; }
+
+void checkInput(const char* op, const Tensor& input) {
+    CHECK_DTYPE(isFloating(input.dtype()), op, ": needs a floating dtype, got ", dtypeName(input.dtype()));
+}
+
+// A per-channel operand, contiguous and in the type computed in.
+optional<Tensor> parameter(Context& context, const char* op, const char* name, const optional<Tensor>& tensor,
+                           const Dims& sizes, const Tensor& input) {
+    if (!tensor) return tensor;
+    CHECK_SHAPE(tensor->sizes() == sizes, op, ": ", name, " must have shape ", sizes.toString(),
+                " for an input of shape ", input.sizes().toString(), ", got ", tensor->sizes().toString());
+    const DType compute = computeType(input.dtype());
+    CHECK_DTYPE(tensor->dtype() == compute || tensor->dtype() == input.dtype(), op, ": ", name, " must be ",
+                dtypeName(compute), " for an input of ", dtypeName(input.dtype()), ", got ",
+                dtypeName(tensor->dtype()));
+    return contiguous(context, to_dtype(context, *tensor, compute));
+}
+
+// Kernels take optional operands by pointer.
+class OptionalView {
+  public:
+    explicit OptionalView(const optional<Tensor>& tensor) : given_(tensor.has_value()) {
+        if (given_) view_ = tensor->view();
+    }
+    const View* get() const { return given_ ? &view_ : nullptr; }
+
+  private:
+    bool given_;
+    View view_;
+};
+
+// Memory in which the channels of a position lie together: [N, C] as it is, [N, C, H, W] channels-last, and
+// any other count of dimensions as [N, C, L, 1].
+Tensor channelRows(Context& context, const Tensor& tensor) {
+    if (tensor.dims() == 2) return contiguous(context, tensor);
+    if (tensor.dims() == 4) return channels_last(context, tensor);
+    int64_t length = 1;
+    for (int i = 2; i < tensor.dims(); i++) length *= tensor.size(i);
+    const Dims sizes{tensor.size(0), tensor.size(1), length, 1};
+    return channels_last(context, contiguous(context, tensor).window(sizes, contiguousStrides(sizes)));
+}
+
+Tensor emptyRows(Context& context, const Tensor& rows) {
+    return rows.dims() == 2 ? context.empty(rows.dtype(), rows.sizes())
+                            : context.emptyChannelsLast(rows.dtype(), rows.sizes());
+}
+
+Tensor fromRows(Context& context, const Tensor& rows, const Dims& sizes) {
+    if (sizes.size() == 2 || sizes.size() == 4) return rows;
+    return contiguous(context, rows).window(sizes, contiguousStrides(sizes));
+}
+
+}  // namespace
+
+TensorList batch_norm(Context& context, const Tensor& input, optional<Tensor> weight, optional<Tensor> bias,
+                      optional<Tensor> runningMean, optional<Tensor> runningVariance,
+                      optional<Tensor> residual, bool training, double momentum, double epsilon, bool relu) {
+    checkInput("batch_norm", input);
+    CHECK_SHAPE(input.dims() >= 2 && input.dims() <= 5,
+                "batch_norm: needs an input of shape [N, C, …] with 2 to 5 dimensions, got ",
+                input.sizes().toString());
+    const int64_t channels = input.size(1);
+    CHECK_SHAPE(channels > 0, "batch_norm: the input has no channels: ", input.sizes().toString());
+    CHECK_SHAPE(!training || input.numel() / channels > 1,
+                "batch_norm: training needs more than one value per channel, got an input of shape ",
+                input.sizes().toString(),
+                "; use a larger batch, drop the last incomplete one, or call eval()");
+    CHECK(runningMean.has_value() == runningVariance.has_value(), ErrorKind::General,
+          "batch_norm: runningMean and runningVar go together, only one was given");
+    CHECK(training || runningMean, ErrorKind::General,
+          "batch_norm: without training, runningMean and runningVar are needed");
+    CHECK(std::isfinite(momentum) && std::isfinite(epsilon), ErrorKind::General,
+          "batch_norm: momentum and eps must be finite, got ", momentum, " and ", epsilon);
+    if (residual) {
+        CHECK_SHAPE(residual->sizes() == input.sizes(), "batch_norm: the residual has shape ",
+                    residual->sizes().toString(), ", the input ", input.sizes().toString());
+        CHECK_DTYPE(residual->dtype() == input.dtype(), "batch_norm: the residual is ",
+                    dtypeName(residual->dtype()), ", the input ", dtypeName(input.dtype()));
+    }
+    const Dims perChannel{channels};
+    const auto prepare = [&](const char* name, const optional<Tensor>& tensor) {
+        return parameter(context, "batch_norm", name, tensor, perChannel, input);
+    };
+    const optional<Tensor> scale = prepare("weight", weight), shift = prepare("bias", bias);
+    const optional<Tensor> mean = prepare("runningMean", runningMean),
+                           variance = prepare("runningVar", runningVariance);
+    const Tensor rows = channelRows(context, input);
+    const optional<Tensor> sum = residual ? optional<Tensor>(channelRows(context, *residual)) : std::nullopt;
+    const Tensor out = emptyRows(context, rows);
+    const DType compute = computeType(input.dtype());
+    const Tensor savedMean = context.empty(compute, perChannel),
+                 savedDeviation = context.empty(compute, perChannel);
+    const OptionalView scaleView(scale), shiftView(shift), sumView(sum), meanView(mean),
+        varianceView(variance);
+    cpu::batchNorm(context,
+                   {out, savedMean, savedDeviation, rows, scaleView.get(), shiftView.get(), sumView.get(),
+                    meanView.get(), varianceView.get()},
+                   {training, relu, momentum, epsilon});
+    // Statistics that had to be converted are brought back.
+    if (training && mean && mean->storage().get() != runningMean->storage().get()) {
+        copy_(context, *runningMean, *mean);
+    }
+    if (training && variance && variance->storage().get() != runningVariance->storage().get()) {
+        copy_(context, *runningVariance, *variance);
+    }
+    return {fromRows(context, out, input.sizes()), savedMean, savedDeviation};
+}
+
+TensorList batch_norm_backward(Context& context, const Tensor& gradient, const Tensor& input,
+                               optional<Tensor> output, optional<Tensor> weight, optional<Tensor> bias,
+                               const Tensor& mean, const Tensor& inverseDeviation, bool training, bool relu,
+                               bool wantInput, bool wantParameters) {
+    checkInput("batch_norm_backward", input);
+    CHECK_SHAPE(input.dims() >= 2 && gradient.sizes() == input.sizes() &&
+                    (!output || output->sizes() == input.sizes()),
+                "batch_norm_backward: a gradient of shape ", gradient.sizes().toString(),
+                " against an input of shape ", input.sizes().toString());
+    CHECK_DTYPE(gradient.dtype() == input.dtype() && (!output || output->dtype() == input.dtype()),
+                "batch_norm_backward: a gradient of ", dtypeName(gradient.dtype()), " against an input of ",
+                dtypeName(input.dtype()));
+    const Dims perChannel{input.size(1)};
+    const auto prepare = [&](const char* name, const optional<Tensor>& tensor) {
+        return parameter(context, "batch_norm_backward", name, tensor, perChannel, input);
+    };
+    const optional<Tensor> scale = prepare("weight", weight), shift = prepare("bias", bias);
+    const optional<Tensor> savedMean = prepare("mean", mean),
+                           savedDeviation = prepare("deviation", inverseDeviation);
+    const Tensor rows = channelRows(context, input), gradientRows = channelRows(context, gradient);
+    const bool gated = relu && output;
+    const optional<Tensor> outputRows =
+        gated ? optional<Tensor>(channelRows(context, *output)) : std::nullopt;
+    const DType compute = computeType(input.dtype());
+    optional<Tensor> gradInput, gradWeight, gradBias, gradResidual;
+    if (wantInput) gradInput = emptyRows(context, rows);
+    if (wantParameters) {
+        gradWeight = context.empty(compute, perChannel);
+        gradBias = context.empty(compute, perChannel);
+    }
+    if (gated) gradResidual = emptyRows(context, rows);
+    const OptionalView gradInputView(gradInput), gradWeightView(gradWeight), gradBiasView(gradBias),
+        gradResidualView(gradResidual), outputView(outputRows), scaleView(scale), shiftView(shift);
+    cpu::batchNormBackward(
+        context,
+        {gradInputView.get(), gradWeightView.get(), gradBiasView.get(), gradResidualView.get(), gradientRows,
+         rows, outputView.get(), scaleView.get(), shiftView.get(), *savedMean, *savedDeviation},
+        {training, relu, 0, 0});
+    TensorList results;
+    if (gradInput) results.push_back(fromRows(context, *gradInput, input.sizes()));
+    if (wantParameters) {
+        results.push_back(to_dtype(context, *gradWeight, weight ? weight->dtype() : compute));
+        results.push_back(to_dtype(context, *gradBias, bias ? bias->dtype() : compute));
+    }
+    if (gradResidual) results.push_back(fromRows(context, *gradResidual, input.sizes()));
+    return results;
+}
+
+}  // namespace anneal::ops
