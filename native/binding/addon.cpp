@@ -74,6 +74,7 @@ class Addon : public Napi::Addon<Addon> {
     TensorList scratchResults_;
     napi_threadsafe_function readDone_ = nullptr;
     int pendingReads_ = 0;
+    bool readsClosed_ = false;  // engine thread only: the environment is being torn down
     int64_t reportedBytes_ = 0;
 };
 
@@ -173,7 +174,8 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
 
 Addon::~Addon() {
     context_->stream().wait();
-    if (readDone_) napi_release_threadsafe_function(readDone_, napi_tsfn_abort);
+    // readDone_ is not released: Node closes it with the environment, and a read that was in flight at that moment has
+    // already given its reference back.
     scratchResults_.clear();
     slots_ = TensorSlots();
     context_.reset();
@@ -316,8 +318,9 @@ void Addon::readAsync(const Napi::CallbackInfo& info) {
         read->done = Napi::Persistent(info[2].As<Napi::Function>());
         if (pendingReads_++ == 0) napi_ref_threadsafe_function(info.Env(), readDone_);
         context_->enqueue("read", [this, pending = read.release()] {
+            if (readsClosed_) return;
             pending->error = context_->stream().takePendingError();
-            napi_call_threadsafe_function(readDone_, pending, napi_tsfn_nonblocking);
+            readsClosed_ = napi_call_threadsafe_function(readDone_, pending, napi_tsfn_nonblocking) != napi_ok;
         });
     });
 }

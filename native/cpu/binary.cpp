@@ -63,6 +63,7 @@ struct DivisorCheck {
     static constexpr bool kFloatingOnly = false;
     static constexpr bool kComparison = false;
     static constexpr bool kChecksDivisor = true;
+    static constexpr bool kRefusesBool = false;
     template <typename T>
     static void check(const cpu::BinaryArguments& args) {
         bool zero = args.numberSide == 2 && static_cast<T>(args.number) == T{};
@@ -118,7 +119,7 @@ Tensor floor_divide(Context& context, const Operand& a, const Operand& b) {
 }  // namespace anneal
 
 BINARY_ARITHMETIC(add, x + y)
-BINARY_ARITHMETIC(sub, x - y)
+DEFINE_BINARY(sub, Arithmetic, false, false, true, x - y)
 BINARY_ARITHMETIC(mul, x* y)
 BINARY_FLOATING(div, x / y)
 BINARY_ARITHMETIC(pow, powerOf(x, y))

@@ -64,11 +64,19 @@ void enqueueBinary(Context& context, const char* op, const Tensor& out, const Te
     });
 }
 
+inline void refuseBool(const char* op, const Operand& a, const Operand& b) {
+    const auto isBool = [](const Operand& operand) {
+        return operand.tensor ? operand.tensor->dtype() == DType::Bool : operand.category == Operand::Category::Bool;
+    };
+    CHECK_DTYPE(!isBool(a) && !isBool(b), op, ": not defined for bool; use logicalXor or logicalNot, or convert first");
+}
+
 template <typename F>
 Tensor applyBinary(Context& context, const char* op, BinaryKind kind, const Operand& a, const Operand& b) {
     DType dtype = resultType(a, b);
     if (kind == BinaryKind::Division) dtype = floatingType(dtype);
     CHECK(a.tensor || b.tensor, ErrorKind::General, op, ": one operand must be a tensor");
+    if constexpr (F::kRefusesBool) refuseBool(op, a, b);
     std::optional<Tensor> x = a.tensor, y = b.tensor;
     if (x && x->dtype() != dtype) x = ops::to_dtype(context, *x, dtype);
     if (y && y->dtype() != dtype) y = ops::to_dtype(context, *y, dtype);
@@ -96,6 +104,7 @@ template <typename F>
 void applyInPlace(Context& context, const char* op, BinaryKind kind, const Tensor& target, const Operand& b) {
     Operand a;
     a.tensor = target;
+    if constexpr (F::kRefusesBool) refuseBool(op, a, b);
     DType dtype = resultType(a, b);
     if (kind == BinaryKind::Division) dtype = floatingType(dtype);
     CHECK_DTYPE(dtype == target.dtype() || (isFloating(dtype) && isFloating(target.dtype())) ||
@@ -122,13 +131,14 @@ void applyInPlace(Context& context, const char* op, BinaryKind kind, const Tenso
 }  // namespace anneal::cpu
 
 // `expression` in terms of `x` and `y`, both of type T.
-#define DEFINE_BINARY(name, kind, floatingOnly, comparison, expression)                       \
+#define DEFINE_BINARY(name, kind, floatingOnly, comparison, refusesBool, expression)          \
     namespace anneal {                                                                        \
     namespace {                                                                               \
     struct Binary_##name {                                                                    \
         static constexpr bool kFloatingOnly = floatingOnly;                                   \
         static constexpr bool kComparison = comparison;                                       \
         static constexpr bool kChecksDivisor = false;                                         \
+        static constexpr bool kRefusesBool = refusesBool;                                     \
         template <typename T>                                                                 \
         static auto apply(T x, T y) {                                                         \
             return expression;                                                                \
@@ -141,9 +151,9 @@ void applyInPlace(Context& context, const char* op, BinaryKind kind, const Tenso
     }                                                                                         \
     }                                                                                         \
     }
-#define BINARY_ARITHMETIC(name, expression) DEFINE_BINARY(name, Arithmetic, false, false, expression)
-#define BINARY_FLOATING(name, expression) DEFINE_BINARY(name, Division, true, false, expression)
-#define BINARY_COMPARISON(name, expression) DEFINE_BINARY(name, Comparison, false, true, expression)
+#define BINARY_ARITHMETIC(name, expression) DEFINE_BINARY(name, Arithmetic, false, false, false, expression)
+#define BINARY_FLOATING(name, expression) DEFINE_BINARY(name, Division, true, false, false, expression)
+#define BINARY_COMPARISON(name, expression) DEFINE_BINARY(name, Comparison, false, true, false, expression)
 #define BINARY_IN_PLACE(name, kind)                                                                    \
     namespace anneal::ops {                                                                            \
     void name##_(Context& context, const Tensor& target, const Operand& b) {                           \

@@ -24,6 +24,7 @@ Tensor applyUnary(Context& context, const char* op, const Tensor& input) {
     if (F::kKind == UnaryKind::Floating && !isFloating(input.dtype())) {
         return applyUnary<F>(context, op, ops::to_dtype(context, input, DType::Float32));
     }
+    CHECK_DTYPE(!F::kRefusesBool || input.dtype() != DType::Bool, op, ": bool tensors have none; convert them first");
     const DType outType = F::kKind == UnaryKind::Test ? DType::Bool : input.dtype();
     Tensor out = context.emptyLike(input, outType);
     context.enqueue(op, [o = out.view(), a = input.view()] {
@@ -86,10 +87,11 @@ T geluOf(T x) {
 
 }  // namespace
 
-#define DEFINE_UNARY(name, kind, expression)                                         \
+#define DEFINE_UNARY(name, kind, refusesBool, expression)                            \
     namespace {                                                                      \
     struct Unary_##name {                                                            \
         static constexpr UnaryKind kKind = UnaryKind::kind;                          \
+        static constexpr bool kRefusesBool = refusesBool;                            \
         template <typename T>                                                        \
         static auto apply(T x) {                                                     \
             return expression;                                                       \
@@ -101,9 +103,10 @@ T geluOf(T x) {
         return applyUnary<Unary_##name>(context, #name, input);                      \
     }                                                                                \
     }
-#define UNARY_FLOATING(name, expression) DEFINE_UNARY(name, Floating, expression)
-#define UNARY_SAME(name, expression) DEFINE_UNARY(name, Same, expression)
-#define UNARY_TEST(name, expression) DEFINE_UNARY(name, Test, expression)
+#define UNARY_FLOATING(name, expression) DEFINE_UNARY(name, Floating, false, expression)
+#define UNARY_SAME(name, expression) DEFINE_UNARY(name, Same, false, expression)
+#define UNARY_NUMERIC(name, expression) DEFINE_UNARY(name, Same, true, expression)  // not for bool, as in PyTorch
+#define UNARY_TEST(name, expression) DEFINE_UNARY(name, Test, false, expression)
 // Functions that leave whole numbers as they are.
 #define UNARY_ROUNDING(name, function)                                               \
     namespace {                                                                      \
@@ -118,11 +121,11 @@ T geluOf(T x) {
     }                                                                                \
     UNARY_SAME(name, function##Of(x))
 
-UNARY_SAME(neg, static_cast<T>(T{} - x))
+UNARY_NUMERIC(neg, static_cast<T>(T{} - x))
 UNARY_SAME(abs, absOf(x))
 UNARY_SAME(sign, signOf(x))
 UNARY_SAME(square, timesOf(x, x))
-UNARY_SAME(relu, x > T{} ? x : (x != x ? x : T{}))
+UNARY_NUMERIC(relu, x > T{} ? x : (x != x ? x : T{}))
 UNARY_ROUNDING(floor, floor)
 UNARY_ROUNDING(ceil, ceil)
 UNARY_ROUNDING(round, nearbyint)  // halves to even

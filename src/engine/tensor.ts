@@ -63,15 +63,16 @@ export class Tensor {
 
   private describe(): Description {
     if (this.description === null) {
-      const handle = this.liveHandle()
-      guarded(() => addon.describe(handle))
+      addon.describe(this.liveHandle())
       const results = addon.results
       const dimensions = results[1] as number
-      this.description = {
-        dtype: dtypes[results[0] as number] as DType,
-        shape: Array.from(results.subarray(2, 2 + dimensions)),
-        strides: Array.from(results.subarray(2 + dimensions, 2 + 2 * dimensions)),
+      const shape: number[] = []
+      const strides: number[] = []
+      for (let i = 0; i < dimensions; i++) {
+        shape.push(results[2 + i] as number)
+        strides.push(results[2 + dimensions + i] as number)
       }
+      this.description = { dtype: dtypes[results[0] as number] as DType, shape, strides }
     }
     return this.description
   }

@@ -160,6 +160,11 @@ describe('views', () => {
       [20, 12],
     ])
     expect(x.index('5:').shape).toEqual([0, 3, 4])
+    expect(x.index(x.gt(20)).toArray()).toEqual([21, 22, 23])
+    expect(x.index(0, tensor([true, false, true])).toArray()).toEqual([
+      [0, 1, 2, 3],
+      [8, 9, 10, 11],
+    ])
   })
 
   it('reorder, squeeze, expand and split', () => {

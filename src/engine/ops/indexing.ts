@@ -1,5 +1,5 @@
 import { dtypeCode } from '../dtype.ts'
-import { DTypeError, ShapeError } from '../errors.ts'
+import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods, asViewOf } from '../methods.ts'
 import { call, callInPlace } from '../native.ts'
@@ -9,7 +9,8 @@ import { tensor } from './create.ts'
 
 /**
  * One item of an index: a number takes one element (and drops the dimension), `'start:stop:step'` a range, `'...'` all
- * dimensions in between, null adds a dimension, integer lists and tensors pick elements.
+ * dimensions in between, null adds a dimension, integer lists and tensors pick
+ * elements, boolean tensors those where they hold.
  */
 export type Index = number | string | null | readonly number[] | Tensor
 
@@ -161,8 +162,28 @@ function parseRange(text: string): Range {
   }
 }
 
+// The elements where the mask holds, in one dimension in place of those that the mask covers. How many there are is
+// data: this waits for the mask.
+function maskedSelect(x: Tensor, dim: number, mask: Tensor): Tensor {
+  const covered = x.shape.slice(dim, dim + mask.ndim)
+  if (covered.join() !== mask.shape.join()) {
+    throw new ShapeError(
+      `index: a mask of shape [${mask.shape.join(', ')}] does not fit dimension ${dim} on of [${x.shape.join(', ')}]`,
+    )
+  }
+  const places: number[] = []
+  mask.dataSync().forEach((value, i) => {
+    if (value !== 0) places.push(i)
+  })
+  const flat = x.reshape([...x.shape.slice(0, dim), mask.numel, ...x.shape.slice(dim + mask.ndim)])
+  return indexSelect(flat, dim, tensor(places, { dtype: 'int64' }))
+}
+
 export function index(x: Tensor, items: readonly Index[]): Tensor {
-  const taken = items.filter((item) => item !== null && item !== '...').length
+  const taken = items.reduce<number>((count, item) => {
+    if (item === null || item === '...') return count
+    return count + (item instanceof Tensor && item.dtype === 'bool' ? item.ndim : 1)
+  }, 0)
   if (taken > x.ndim) {
     throw new ShapeError(`index: ${taken} indices for a tensor of shape [${x.shape.join(', ')}]`)
   }
@@ -179,11 +200,14 @@ export function index(x: Tensor, items: readonly Index[]): Tensor {
       const { start, stop, step } = parseRange(item)
       if (start !== 0 || step !== 1 || stop !== Number.MAX_SAFE_INTEGER) result = slice(result, dim, start, stop, step)
       dim++
+    } else if (item instanceof Tensor && item.dtype === 'bool') {
+      result = maskedSelect(result, dim, item)
+      dim++
     } else {
       const places = item instanceof Tensor ? item : tensor(item, { dtype: 'int64' })
-      if (places.dtype === 'bool' || places.ndim > 1) {
-        throw new DTypeError(
-          `index: expected a list or a one-dimensional tensor of integers, got ${places.dtype} [${places.shape.join(', ')}]`,
+      if (places.ndim > 1) {
+        throw new ShapeError(
+          `index: expected a list or a one-dimensional tensor of integers, got shape [${places.shape.join(', ')}]`,
         )
       }
       result = indexSelect(result, dim, places)

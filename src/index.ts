@@ -1,0 +1,11 @@
+/** Anneal: train neural networks from TypeScript. See README.md for a tour. */
+export * from '../callbacks/index.ts'
+export * from './data/index.ts'
+export * from './engine/index.ts'
+export * from './io/index.ts'
+export * from './learner/index.ts'
+export * as F from './nn/functional.ts'
+export * as nn from './nn/index.ts'
+export * as optim from './optim/index.ts'
+export * from './plot/index.ts'
+export * from './vision/index.ts'
