@@ -9,6 +9,11 @@ export interface SaveModelOptions extends TrackerOptions {
   every?: 'improvement' | 'epoch'
   /** Also save what the optimizer remembers. Default false: the file holds the model's weights alone. */
   withOptimizer?: boolean
+  /**
+   * Value to beat from the start, such as another instance's `best` after an earlier fit: unless it is beaten, nothing is saved and
+   * nothing loaded. Default null: the first epoch's model is saved.
+   */
+  best?: number | null
 }
 
 /**
@@ -21,25 +26,34 @@ export class SaveModelCallback extends TrackerCallback {
   readonly withOptimizer: boolean
   /** Epochs of this fit at whose end a file was written. */
   savedEpochs: number[] = []
+  readonly #toBeat: number | null
 
   constructor({
     name = 'bestmodel',
     every = 'improvement',
     withOptimizer = false,
+    best = null,
     ...tracker
   }: SaveModelOptions = {}) {
     super(tracker)
     if (every !== 'improvement' && every !== 'epoch') {
       throw new ConfigError(`SaveModelCallback: every must be 'improvement' or 'epoch', got ${String(every)}`)
     }
+    if (best !== null && (every === 'epoch' || !Number.isFinite(best))) {
+      throw new ConfigError(
+        `SaveModelCallback: best must be a finite number, and goes with every: 'improvement'; got ${String(best)} and '${every}'`,
+      )
+    }
     if (!name) throw new ConfigError('SaveModelCallback: name must not be empty')
     this.name = name
     this.every = every
     this.withOptimizer = withOptimizer
+    this.#toBeat = best
   }
 
   override onTrainBegin(context: TrainBeginContext): void {
     if (this.every === 'improvement') super.onTrainBegin(context)
+    this.best = this.#toBeat
     this.savedEpochs = []
   }
 

@@ -1,8 +1,9 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SaveModelCallback } from '../../callbacks/index.ts'
+import { ConfigError } from '../../src/engine/errors.ts'
 import { readSafetensors } from '../../src/io/index.ts'
 import { Callback } from '../../src/learner/index.ts'
 import { Canned, lineLearner, weightOf } from '../learner/support.ts'
@@ -47,6 +48,28 @@ describe('SaveModelCallback', () => {
     const score = { name: 'score', begin: () => ({ update() {}, value: () => 0 }) }
     expect(await epochs({ monitor: 'score' })).toEqual([0, 1, 3])
     expect(await epochs({ monitor: 'score', mode: 'min' })).toEqual([0])
+  })
+
+  it('keeps one file over two fits when told the value to beat', async () => {
+    const learner = lineLearner({ path: folder })
+    const file = join(folder, 'models', 'best.safetensors')
+    const first = new SaveModelCallback({ name: 'best' })
+    await learner.fit(2, { lr: 0.1, callbacks: [new Canned([0.5, 0.4]), first] })
+    const saved = readFileSync(file)
+
+    const worse = new SaveModelCallback({ name: 'best', best: first.best })
+    const weights = new Weights()
+    await learner.fit(2, { lr: 0.1, callbacks: [new Canned([0.45, 0.4]), weights, worse] })
+    expect(worse.savedEpochs).toEqual([])
+    expect(worse.best).toBe(0.4)
+    expect(readFileSync(file).equals(saved)).toBe(true)
+    expect(weightOf(learner)).toBe(weights.values[1])
+
+    const better = new SaveModelCallback({ name: 'best', best: first.best })
+    await learner.fit(2, { lr: 0.1, callbacks: [new Canned([0.45, 0.3]), better] })
+    expect(better.savedEpochs).toEqual([1])
+    expect(() => new SaveModelCallback({ every: 'epoch', best: 1 })).toThrow(ConfigError)
+    expect(() => new SaveModelCallback({ best: Number.NaN })).toThrow(ConfigError)
   })
 
   it('never takes a file from before for the best', async () => {
