@@ -21,7 +21,13 @@ import { type LearningRate, lrRange, slice } from './lrRange.ts'
 import { type Metric, type MetricLike, toMetrics } from './Metric.ts'
 import { type OptimizerOption, OptimizerWrapper } from './OptimizerWrapper.ts'
 import { checkCount, checkNotNegative, rejectUnknownOptions } from './options.ts'
-import { collectPredictions, type PredictionOptions, type Predictions } from './predictions.ts'
+import {
+  collectPredictions,
+  type Prediction,
+  type PredictionOptions,
+  type Predictions,
+  predictItem,
+} from './predictions.ts'
 
 export interface LearnerOptions {
   /** Default: the one that the data names (`data.lossFunction`). */
@@ -355,6 +361,14 @@ export class Learner<Model extends AnyModule = nn.Module> {
   async getPredictions(options: PredictionOptions = {}): Promise<Predictions> {
     const state = this.#newState(0, 0, [])
     return collectPredictions(this.#self, state, new CallbackHandler(this.callbacks, state), options)
+  }
+
+  /**
+   * What the model makes of one item: a picture file, for picture data, or a tensor without the dimension of the batch.
+   * @example const { label, predictions } = await learner.predict('bee.jpg')
+   */
+  async predict(item: unknown): Promise<Prediction> {
+    return predictItem(this.#self, item)
   }
 
   /** Where a classifier is right and wrong: confusion matrix, most confused classes, top losses. */

@@ -37,6 +37,8 @@ export interface LearnerData {
   readonly path?: string | undefined
   /** The first training batch, without moving the loader on. */
   oneBatch?(): Promise<Batch>
+  /** An item of the user's as a batch of one, transformed as for validation. */
+  oneItem?(item: never): Promise<{ x: Input }>
 }
 
 /** The tensors of an input or target, in a list. */

@@ -74,11 +74,12 @@ export function forward(model: AnyModule, state: FitState): Tensor {
   return model.forward(...(tensorsOf(state.lastInput) as never[])) as Tensor
 }
 
-async function inEvalMode(model: AnyModule, body: () => Promise<void>): Promise<void> {
+/** Runs `body` with the model in evaluation mode; each module then has the mode back that it had. */
+export async function inEvalMode<Result>(model: AnyModule, body: () => Promise<Result>): Promise<Result> {
   const modes = model.modules().map((module) => [module, module.training] as const)
   model.eval()
   try {
-    await body()
+    return await body()
   } finally {
     for (const [module, training] of modes) module.training = training
   }

@@ -55,6 +55,6 @@ export {
   type SteerableOptimizer,
   type SteeredGroup,
 } from './OptimizerWrapper.ts'
-export type { PredictionOptions, Predictions } from './predictions.ts'
+export type { Prediction, PredictionOptions, Predictions } from './predictions.ts'
 export { type ScheduledValue, Scheduler } from './Scheduler.ts'
 export { SmoothedValue } from './SmoothedValue.ts'

@@ -1,8 +1,8 @@
 import { ConfigError, DataError } from '../engine/errors.ts'
-import { cat, noGrad, type Tensor } from '../engine/index.ts'
+import { cat, type NestedNumbers, noGrad, scope, Tensor } from '../engine/index.ts'
 import type { CallbackHandler } from './CallbackHandler.ts'
-import type { BatchLoader, LearnerData } from './data.ts'
-import { evaluate } from './evaluate.ts'
+import { type BatchLoader, type LearnerData, tensorsOf } from './data.ts'
+import { evaluate, inEvalMode } from './evaluate.ts'
 import type { FitState } from './FitState.ts'
 import type { Learner } from './Learner.ts'
 import { activate, computeLoss, decode, withoutReduction } from './lossFunction.ts'
@@ -28,6 +28,16 @@ export interface Predictions {
   targets: Tensor
   /** Loss of each item, of its raw output; mean over the item's elements. `[N]`, if asked for. */
   losses?: Tensor
+}
+
+/** What the model makes of one item. */
+export interface Prediction {
+  /** Name of the class, where the data has names and the loss decodes a class. */
+  label: string | undefined
+  /** What the loss decodes: the class index for a classifier, the output itself for a regression. */
+  decoded: NestedNumbers
+  /** Probabilities for a classifier, outputs for a regression. */
+  predictions: NestedNumbers
 }
 
 export async function collectPredictions(
@@ -67,6 +77,26 @@ export async function collectPredictions(
   } finally {
     for (const tensor of [...kept.values()].flat()) tensor[Symbol.dispose]()
   }
+}
+
+/** A tensor is an item itself, without the dimension of the batch; the data knows how others become one. */
+export async function predictItem(learner: Learner, item: unknown): Promise<Prediction> {
+  const { data, model, lossFunction } = learner
+  if (!(item instanceof Tensor) && !data.oneItem) {
+    throw new ConfigError('this data cannot make a batch of an item; predict takes a tensor here')
+  }
+  return scope(async () => {
+    const x = item instanceof Tensor ? item.unsqueeze(0) : (await data.oneItem!(item as never)).x
+    const [decoded, predictions] = await inEvalMode(model, async () => {
+      const output = noGrad(() => model.forward(...(tensorsOf(x) as [Tensor])))
+      return noGrad(() => [decode(lossFunction, output), activate(lossFunction, output)] as const)
+    })
+    const values = { decoded: decoded.index(0).toArray(), predictions: predictions.index(0).toArray() }
+    return {
+      label: typeof values.decoded === 'number' ? data.classes?.[values.decoded] : undefined,
+      ...values,
+    }
+  })
 }
 
 function loaderOf(data: LearnerData, dataset: 'valid' | 'train' | 'test'): BatchLoader {

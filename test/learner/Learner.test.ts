@@ -470,6 +470,19 @@ describe('looking at the result', () => {
     await expect(learner.getPredictions({ dataset: 'other' as 'test' })).rejects.toThrow(/got other/)
   })
 
+  it('predicts one item', async () => {
+    const learner = cloudLearner()
+    await learner.fit(3)
+    const { predictions } = await learner.getPredictions()
+    const { x } = learner.data.validDl!.dataset as unknown as TensorDataset
+    const one = await learner.predict(x.index(7))
+    const row = (predictions.toArray() as number[][])[7]!
+    expect(one.predictions).toEqual(row.map((value) => expect.closeTo(value, 5)))
+    expect(one.decoded).toBe(row[1]! > row[0]! ? 1 : 0)
+    expect(one.label).toBe(['even', 'odd'][one.decoded as number])
+    await expect(learner.predict('bee.jpg')).rejects.toThrow(/predict takes a tensor here/)
+  })
+
   it('interprets a classifier', async () => {
     const learner = cloudLearner()
     await learner.fit(2)
