@@ -1,0 +1,167 @@
+import { DataError } from '../engine/errors.ts'
+import { BatchFeed } from './BatchFeed.ts'
+import { type Assembled, type Collator, toTensors } from './collate.ts'
+import { type Dataset, isBatchFinisher, isGatherable } from './Dataset.ts'
+import { RandomStream } from './random.ts'
+import { checkOrder, type Sampler } from './samplers.ts'
+
+/** An item that was left out. */
+export interface SkippedItem {
+  /** Index in the dataset. */
+  index: number
+  /** The file, or how else the dataset calls the item. */
+  item: string
+  reason: string
+}
+
+/** What an epoch is made of. */
+export interface EpochPlan<Item, B> {
+  dataset: Dataset<Item>
+  sampler: Sampler
+  batchSize: number
+  /** Number of batches in the whole epoch. */
+  length: number
+  seed: number
+  epoch: number
+  /** The batch to begin with. */
+  batch: number
+  workers: number
+  prefetch: number
+  onError: 'throw' | 'skip'
+  device: string | undefined
+  collate: ((items: Item[]) => B) | undefined
+  collator: Collator
+  /** Told of each item that is left out. */
+  onSkip: (item: SkippedItem) => void
+  /** Called when the epoch ends, early or not. */
+  onEnd: () => void
+}
+
+/** What the background hands over: a batch without tensors, or its items for a `collate` of the user's own. */
+type Prepared<Item> = { assembled: Assembled } | { items: Item[] } | { empty: true }
+
+/** One epoch of a `DataLoader`. */
+export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
+  readonly epoch: number
+  /** Batches handed out so far, those before the first one included. */
+  batch: number
+  /** No batch will come any more. */
+  done = false
+  readonly #plan: EpochPlan<Item, B>
+  readonly #order: ArrayLike<number>
+  readonly #occurrences: Uint32Array | undefined
+  readonly #feed: BatchFeed<Item, Prepared<Item>> | undefined
+
+  constructor(plan: EpochPlan<Item, B>) {
+    this.#plan = plan
+    this.epoch = plan.epoch
+    this.batch = plan.batch
+    this.#order = plan.sampler.indices(this.#random('order', 0))
+    checkOrder(this.#order, plan.sampler, plan.dataset.length)
+    this.#occurrences = plan.sampler.replacement ? countOccurrences(this.#order) : undefined
+    if (!plan.collate && isGatherable(plan.dataset)) return
+    const first = plan.batch
+    this.#feed = new BatchFeed({
+      sizes: Array.from(
+        { length: Math.max(0, plan.length - first) },
+        (_, at) => this.#range(first + at).length,
+      ),
+      fetch: (position) => this.#fetch(first * plan.batchSize + position),
+      assemble: (outcomes, at) => this.#assemble(outcomes, first + at),
+      workers: Math.max(1, plan.workers),
+      ahead: plan.prefetch,
+    })
+  }
+
+  /** The next batch. Its tensors are made here, so that they belong to the consumer. */
+  async next(): Promise<IteratorResult<B, undefined>> {
+    try {
+      // A macrotask per batch: finalizers, timers and Ctrl-C get their turn.
+      await new Promise(setImmediate)
+      while (!this.done && this.batch < this.#plan.length) {
+        const value = this.#feed ? await this.#take(this.#feed) : this.#gather()
+        this.batch++
+        if (value !== undefined) return { done: false, value }
+      }
+      return await this.return()
+    } catch (error) {
+      await this.return()
+      throw error
+    }
+  }
+
+  /** Ends the epoch; resolves when nothing is left to run in the background. */
+  async return(): Promise<{ done: true; value: undefined }> {
+    const ended = this.done
+    this.done = true
+    await this.#feed?.close()
+    if (!ended) this.#plan.onEnd()
+    return { done: true, value: undefined }
+  }
+
+  async #take(feed: BatchFeed<Item, Prepared<Item>>): Promise<B | undefined> {
+    const prepared = await feed.take()
+    if (this.done || prepared === undefined || 'empty' in prepared) return undefined
+    const { collate, dataset, device } = this.#plan
+    if ('items' in prepared) return collate!(prepared.items)
+    const batch = toTensors(prepared.assembled, device) as B
+    return isBatchFinisher(dataset) ? dataset.finishBatch(batch, this.#random('batch', this.batch)) : batch
+  }
+
+  #gather(): B {
+    const { dataset, device } = this.#plan
+    if (!isGatherable<B>(dataset))
+      throw new TypeError('gather() is for datasets that make their batches themselves')
+    return dataset.gather(this.#range(this.batch), device)
+  }
+
+  /** The indices of a batch's items. */
+  #range(batch: number): number[] {
+    const { batchSize, sampler } = this.#plan
+    const start = batch * batchSize
+    const end = Math.min(start + batchSize, sampler.length)
+    return Array.from({ length: end - start }, (_, at) => this.#order[start + at]!)
+  }
+
+  #fetch(position: number): Item | Promise<Item> {
+    const index = this.#order[position]!
+    return this.#plan.dataset.get(index, this.#random('item', index, this.#occurrences?.[position]))
+  }
+
+  #assemble(outcomes: PromiseSettledResult<Item>[], batch: number): Prepared<Item> {
+    const { dataset, collate, collator, onError, onSkip } = this.#plan
+    const indices = this.#range(batch)
+    const kept: number[] = []
+    const items: Item[] = []
+    const describe = (index: number) => dataset.describe?.(index) ?? `item ${index}`
+    for (const [at, outcome] of outcomes.entries()) {
+      const index = indices[at]!
+      if (outcome.status === 'fulfilled') {
+        kept.push(index)
+        items.push(outcome.value)
+      } else if (onError === 'skip' && outcome.reason instanceof DataError) {
+        onSkip({ index, item: describe(index), reason: outcome.reason.message })
+      } else {
+        throw outcome.reason
+      }
+    }
+    if (items.length === 0) return { empty: true }
+    if (collate) return { items }
+    return { assembled: collator.assemble(items, (at) => describe(kept[at]!)) }
+  }
+
+  #random(purpose: 'item' | 'order' | 'batch', index: number, occurrence = 0): RandomStream {
+    const { seed, epoch } = this.#plan
+    return new RandomStream({ seed, purpose, epoch, index, occurrence })
+  }
+}
+
+/** For each position of an order: how often its item has come before. */
+function countOccurrences(order: ArrayLike<number>): Uint32Array {
+  const seen = new Map<number, number>()
+  return Uint32Array.from(order, (index) => {
+    const before = seen.get(index) ?? 0
+    seen.set(index, before + 1)
+    return before
+  })
+}

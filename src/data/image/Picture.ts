@@ -1,0 +1,199 @@
+import { ShapeError } from '../../engine/errors.ts'
+import {
+  cropBytes,
+  lookupBytes,
+  type Padding,
+  type PaddingMode,
+  padBytes,
+  transposeBytes,
+  type Window,
+} from './bytes.ts'
+import { applyPlan, decodePicture, type EncodedPicture, readPictureSize } from './decode.ts'
+import { addCrop, addResize, emptyPlan, type PixelSize } from './decodePlan.ts'
+import { isRgbImage, type RgbImage } from './RgbImage.ts'
+import { type Matrix, multiplyMatrices, warpBytes } from './warp.ts'
+
+type Step =
+  | { kind: 'crop'; window: Window }
+  | { kind: 'resize'; size: PixelSize }
+  | { kind: 'flip'; horizontal: boolean }
+  | { kind: 'transpose' }
+  | { kind: 'pad'; padding: Padding; mode: PaddingMode; fill: readonly [number, number, number] }
+  | { kind: 'warp'; matrix: Matrix }
+  | { kind: 'lookup'; table: Uint8Array }
+  | { kind: 'map'; change: (image: RgbImage) => RgbImage | Promise<RgbImage> }
+
+/**
+ * A picture that is not decoded yet. Transforms say what shall become of it, knowing its size as it will be at that point;
+ * `bytes()` then decodes, cuts, resizes and mirrors in one pass, and does the rest on bytes.
+ */
+export class Picture {
+  readonly #source: EncodedPicture | RgbImage
+  readonly #steps: Step[] = []
+  readonly #original: PixelSize
+  #width: number
+  #height: number
+
+  constructor(source: EncodedPicture | RgbImage, size: PixelSize) {
+    this.#source = source
+    this.#original = { width: size.width, height: size.height }
+    this.#width = size.width
+    this.#height = size.height
+  }
+
+  /**
+   * Reads the header of a file, or of what a file holds (JPEG, PNG … bytes). `name` is for error messages.
+   * @throws DataError that names the file.
+   */
+  static async open(source: string | Uint8Array, name?: string): Promise<Picture> {
+    return new Picture({ source, name }, await readPictureSize({ source, name }))
+  }
+
+  /** A picture that is decoded already. */
+  static of(image: RgbImage): Picture {
+    return new Picture(image, image)
+  }
+
+  /** Width in pixels, after all that has been asked for so far. */
+  get width(): number {
+    return this.#width
+  }
+
+  /** Height in pixels, after all that has been asked for so far. */
+  get height(): number {
+    return this.#height
+  }
+
+  /** Cuts out a window, which must lie inside. */
+  crop(left: number, top: number, width: number, height: number): this {
+    const whole = [left, top, width, height].every(Number.isInteger)
+    const inside = left >= 0 && top >= 0 && left + width <= this.width && top + height <= this.height
+    if (!whole || !inside || width < 1 || height < 1) {
+      throw new ShapeError(
+        `cannot cut ${width}x${height} pixels at (${left}, ${top}) out of a picture of ${this.width}x${this.height}: the window must hold at least one whole pixel and lie inside`,
+      )
+    }
+    if (width === this.width && height === this.height) return this
+    return this.#add({ kind: 'crop', window: { left, top, width, height } }, width, height)
+  }
+
+  /** Resizes with the bilinear filter, antialiased. */
+  resize(width: number, height: number): this {
+    if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1) {
+      throw new ShapeError(
+        `cannot resize to ${width}x${height}: width and height are whole numbers of at least 1`,
+      )
+    }
+    if (width === this.width && height === this.height) return this
+    return this.#add({ kind: 'resize', size: { width, height } }, width, height)
+  }
+
+  /** Mirrors left and right. */
+  flipHorizontal(): this {
+    return this.#add({ kind: 'flip', horizontal: true }, this.width, this.height)
+  }
+
+  /** Mirrors top and bottom. */
+  flipVertical(): this {
+    return this.#add({ kind: 'flip', horizontal: false }, this.width, this.height)
+  }
+
+  /** Exchanges rows and columns. */
+  transpose(): this {
+    return this.#add({ kind: 'transpose' }, this.height, this.width)
+  }
+
+  /** Adds rows and columns; `fill` is the colour for the mode 'constant'. */
+  pad(
+    padding: Padding,
+    mode: PaddingMode = 'constant',
+    fill: readonly [number, number, number] = [0, 0, 0],
+  ): this {
+    const { left, top, right, bottom } = padding
+    if ([left, top, right, bottom].some((count) => !Number.isInteger(count) || count < 0)) {
+      throw new ShapeError(
+        `cannot pad by ${left}, ${top}, ${right}, ${bottom} (left, top, right, bottom): these are whole numbers of at least 0`,
+      )
+    }
+    return this.#add(
+      { kind: 'pad', padding, mode, fill },
+      this.width + left + right,
+      this.height + top + bottom,
+    )
+  }
+
+  /**
+   * Each place p of the result comes from `matrix · p`: a homography in coordinates from −1 to 1 between the centres of the
+   * outer pixels, bilinear, reflected at the borders. Warps that follow one another are multiplied and sampled once.
+   */
+  warp(matrix: Matrix): this {
+    const last = this.#steps.at(-1)
+    // A later warp looks up its points in the result of the earlier one.
+    if (last?.kind === 'warp') last.matrix = multiplyMatrices(last.matrix, matrix)
+    else this.#steps.push({ kind: 'warp', matrix })
+    return this
+  }
+
+  /** Replaces every byte by its entry in a table of 256. */
+  lookup(table: Uint8Array): this {
+    return this.#add({ kind: 'lookup', table }, this.width, this.height)
+  }
+
+  /** Changes the decoded bytes in any other way; the result must have the same size. */
+  map(change: (image: RgbImage) => RgbImage | Promise<RgbImage>): this {
+    return this.#add({ kind: 'map', change }, this.width, this.height)
+  }
+
+  /** Decodes the picture and does all that was asked for. @throws DataError that names the file. */
+  async bytes(): Promise<RgbImage> {
+    let next = 0
+    const plan = emptyPlan(this.#original)
+    // As many steps as fit into one pass of libvips, beginning with the decoding.
+    const plannable = () => {
+      const step = this.#steps[next]
+      if (step?.kind === 'crop') addCrop(plan, step.window)
+      else if (step?.kind === 'flip' && step.horizontal) plan.flipX = !plan.flipX
+      else if (step?.kind === 'flip') plan.flipY = !plan.flipY
+      else return step?.kind === 'resize' && addResize(plan, step.size)
+      return true
+    }
+    while (plannable()) next++
+    const source = this.#source
+    let image = isRgbImage(source) ? applyPlan(source, plan) : await decodePicture(source, plan)
+    while (next < this.#steps.length) {
+      const step = this.#steps[next++]!
+      const following = this.#steps[next]
+      if (step.kind === 'warp' && following?.kind === 'crop') {
+        // Only what will be seen is computed.
+        image = warpBytes(image, step.matrix, following.window)
+        next++
+      } else {
+        image = await carryOut(step, image)
+      }
+    }
+    return image
+  }
+
+  #add(step: Step, width: number, height: number): this {
+    this.#steps.push(step)
+    this.#width = width
+    this.#height = height
+    return this
+  }
+}
+
+async function carryOut(step: Step, image: RgbImage): Promise<RgbImage> {
+  const whole = { left: 0, top: 0, width: image.width, height: image.height }
+  if (step.kind === 'crop') return cropBytes(image, step.window)
+  if (step.kind === 'flip') return cropBytes(image, { ...whole, [step.horizontal ? 'flipX' : 'flipY']: true })
+  if (step.kind === 'resize') return applyPlan(image, { ...emptyPlan(image), resize: step.size })
+  if (step.kind === 'transpose') return transposeBytes(image)
+  if (step.kind === 'pad') return padBytes(image, step.padding, step.mode, step.fill)
+  if (step.kind === 'warp') return warpBytes(image, step.matrix, whole)
+  if (step.kind === 'lookup') return lookupBytes(image, step.table)
+  const changed = await step.change(image)
+  if (changed.width === image.width && changed.height === image.height) return changed
+  throw new ShapeError(
+    `a picture of ${image.width}x${image.height} came back from map() as ${changed.width}x${changed.height}: map() must keep the size`,
+  )
+}

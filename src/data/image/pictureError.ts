@@ -1,0 +1,48 @@
+import { stat } from 'node:fs/promises'
+import { DataError } from '../../engine/errors.ts'
+import { DEFAULT_MAX_PIXELS } from './limits.ts'
+
+/** A file's name as people can read it, even if it holds line breaks or bytes that are no text. */
+export function readableName(file: string | Buffer): string {
+  return file.toString().replace(/\p{Cc}/gu, (character) => {
+    if (character === '\n') return '\\n'
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  })
+}
+
+/**
+ * The error for a picture that could not be read or decoded: says which file, what is wrong with it, and what to do.
+ * `source` is the file's path or what it holds.
+ */
+export async function pictureError(
+  name: string,
+  source: string | Uint8Array,
+  cause: unknown,
+): Promise<DataError> {
+  const reason = await reasonOf(source, cause)
+  return new DataError(
+    `${name}: ${reason}. Repair or remove it, or leave such pictures out with onError: 'skip'`,
+    { cause },
+  )
+}
+
+async function reasonOf(source: string | Uint8Array, cause: unknown): Promise<string> {
+  const message = cause instanceof Error ? cause.message.trim().split('\n')[0]! : String(cause)
+  if (cause instanceof Error && 'syscall' in cause) return `the file cannot be read (${message})`
+  try {
+    const size = typeof source === 'string' ? (await stat(source)).size : source.length
+    if (size === 0) return 'the file is empty (0 bytes), so it is no picture'
+  } catch (error) {
+    return `the file cannot be read (${(error as Error).message})`
+  }
+  if (/EACCES|EPERM|permission denied|unable to open/i.test(message))
+    return `the file cannot be read (${message})`
+  if (/unsupported image format/i.test(message)) return `this is no picture that can be decoded (${message})`
+  if (/exceeds pixel limit/i.test(message)) {
+    return `the picture has more than ${DEFAULT_MAX_PIXELS.toLocaleString('en')} pixels, which would fill the memory`
+  }
+  if (/premature|truncated|unexpected end|end of|incomplete/i.test(message)) {
+    return `the picture is cut short (${message})`
+  }
+  return `the picture cannot be decoded (${message})`
+}

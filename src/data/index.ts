@@ -1,0 +1,26 @@
+export type { SkippedItem } from './BatchIterator.ts'
+export { type Collated, Collator } from './collate.ts'
+export { DataBunch, type DataBunchOptions, type LoaderKind, type LossHint } from './DataBunch.ts'
+export { DataLoader, type DataLoaderOptions, type DataLoaderState } from './DataLoader.ts'
+export type { Batch, BatchFinisher, Dataset, GatherableDataset, Sample } from './Dataset.ts'
+export {
+  type FromFolderOptions,
+  ImageDataBunch,
+  type ImageDataBunchOptions,
+  type ShowBatchOptions,
+} from './ImageDataBunch.ts'
+export { imageExtensions, torchvisionExtensions } from './image/extensions.ts'
+export { ImageDataset, type ImageDatasetParts } from './image/ImageDataset.ts'
+export { ImageFolder, type ImageFolderOptions, type SkippedInFolder } from './image/ImageFolder.ts'
+export type { PicturePath, SkippedFiles } from './image/listPictures.ts'
+export { Picture } from './image/Picture.ts'
+export type { RgbImage } from './image/RgbImage.ts'
+export type { ResizeMethod } from './imagePipelines.ts'
+export { type RandomKey, type RandomPurpose, RandomStream } from './random.ts'
+export { RandomSampler, type Sampler, SequentialSampler } from './samplers.ts'
+export { type ShowImagesOptions, showImages } from './showImages.ts'
+export { randomSplit } from './split.ts'
+export { cifarStats, type ImageStats, imagenetStats, mnistStats } from './stats.ts'
+export { TensorDataset } from './TensorDataset.ts'
+export { type GetTransformsOptions, getTransforms, type TransformPair } from './transforms/getTransforms.ts'
+export * as transforms from './transforms/index.ts'

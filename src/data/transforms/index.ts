@@ -1,0 +1,27 @@
+export {
+  type RotateOptions,
+  randomRotate,
+  randomSymmetricWarp,
+  randomZoom,
+  type SymmetricWarpOptions,
+  type ZoomOptions,
+} from './affine.ts'
+export { compose } from './compose.ts'
+export {
+  type Borders,
+  type Colour,
+  type CropPadOptions,
+  centerCrop,
+  cropPad,
+  type PadOptions,
+  pad,
+  type RandomCropOptions,
+  randomCrop,
+} from './crop.ts'
+export { randomDihedral, randomHorizontalFlip, randomVerticalFlip } from './flip.ts'
+export { type GetTransformsOptions, getTransforms, type TransformPair } from './getTransforms.ts'
+export { type LightingOptions, randomLighting } from './lighting.ts'
+export { type RandomResizedCropOptions, randomResizedCrop } from './randomResizedCrop.ts'
+export { contain, cover, resize } from './resize.ts'
+export type { BatchTransform, PictureTransform, Pipeline, Size, Transform } from './Transform.ts'
+export { normalize, toTensor } from './tensors.ts'

@@ -1,0 +1,485 @@
+import { describe, expect, it, vi } from 'vitest'
+import { DataLoader, type DataLoaderOptions } from '../../src/data/DataLoader.ts'
+import type { Dataset } from '../../src/data/Dataset.ts'
+import type { RandomStream } from '../../src/data/random.ts'
+import type { Sampler } from '../../src/data/samplers.ts'
+import { TensorDataset } from '../../src/data/TensorDataset.ts'
+import { ConfigError, DataError, ShapeError } from '../../src/engine/errors.ts'
+import { arange, manualSeed, memoryStats, scope, type Tensor, tensor } from '../../src/engine/index.ts'
+
+/** Items that are their own index; `get` takes a while, the later ones less. */
+class Indices implements Dataset<{ x: number[]; y: number }> {
+  readonly length: number
+  readonly delay: boolean
+  inFlight = 0
+  mostInFlight = 0
+  started: number[] = []
+  bad = new Set<number>()
+
+  constructor(length: number, delay = false) {
+    this.length = length
+    this.delay = delay
+  }
+
+  async get(index: number, random: RandomStream) {
+    this.started.push(index)
+    this.inFlight++
+    this.mostInFlight = Math.max(this.mostInFlight, this.inFlight)
+    if (this.delay) await new Promise((resolve) => setTimeout(resolve, (index * 7) % 5))
+    this.inFlight--
+    if (this.bad.has(index)) throw new DataError(`item ${index} is broken`)
+    return { x: [index, random.uniform()], y: index }
+  }
+}
+
+const batches = async (loader: AsyncIterable<{ x: Tensor; y: Tensor }>) => {
+  const all: number[][] = []
+  for await (const { y } of loader) all.push(y.toArray() as number[])
+  return all
+}
+
+const upTo = (count: number) => Array.from({ length: count }, (_, at) => at)
+
+describe('batches', () => {
+  it('come in order, the last one short', async () => {
+    const loader = new DataLoader(new Indices(7), { batchSize: 3 })
+    expect(loader.length).toBe(3)
+    expect(await batches(loader)).toEqual([[0, 1, 2], [3, 4, 5], [6]])
+  })
+
+  it('without the last one if it is short', async () => {
+    const loader = new DataLoader(new Indices(7), { batchSize: 3, dropLast: true })
+    expect(loader.length).toBe(2)
+    expect(await batches(loader)).toEqual([
+      [0, 1, 2],
+      [3, 4, 5],
+    ])
+  })
+
+  it('of fastai: 23 items at 5 are 5,5,5,5 without and 5,5,5,5,3 with the last one', async () => {
+    const sizes = async (dropLast: boolean) =>
+      (await batches(new DataLoader(new Indices(23), { batchSize: 5, dropLast }))).map(
+        (batch) => batch.length,
+      )
+    expect(await sizes(true)).toEqual([5, 5, 5, 5])
+    expect(await sizes(false)).toEqual([5, 5, 5, 5, 3])
+  })
+
+  it('have int64 targets and float32 inputs', async () => {
+    const { x, y } = await new DataLoader(new Indices(4), { batchSize: 4 }).first()
+    expect([x.dtype, y.dtype]).toEqual(['float32', 'int64'])
+    expect([x.shape, y.shape]).toEqual([[4, 2], [4]])
+  })
+
+  it('shuffled: each item once, another order each epoch, the same for the same seed', async () => {
+    const epochs = async (seed: number) => {
+      const loader = new DataLoader(new Indices(50), { batchSize: 8, shuffle: true, seed })
+      return [(await batches(loader)).flat(), (await batches(loader)).flat()]
+    }
+    const [first, second] = (await epochs(3)) as [number[], number[]]
+    expect([...first].sort((a, b) => a - b)).toEqual(upTo(50))
+    expect([...second].sort((a, b) => a - b)).toEqual(upTo(50))
+    expect(first).not.toEqual(second)
+    expect(await epochs(3)).toEqual([first, second])
+    expect((await epochs(4))[0]).not.toEqual(first)
+  })
+
+  it("follow from the engine's seed if they have none of their own", async () => {
+    const order = async () =>
+      (await batches(new DataLoader(new Indices(30), { batchSize: 10, shuffle: true }))).flat()
+    manualSeed(7)
+    const first = await order()
+    manualSeed(7)
+    expect(await order()).toEqual(first)
+    expect(await order()).not.toEqual(first)
+  })
+
+  it('are the same whatever the number of workers', async () => {
+    const of = async (options: DataLoaderOptions<{ x: number[]; y: number }>) => {
+      const loader = new DataLoader(new Indices(40, true), {
+        batchSize: 6,
+        shuffle: true,
+        seed: 5,
+        ...options,
+      })
+      const all: unknown[] = []
+      for (let epoch = 0; epoch < 2; epoch++) for await (const { x } of loader) all.push(x.toArray())
+      return all
+    }
+    const expected = await of({ workers: 0 })
+    for (const options of [
+      { workers: 1 },
+      { workers: 4 },
+      { workers: 16, prefetch: 5 },
+      { workers: 3, prefetch: 0 },
+    ]) {
+      expect(await of(options)).toEqual(expected)
+    }
+  })
+
+  it('of a sampler, and an item that comes twice is augmented twice', async () => {
+    const sampler: Sampler = { length: 4, replacement: true, indices: () => [2, 2, 0, 2] }
+    const { x, y } = await new DataLoader(new Indices(3), { batchSize: 4, sampler, seed: 1 }).first()
+    expect(y.toArray()).toEqual([2, 2, 0, 2])
+    const drawn = (x.toArray() as number[][]).map(([, value]) => value)
+    expect(new Set(drawn).size).toBe(4)
+  })
+
+  it("of a user's own collate", async () => {
+    const collate = (items: { x: number[]; y: number }[]) => items.map(({ y }) => y).join('+')
+    const all: string[] = []
+    for await (const batch of new DataLoader(new Indices(5), { batchSize: 2, collate })) all.push(batch)
+    expect(all).toEqual(['0+1', '2+3', '4'])
+  })
+})
+
+describe('the background', () => {
+  it('fetches at most `workers` items at a time, at most `prefetch` batches ahead', async () => {
+    const dataset = new Indices(40, true)
+    const iterator = new DataLoader(dataset, { batchSize: 4, workers: 3, prefetch: 2 })[
+      Symbol.asyncIterator
+    ]()
+    await iterator.next()
+    await new Promise((resolve) => setTimeout(resolve, 60))
+    expect(dataset.mostInFlight).toBe(3)
+    expect(dataset.started.length).toBe(4 + 2 * 4)
+    await iterator.return!()
+  })
+
+  it('does nothing ahead with workers: 0', async () => {
+    const dataset = new Indices(40, true)
+    const iterator = new DataLoader(dataset, { batchSize: 4, workers: 0 })[Symbol.asyncIterator]()
+    await iterator.next()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(dataset.started).toEqual([0, 1, 2, 3])
+    expect(dataset.mostInFlight).toBe(1)
+    await iterator.return!()
+  })
+
+  it('is empty once the loop has been left', async () => {
+    const dataset = new Indices(100, true)
+    for await (const _ of new DataLoader(dataset, { batchSize: 4, workers: 4 })) break
+    expect(dataset.inFlight).toBe(0)
+    const { length } = dataset.started
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    expect(dataset.started.length).toBe(length)
+  })
+
+  it('is empty after an error in the loop', async () => {
+    const dataset = new Indices(100, true)
+    const run = async () => {
+      for await (const _ of new DataLoader(dataset, { batchSize: 4, workers: 4 })) throw new Error('mine')
+    }
+    await expect(run()).rejects.toThrow('mine')
+    expect(dataset.inFlight).toBe(0)
+  })
+
+  it('lets timers run between batches', async () => {
+    let ticks = 0
+    const timer = setInterval(() => ticks++, 0)
+    const x = arange(4000).reshape([4000, 1])
+    for await (const _ of new DataLoader(new TensorDataset(x, x))) if (ticks > 3) break
+    clearInterval(timer)
+    expect(ticks).toBeGreaterThan(3)
+  })
+})
+
+describe('tensors belong to the consumer', () => {
+  it('those of a batch are freed with the scope it was taken in', async () => {
+    const iterator = new DataLoader(new Indices(12), { batchSize: 3, workers: 2 })[Symbol.asyncIterator]()
+    const taken: { x: Tensor; y: Tensor }[] = []
+    for (let at = 0; at < 3; at++) {
+      await scope(async () => {
+        const { value } = await iterator.next()
+        taken.push(value!)
+        expect(value!.x.isAlive).toBe(true)
+      })
+      expect(taken.at(-1)!.x.isAlive).toBe(false)
+      expect(taken.at(-1)!.y.isAlive).toBe(false)
+    }
+    await iterator.return!()
+  })
+
+  it('those that a dataset makes in the background are not freed with the batch before', async () => {
+    const dataset: Dataset<{ x: Tensor; y: number }> = {
+      length: 12,
+      get: async (index) => ({ x: tensor([index, index + 1]), y: index }),
+    }
+    const iterator = new DataLoader(dataset, { batchSize: 3, workers: 2, prefetch: 2 })[
+      Symbol.asyncIterator
+    ]()
+    const seen: unknown[] = []
+    for (let at = 0; at < 4; at++) {
+      await scope(async () => {
+        const { value } = await iterator.next()
+        seen.push((value!.x.toArray() as number[][])[0])
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      })
+    }
+    expect(seen).toEqual([
+      [0, 1],
+      [3, 4],
+      [6, 7],
+      [9, 10],
+    ])
+    await iterator.return!()
+  })
+
+  it('none is left over after epochs in scopes', async () => {
+    const loader = new DataLoader(new Indices(20), { batchSize: 4 })
+    const epoch = () => scope(async () => void (await batches(loader)))
+    await epoch()
+    const { tensors } = memoryStats()
+    for (let at = 0; at < 5; at++) await epoch()
+    expect(memoryStats().tensors).toBe(tensors)
+  })
+})
+
+describe('state', () => {
+  const loader = () => new DataLoader(new Indices(30), { batchSize: 4, shuffle: true, seed: 9 })
+
+  it('goes on with the next epoch', async () => {
+    const first = loader()
+    await batches(first)
+    const state = first.state()
+    expect(state).toEqual({ seed: 9, epoch: 1, batch: 0 })
+    const second = new DataLoader(new Indices(30), { batchSize: 4, shuffle: true })
+    second.loadState(state)
+    expect(await batches(second)).toEqual(await batches(first))
+  })
+
+  it('goes on in the middle of an epoch, without fetching what came before', async () => {
+    const whole = await batches(loader())
+    const first = loader()
+    let state = first.state()
+    let count = 0
+    for await (const _ of first) {
+      count++
+      state = first.state()
+      if (count === 3) break
+    }
+    expect(state).toEqual({ seed: 9, epoch: 0, batch: 3 })
+    const dataset = new Indices(30)
+    const second = new DataLoader(dataset, { batchSize: 4, shuffle: true })
+    second.loadState(JSON.parse(JSON.stringify(state)))
+    expect(second.state()).toEqual(state)
+    expect(await batches(second)).toEqual(whole.slice(3))
+    expect(dataset.started.length).toBe(30 - 12)
+    expect(second.state()).toEqual({ seed: 9, epoch: 1, batch: 0 })
+  })
+
+  it('an epoch that was left early is over', async () => {
+    const first = loader()
+    for await (const _ of first) break
+    expect(first.state()).toEqual({ seed: 9, epoch: 1, batch: 0 })
+  })
+
+  it('looking at the first batch moves nothing', async () => {
+    const first = loader()
+    const { y } = await first.first()
+    expect(first.state()).toEqual({ seed: 9, epoch: 0, batch: 0 })
+    expect((await batches(first))[0]).toEqual(y.toArray())
+  })
+})
+
+describe('TensorDataset', () => {
+  const x = arange(20).reshape([10, 2])
+  const y = arange(10)
+
+  it('gathers batches in the engine', async () => {
+    const all: unknown[] = []
+    for await (const batch of new DataLoader(new TensorDataset(x, y), { batchSize: 4 })) {
+      all.push([batch.x.toArray(), batch.y.toArray()])
+    }
+    expect(all[2]).toEqual([
+      [
+        [16, 17],
+        [18, 19],
+      ],
+      [8, 9],
+    ])
+    expect(all.length).toBe(3)
+  })
+
+  it('shuffles inputs and targets alike', async () => {
+    const seen: number[] = []
+    for await (const batch of new DataLoader(new TensorDataset(x, y), {
+      batchSize: 3,
+      shuffle: true,
+      seed: 2,
+    })) {
+      const rows = batch.x.toArray() as number[][]
+      const targets = batch.y.toArray() as number[]
+      expect(rows.map(([first]) => first! / 2)).toEqual(targets)
+      seen.push(...targets)
+    }
+    expect([...seen].sort((a, b) => a - b)).toEqual(upTo(10))
+    expect(seen).not.toEqual(upTo(10))
+  })
+
+  it('has items too', async () => {
+    const collate = (items: { x: Tensor; y: Tensor }[]) => items.map((item) => item.y.item())
+    const values: number[][] = []
+    for await (const batch of new DataLoader(new TensorDataset(x, y), { batchSize: 6, collate }))
+      values.push(batch)
+    expect(values).toEqual([upTo(6), [6, 7, 8, 9]])
+  })
+
+  it('refuses tensors that do not belong together', () => {
+    expect(() => new TensorDataset(arange(4), arange(5))).toThrow(ShapeError)
+    expect(() => new TensorDataset(arange(4), arange(5))).toThrow(/\[4\] and \[5\]/)
+    expect(() => new TensorDataset(tensor(1), tensor(1))).toThrow(ShapeError)
+  })
+})
+
+describe('items that cannot be had', () => {
+  const broken = (delay = false) => {
+    const dataset = new Indices(20, delay)
+    dataset.bad = new Set([5, 6, 12, 13, 14, 15])
+    return dataset
+  }
+
+  it('throw when their batch is asked for, not before, the first one first', async () => {
+    for (const workers of [0, 1, 8]) {
+      const seen: number[][] = []
+      const run = async () => {
+        for await (const { y } of new DataLoader(broken(true), { batchSize: 4, workers }))
+          seen.push(y.toArray() as number[])
+      }
+      await expect(run()).rejects.toThrow('item 5 is broken')
+      expect(seen).toEqual([[0, 1, 2, 3]])
+    }
+  })
+
+  it('are left out, counted and listed with onError: skip', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const dataset = broken()
+    const loader = new DataLoader(dataset, { batchSize: 4, onError: 'skip' })
+    expect(await batches(loader)).toEqual([
+      [0, 1, 2, 3],
+      [4, 7],
+      [8, 9, 10, 11],
+      [16, 17, 18, 19],
+    ])
+    expect(loader.skipped.map(({ index }) => index)).toEqual([5, 6, 12, 13, 14, 15])
+    expect(loader.skipped[0]).toEqual({ index: 5, item: 'item 5', reason: 'item 5 is broken' })
+    expect(warned).toHaveBeenCalledTimes(1)
+    expect(warned.mock.calls[0]![0]).toMatch(/6 of 20 items were left out .*\n {2}item 5 is broken/)
+    await batches(loader)
+    expect(loader.skipped.length).toBe(6)
+    expect(warned).toHaveBeenCalledTimes(1)
+    warned.mockRestore()
+  })
+
+  it('mistakes in the code are never skipped', async () => {
+    const dataset: Dataset<number> = {
+      length: 4,
+      get: () => {
+        throw new TypeError('a slip')
+      },
+    }
+    const run = async () => {
+      for await (const _ of new DataLoader(dataset, { onError: 'skip' })) void _
+    }
+    await expect(run()).rejects.toThrow(TypeError)
+  })
+})
+
+describe('collation', () => {
+  const collated = async <Item>(items: Item[], options: DataLoaderOptions<Item> = {}) =>
+    new DataLoader<Item>(
+      { length: items.length, get: (index) => items[index]! },
+      { batchSize: items.length, ...options },
+    ).first()
+
+  it('of nested items, part by part', async () => {
+    const batch = await collated([
+      { x: [tensor([1, 2]), { size: 1.5, name: 'a' }], y: Float64Array.of(1), ok: true, id: 7n },
+      { x: [tensor([3, 4]), { size: 2, name: 'b' }], y: Float64Array.of(2), ok: false, id: 8n },
+    ] as { x: [Tensor, { size: number; name: string }]; y: Float64Array; ok: boolean; id: bigint }[])
+    expect(batch.x[0].toArray()).toEqual([
+      [1, 2],
+      [3, 4],
+    ])
+    expect([batch.x[1].size.dtype, batch.x[1].size.toArray()]).toEqual(['float32', [1.5, 2]])
+    expect(batch.x[1].name).toEqual(['a', 'b'])
+    expect([batch.y.dtype, batch.y.shape]).toEqual(['float64', [2, 1]])
+    expect([batch.ok.dtype, (batch.ok.toArray() as number[]).map(Boolean)]).toEqual(['bool', [true, false]])
+    expect([batch.id.dtype, batch.id.toArray()]).toEqual(['int64', [7, 8]])
+  })
+
+  it('of pictures: bytes, channels-last in memory', async () => {
+    const image = (start: number) => ({
+      data: Uint8Array.from({ length: 12 }, (_, at) => start + at),
+      width: 2,
+      height: 2,
+    })
+    const x = await collated([image(0), image(100)])
+    expect([x.dtype, x.shape, x.strides]).toEqual(['uint8', [2, 3, 2, 2], [12, 1, 6, 3]])
+    expect((x.toArray() as number[][][][])[1]![2]).toEqual([
+      [102, 105],
+      [108, 111],
+    ])
+  })
+
+  it('settles what single numbers become with the first batch', async () => {
+    const values = [1, 2, 3.5]
+    const loader = new DataLoader<number>({ length: 3, get: (index) => values[index]! }, { batchSize: 2 })
+    const run = async () => {
+      for await (const batch of loader) expect(batch.dtype).toBe('int64')
+    }
+    await expect(run()).rejects.toThrow(/item 2: the item is 3\.5, .*numberDtype: 'float32'/)
+    const measured = loader.with({ numberDtype: 'float32' })
+    for await (const batch of measured) expect(batch.dtype).toBe('float32')
+  })
+
+  it('refuses what is not alike, and says which item it is', async () => {
+    await expect(collated([[1, 2], [3]] as number[][])).rejects.toThrow(
+      /\[2\] in item 0, but \[1\] in item 1/,
+    )
+    await expect(collated([1, 'a'] as never[])).rejects.toThrow(/item 1: the item is a string, .* a number/)
+    await expect(collated([{ x: 1 }, {}] as never[])).rejects.toThrow(/item 1: its x is missing/)
+    await expect(collated([tensor([1]), tensor([1, 2])])).rejects.toThrow(ShapeError)
+    await expect(collated([null, null] as never[])).rejects.toThrow(/cannot be made into a batch/)
+    const image = (width: number) => ({ data: new Uint8Array(width * 3), width, height: 1 })
+    await expect(collated([image(2), image(3)])).rejects.toThrow(
+      /item 0 is 2x1 and item 1 is 3x1\. Pass size/,
+    )
+  })
+})
+
+describe('options that cannot be', () => {
+  const dataset = new Indices(5)
+
+  it.each([
+    [{ batchSize: 0 }, /batchSize must be a whole number of at least 1, got 0/],
+    [{ batchSize: 2.5 }, /batchSize/],
+    [{ workers: -1 }, /workers/],
+    [{ prefetch: Number.NaN }, /prefetch/],
+    [{ seed: -4 }, /a seed is a whole number/],
+    [{ onError: 'ignore' }, /onError must be one of 'throw', 'skip', got "ignore"/],
+    [{ batchsize: 3 }, /unknown option 'batchsize'; it takes batchSize/],
+    [{ shuffle: true, sampler: { length: 5, indices: () => upTo(5) } }, /a sampler decides/],
+  ])('%j', (options, message) => {
+    expect(() => new DataLoader(dataset, options as never)).toThrow(ConfigError)
+    expect(() => new DataLoader(dataset, options as never)).toThrow(message)
+  })
+
+  it('batches larger than the dataset, if only full ones count', () => {
+    expect(() => new DataLoader(dataset, { batchSize: 6, dropLast: true })).toThrow(DataError)
+    expect(() => new DataLoader(dataset, { batchSize: 6, dropLast: true })).toThrow(
+      /6 is larger than the 5 items/,
+    )
+    expect(new DataLoader(dataset, { batchSize: 6 }).length).toBe(1)
+    expect(() => new DataLoader(new Indices(0))).toThrow(/the dataset is empty/)
+  })
+
+  it('samplers that do not keep their word', () => {
+    const wrong = new DataLoader(dataset, { sampler: { length: 2, indices: () => [0, 5] } })
+    expect(() => wrong[Symbol.asyncIterator]()).toThrow(
+      /asks for item 5 at position 1, but the dataset has items 0 to 4/,
+    )
+    const short = new DataLoader(dataset, { sampler: { length: 2, indices: () => [0] } })
+    expect(() => short[Symbol.asyncIterator]()).toThrow(/2 items, but its order holds 1/)
+  })
+})
