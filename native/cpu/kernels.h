@@ -90,4 +90,37 @@ struct BatchNormBackward {
 };
 void batchNormBackward(Context& context, const BatchNormBackward& views, const BatchNormOptions& options);
 
+// --- softmax.cpp: dense memory as [outer, size, inner], softmax over the middle
+struct SoftmaxShape {
+    int64_t outer, size, inner;
+};
+void softmax(Context& context, const View& out, const View& input, const SoftmaxShape& shape, bool logarithm);
+void softmaxBackward(Context& context, const View& gradInput, const View& gradient, const View& output,
+                     const SoftmaxShape& shape, bool logarithm);
+
+// --- softmax.cpp: dense tensors; `logarithm` chooses log-softmax
+void softmax(Context& context, bool logarithm, const View& out, const View& input, int dim);
+void softmaxBackward(Context& context, bool logarithm, const View& gradInput, const View& gradOutput, const View& output,
+                     int dim);
+
+// --- loss.cpp: class scores as dense rows [R, C], labels int64 [R]; a view without data stands for no weights
+enum class LossReduction { None, Mean, Sum };
+struct ClassLossOptions {
+    int64_t ignoreIndex;
+    double smoothing;
+    LossReduction reduction;
+};
+void crossEntropy(Context& context, const View& loss, const View& logTotals, const View& totalWeight, const View& scores,
+                  const View& labels, const View& weights, const ClassLossOptions& options);
+void crossEntropyBackward(Context& context, const View& gradInput, const View& gradOutput, const View& scores,
+                          const View& labels, const View& weights, const View& logTotals, const View& totalWeight,
+                          const ClassLossOptions& options);
+void nllLoss(Context& context, const View& loss, const View& totalWeight, const View& logProbabilities, const View& labels,
+             const View& weights, const ClassLossOptions& options);
+void nllLossBackward(Context& context, const View& gradInput, const View& gradOutput, const View& labels,
+                     const View& weights, const View& totalWeight, const ClassLossOptions& options);
+void bceWithLogits(Context& context, const View& out, const View& scores, const View& target, const View& positiveWeight);
+void bceWithLogitsSlope(Context& context, const View& out, const View& scores, const View& target,
+                        const View& positiveWeight);
+
 }  // namespace anneal::cpu
