@@ -9,7 +9,7 @@ import {
   type Window,
 } from './bytes.ts'
 import { applyPlan, decodePicture, type EncodedPicture, readPictureSize } from './decode.ts'
-import { addCrop, addResize, emptyPlan, type PixelSize } from './decodePlan.ts'
+import { addCrop, addResize, emptyPlan, mirrorWindow, type PixelSize } from './decodePlan.ts'
 import { isRgbImage, type RgbImage } from './RgbImage.ts'
 import { type Matrix, multiplyMatrices, warpBytes } from './warp.ts'
 
@@ -162,13 +162,13 @@ export class Picture {
     let image = isRgbImage(source) ? applyPlan(source, plan) : await decodePicture(source, plan)
     while (next < this.#steps.length) {
       const step = this.#steps[next++]!
-      const following = this.#steps[next]
-      if (step.kind === 'warp' && following?.kind === 'crop') {
+      if (step.kind === 'warp') {
         // Only what will be seen is computed.
-        image = warpBytes(image, step.matrix, following.window)
-        next++
+        const window: Window = { left: 0, top: 0, width: image.width, height: image.height }
+        while (cutMore(window, this.#steps[next])) next++
+        image = warpBytes(image, step.matrix, window)
       } else {
-        image = await carryOut(step, image)
+        image = await carryOut(step, image, image !== source)
       }
     }
     return image
@@ -182,15 +182,33 @@ export class Picture {
   }
 }
 
-async function carryOut(step: Step, image: RgbImage): Promise<RgbImage> {
+/** Narrows a window by a crop or a flip that follows; false for any other step. */
+function cutMore(window: Window, step: Step | undefined): boolean {
+  if (step?.kind === 'crop') {
+    const { left, top, width, height } = mirrorWindow(step.window, window, !!window.flipX, !!window.flipY)
+    Object.assign(window, { left: window.left + left, top: window.top + top, width, height })
+  } else if (step?.kind === 'flip') {
+    const axis = step.horizontal ? 'flipX' : 'flipY'
+    window[axis] = !window[axis]
+  } else {
+    return false
+  }
+  return true
+}
+
+/** Does one step on bytes; those of an image that is `ours` may be overwritten. */
+async function carryOut(
+  step: Exclude<Step, { kind: 'warp' }>,
+  image: RgbImage,
+  ours: boolean,
+): Promise<RgbImage> {
   const whole = { left: 0, top: 0, width: image.width, height: image.height }
   if (step.kind === 'crop') return cropBytes(image, step.window)
   if (step.kind === 'flip') return cropBytes(image, { ...whole, [step.horizontal ? 'flipX' : 'flipY']: true })
   if (step.kind === 'resize') return applyPlan(image, { ...emptyPlan(image), resize: step.size })
   if (step.kind === 'transpose') return transposeBytes(image)
   if (step.kind === 'pad') return padBytes(image, step.padding, step.mode, step.fill)
-  if (step.kind === 'warp') return warpBytes(image, step.matrix, whole)
-  if (step.kind === 'lookup') return lookupBytes(image, step.table)
+  if (step.kind === 'lookup') return lookupBytes(image, step.table, ours ? image.data : undefined)
   const changed = await step.change(image)
   if (changed.width === image.width && changed.height === image.height) return changed
   throw new ShapeError(

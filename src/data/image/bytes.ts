@@ -119,12 +119,12 @@ export function transposeBytes(image: RgbImage): RgbImage {
   return { data, width: height, height: width }
 }
 
-/** Replaces every byte by its entry in a table of 256: brightness and contrast in one pass. */
-export function lookupBytes(image: RgbImage, table: Uint8Array): RgbImage {
+/** Replaces every byte by its entry in a table of 256: brightness and contrast in one pass. Writes to `out` if given. */
+export function lookupBytes(image: RgbImage, table: Uint8Array, out?: Uint8Array): RgbImage {
   if (table.length !== 256) {
     throw new ConfigError(`a lookup table has 256 entries, one for each value of a byte; got ${table.length}`)
   }
-  const data = new Uint8Array(image.data.length)
+  const data = out ?? new Uint8Array(image.data.length)
   for (let at = 0; at < data.length; at++) data[at] = table[image.data[at]!]!
   return { data, width: image.width, height: image.height }
 }
