@@ -14,5 +14,6 @@ export {
   type SafetensorsContent,
   type SaveWeightsOptions,
   saveWeights,
+  type WeightsModel,
   writeSafetensors,
 } from './weights.ts'

@@ -32,9 +32,3 @@ export function tensorFromBytes({ dtype, shape, data }: RawTensor, where: string
   )
   return tensor(values, { shape: [...shape], dtype: dtype as DType })
 }
-
-/** A tensor's values as they stand in a file: row-major, little-endian. */
-export async function bytesOfTensor(source: Tensor): Promise<Uint8Array> {
-  const values = await source.data()
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-}

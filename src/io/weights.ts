@@ -7,7 +7,7 @@ import { type ReadWeightsOptions, readWeightsDirectory } from './openWeightsFile
 import { writePthFile } from './pthWriter.ts'
 import type { RawTensor, WeightsDirectory } from './rawTensor.ts'
 import { type TensorToWrite, writeSafetensorsFile } from './safetensors.ts'
-import { bytesOfTensor, tensorFromBytes } from './tensorBytes.ts'
+import { tensorFromBytes } from './tensorBytes.ts'
 
 export interface LoadWeightsOptions extends ReadWeightsOptions {
   /** Names that are missing or unexpected are errors. Default true. Shapes must agree either way. */
@@ -27,8 +27,8 @@ export interface SafetensorsContent {
   metadata: Readonly<Record<string, string>>
 }
 
-/** Any module, whatever its `forward` takes and gives. */
-type AnyModule = Module<never[], unknown>
+/** What loading and saving need of a model: any module, whatever its `forward` takes and gives. */
+export type WeightsModel = Pick<Module, 'stateDict' | 'namedModules'>
 
 /** What wrappers put before every name: data-parallel training, and torch.compile. */
 const WRAPPER_PREFIXES = ['module.', '_orig_mod.']
@@ -54,7 +54,7 @@ const MAX_UNFOLDING = { factor: 16, bytes: 1024 ** 3 }
  *   with the file
  */
 export async function loadWeights(
-  model: AnyModule,
+  model: WeightsModel,
   file: string,
   options: LoadWeightsOptions = {},
 ): Promise<LoadStateDictResult> {
@@ -63,7 +63,7 @@ export async function loadWeights(
 
 /** As {@link loadWeights}, but returns only when done: for functions that give back a model and no promise. */
 export function loadWeightsSync(
-  model: AnyModule,
+  model: WeightsModel,
   file: string,
   options: LoadWeightsOptions = {},
 ): LoadStateDictResult {
@@ -71,7 +71,7 @@ export function loadWeightsSync(
 }
 
 function* loadSteps(
-  model: AnyModule,
+  model: WeightsModel,
   source: FileSource,
   options: LoadWeightsOptions,
 ): Steps<LoadStateDictResult> {
@@ -96,7 +96,7 @@ interface Match {
 }
 
 function matchNames(
-  model: AnyModule,
+  model: WeightsModel,
   state: Readonly<Record<string, Tensor>>,
   directory: WeightsDirectory,
   { strict = true, skip = () => false }: LoadWeightsOptions,
@@ -152,9 +152,9 @@ function matchNames(
 }
 
 /** Names that the modules do not insist on: counters of batch norm, which older PyTorch did not save. */
-function optionalNames(model: AnyModule): Set<string> {
+function optionalNames(model: WeightsModel): Set<string> {
   const names = new Set<string>()
-  for (const [prefix, module] of (model as unknown as Module).namedModules()) {
+  for (const [prefix, module] of model.namedModules()) {
     for (const name of module.optionalState()) names.add(prefix === '' ? name : `${prefix}.${name}`)
   }
   return names
@@ -192,7 +192,7 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
  * @throws CheckpointError that names the file if it cannot be written; what was there before stays
  */
 export async function saveWeights(
-  model: AnyModule,
+  model: WeightsModel,
   file: string,
   { metadata }: SaveWeightsOptions = {},
 ): Promise<void> {
@@ -247,7 +247,7 @@ async function snapshot(tensors: Readonly<Record<string, Tensor>>): Promise<[str
   return Promise.all(
     Object.entries(tensors).map(async ([name, tensor]): Promise<[string, TensorToWrite]> => {
       const { dtype, shape } = tensor
-      return [name, { dtype, shape: [...shape], data: await bytesOfTensor(tensor) }]
+      return [name, { dtype, shape: [...shape], data: await tensor.bytes() }]
     }),
   )
 }

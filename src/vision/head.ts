@@ -45,9 +45,7 @@ export function countFeatures(body: nn.Module): number {
   try {
     body.eval()
     const device = body.parameters()[0]?.device
-    const shape = noGrad(() =>
-      scope(() => [...body.forward(zeros([1, 3, 64, 64], device && { device })).shape]),
-    )
+    const shape = noGrad(() => scope(() => [...body.forward(zeros([1, 3, 64, 64], { device })).shape]))
     if (shape.length !== 4) {
       throw new ConfigError(
         `a body must make feature maps [N, C, H, W] of pictures; this one makes [${shape.join(', ')}]. Cut it earlier`,

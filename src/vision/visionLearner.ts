@@ -45,7 +45,7 @@ export async function visionLearner(
   data: VisionData,
   arch: VisionArchitecture,
   options: VisionLearnerOptions = {},
-): Promise<Learner> {
+): Promise<Learner<nn.Sequential>> {
   const {
     pretrained = true,
     weights,
@@ -63,6 +63,7 @@ export async function visionLearner(
     pretrained,
     ...(weights !== undefined && { weights }),
   })
+  const classes = head ? 0 : countClasses(data)
   const model = arch() as nn.Module
   const end = cut ?? known?.cut(model)
   const body = createBody(model, end)
@@ -70,11 +71,7 @@ export async function visionLearner(
 
   const newHead =
     head ??
-    createHead(
-      countFeatures(body),
-      countClasses(data),
-      definedOnly({ linearFeatures, dropout, concatPool, bnFinal }),
-    )
+    createHead(countFeatures(body), classes, definedOnly({ linearFeatures, dropout, concatPool, bnFinal }))
   if (!head) initialiseHead(newHead)
   const starts = split?.(model) ?? known?.split(model) ?? []
   const learner = new Learner(data, new nn.Sequential(body, newHead), {

@@ -39,7 +39,7 @@ const ramp = (...shape: number[]) =>
     -2,
     2,
     shape.reduce((a, b) => a * b),
-  ).view(...shape)
+  ).reshape(shape)
 
 function countParameters(model: nn.Module): number {
   return model.parameters().reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)

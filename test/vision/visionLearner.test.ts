@@ -42,7 +42,7 @@ describe('visionLearner', () => {
       const groups = learner.layerGroups
       expect(groups.slice(0, 2).map((group) => group.length)).toEqual(leaves)
       expect(groups.map((group) => count([group]))).toEqual(parameters)
-      expect(count(groups, true)).toBe(parameters.reduce((a, b) => a + b))
+      expect(count(groups, true)).toBe(parameters[0] + parameters[1] + parameters[2])
       learner.freeze()
       expect(count(groups, true)).toBe(frozen)
       learner.freezeTo(1)
