@@ -121,7 +121,7 @@ void batchNorm(Context& context, const BatchNormForward& views, const BatchNormO
         const ChunkSums sums{static_cast<double*>(scratch.data()), channels};
         auto* const moments = reinterpret_cast<double*>(static_cast<char*>(scratch.data()) + sumBytes);
 
-        context.enqueue("batch_norm", [=] {
+        context.enqueue("batchNorm", [=] {
             C *const scale = reinterpret_cast<C*>(moments + 2 * channels), *const shift = scale + channels;
             if (options.training) {
                 double *const exactMean = moments, *const variance = moments + channels;

@@ -159,7 +159,7 @@ void batchNormBackward(Context& context, const BatchNormBackward& views, const B
             }
         };
         const auto enqueue = [&](auto gateTag) {
-            context.enqueue("batch_norm_backward", [run, gateTag] { run(gateTag); });
+            context.enqueue("batchNorm backward", [run, gateTag] { run(gateTag); });
         };
         if (!options.relu) {
             enqueue(std::integral_constant<Gate, Gate::Open>{});

@@ -98,29 +98,38 @@ void softmax(Context& context, const View& out, const View& input, const Softmax
 void softmaxBackward(Context& context, const View& gradInput, const View& gradient, const View& output,
                      const SoftmaxShape& shape, bool logarithm);
 
-// --- softmax.cpp: dense tensors; `logarithm` chooses log-softmax
-void softmax(Context& context, bool logarithm, const View& out, const View& input, int dim);
-void softmaxBackward(Context& context, bool logarithm, const View& gradInput, const View& gradOutput, const View& output,
-                     int dim);
-
-// --- loss.cpp: class scores as dense rows [R, C], labels int64 [R]; a view without data stands for no weights
+// --- cross_entropy.cpp: logits [rows, classes] contiguous, labels int64; weights in the type computed in, and so
+// `logSums` [rows, 2] (what log-softmax subtracts); the total weight is float64. An unreduced gradient has an element per row, else one.
 enum class LossReduction { None, Mean, Sum };
-struct ClassLossOptions {
-    int64_t ignoreIndex;
-    double smoothing;
+struct CrossEntropyOptions {
     LossReduction reduction;
+    int64_t ignoreIndex;
+    double labelSmoothing;
 };
-void crossEntropy(Context& context, const View& loss, const View& logTotals, const View& totalWeight, const View& scores,
-                  const View& labels, const View& weights, const ClassLossOptions& options);
-void crossEntropyBackward(Context& context, const View& gradInput, const View& gradOutput, const View& scores,
-                          const View& labels, const View& weights, const View& logTotals, const View& totalWeight,
-                          const ClassLossOptions& options);
-void nllLoss(Context& context, const View& loss, const View& totalWeight, const View& logProbabilities, const View& labels,
-             const View& weights, const ClassLossOptions& options);
-void nllLossBackward(Context& context, const View& gradInput, const View& gradOutput, const View& labels,
-                     const View& weights, const View& totalWeight, const ClassLossOptions& options);
-void bceWithLogits(Context& context, const View& out, const View& scores, const View& target, const View& positiveWeight);
-void bceWithLogitsSlope(Context& context, const View& out, const View& scores, const View& target,
-                        const View& positiveWeight);
+void crossEntropy(Context& context, const View& out, const View& logSums, const View& totalWeight, const View& logits,
+                  const View& labels, const View* weight, const CrossEntropyOptions& options);
+void crossEntropyBackward(Context& context, const View& gradLogits, const View& gradient, const View& logits,
+                          const View& labels, const View* weight, const View& logSums, const View& totalWeight,
+                          const CrossEntropyOptions& options);
+void crossEntropySoft(Context& context, const View& out, const View& logSums, const View& logits, const View& targets,
+                      const View* weight, const CrossEntropyOptions& options);
+void crossEntropySoftBackward(Context& context, const View* gradLogits, const View* gradTargets, const View& gradient,
+                              const View& logits, const View& targets, const View* weight, const View& logSums,
+                              const CrossEntropyOptions& options);
+void nllLoss(Context& context, const View& out, const View& totalWeight, const View& logProbabilities,
+             const View& labels, const View* weight, const CrossEntropyOptions& options);
+void nllLossBackward(Context& context, const View& gradInput, const View& gradient, const View& labels,
+                     const View* weight, const View& totalWeight, const CrossEntropyOptions& options);
+
+// --- binary_cross_entropy.cpp: all of one shape, dtype and dense layout
+void bceWithLogits(Context& context, const View& out, const View& input, const View& target, const View* weight,
+                   const View* positiveWeight, LossReduction reduction);
+void bceWithLogitsBackward(Context& context, const View* gradInput, const View* gradTarget, const View& gradient,
+                           const View& input, const View& target, const View* weight, const View* positiveWeight,
+                           LossReduction reduction);
+void binaryCrossEntropy(Context& context, const View& out, const View& input, const View& target, const View* weight,
+                        LossReduction reduction);
+void binaryCrossEntropyBackward(Context& context, const View* gradInput, const View* gradTarget, const View& gradient,
+                                const View& input, const View& target, const View* weight, LossReduction reduction);
 
 }  // namespace anneal::cpu

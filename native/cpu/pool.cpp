@@ -286,16 +286,16 @@ void maxPool2d(Context& context, const View& out, const View* indices, const Vie
         T* values = out.as<T>();
         const T* data = input.as<T>();
         if (!indices) {
-            context.enqueue("max_pool2d", [=] {
+            context.enqueue("maxPool2d", [=] {
                 maxForward<T, uint8_t, false>(values, nullptr, data, to, from, geometry);
             });
         } else if (indices->dtype == DType::UInt8) {
             uint8_t* places = indices->as<uint8_t>();
-            context.enqueue("max_pool2d",
+            context.enqueue("maxPool2d",
                             [=] { maxForward<T, uint8_t, true>(values, places, data, to, from, geometry); });
         } else {
             int32_t* places = indices->as<int32_t>();
-            context.enqueue("max_pool2d",
+            context.enqueue("maxPool2d",
                             [=] { maxForward<T, int32_t, true>(values, places, data, to, from, geometry); });
         }
     });
@@ -310,11 +310,11 @@ void maxPool2dBackward(Context& context, const View& gradInput, const View& grad
         const T* gradient = gradOutput.as<T>();
         if (indices.dtype == DType::UInt8) {
             const uint8_t* places = indices.as<uint8_t>();
-            context.enqueue("max_pool2d_backward",
+            context.enqueue("maxPool2d backward",
                             [=] { maxBackward(target, gradient, places, to, from, geometry); });
         } else {
             const int32_t* places = indices.as<int32_t>();
-            context.enqueue("max_pool2d_backward",
+            context.enqueue("maxPool2d backward",
                             [=] { maxBackward(target, gradient, places, to, from, geometry); });
         }
     });
@@ -326,7 +326,7 @@ void averagePool2d(Context& context, const View& out, const View& input, const P
         using T = typename decltype(tag)::type;
         T* values = out.as<T>();
         const T* data = input.as<T>();
-        context.enqueue("avg_pool2d", [=] { averageForward(values, data, to, from, geometry); });
+        context.enqueue("avgPool2d", [=] { averageForward(values, data, to, from, geometry); });
     });
 }
 
@@ -337,7 +337,7 @@ void averagePool2dBackward(Context& context, const View& gradInput, const View& 
         using T = typename decltype(tag)::type;
         T* target = gradInput.as<T>();
         const T* gradient = gradOutput.as<T>();
-        context.enqueue("avg_pool2d_backward",
+        context.enqueue("avgPool2d backward",
                         [=] { averageBackward(target, gradient, to, from, geometry); });
     });
 }

@@ -34,12 +34,24 @@ ANNEAL_INLINE Compute<T> sumOfExponentials(const T* row, int64_t size, Compute<T
     return sumLanes<C>(sum);
 }
 
-// log(sum(exp(x))) without overflow. A row of nothing but -inf gives NaN, as in PyTorch's softmax.
+// What log-softmax subtracts from every element of a row: the largest value first and then the logarithm of
+// the rest, so that nothing is lost when all values are large.
+template <typename C>
+struct LogSum {
+    C largest, rest;
+
+    // log(softmax) of one value, or of a vector of them.
+    template <typename V>
+    ANNEAL_INLINE V operator()(V x) const {
+        return x - largest - rest;
+    }
+};
+
+// A row of nothing but -inf gives NaN, as in PyTorch.
 template <typename T>
-ANNEAL_INLINE Compute<T> logSumExpOfRow(const T* row, int64_t size) {
+ANNEAL_INLINE LogSum<Compute<T>> logSumOfRow(const T* row, int64_t size) {
     const Compute<T> largest = maxOfRow(row, size);
-    const Compute<T> sum = sumOfExponentials(row, size, largest, [](int64_t, auto, auto) {});
-    return largest + std::log(sum);
+    return {largest, std::log(sumOfExponentials(row, size, largest, [](int64_t, auto, auto) {}))};
 }
 
 }  // namespace anneal::cpu

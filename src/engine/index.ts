@@ -66,13 +66,29 @@ export {
   indexSelect,
   type NestedNumbers,
   oneHot,
-  select,
-  slice,
-  split,
   stack,
   where,
 } from './ops/indexing.ts'
+export { dropout, dropout2d } from './ops/dropout.ts'
+export {
+  type BinaryCrossEntropyOptions,
+  binaryCrossEntropyWithLogits,
+  type CrossEntropyOptions,
+  crossEntropy,
+  nllLoss,
+  type Reduction,
+  reduceLoss,
+} from './ops/loss.ts'
 export { linear, matmul } from './ops/matmul.ts'
+export { type BatchNormOptions, batchNorm } from './ops/norm.ts'
+export {
+  type AvgPoolOptions,
+  adaptiveAvgPool2d,
+  adaptiveMaxPool2d,
+  avgPool2d,
+  type MaxPoolOptions,
+  maxPool2d,
+} from './ops/pool.ts'
 export { getRandomState, manualSeed, rand, randint, randn, randperm, setRandomState } from './ops/random.ts'
 export {
   amax,
@@ -89,6 +105,7 @@ export {
   type VarianceOptions,
   variance,
 } from './ops/reduce.ts'
+export { logSoftmax, softmax } from './ops/softmax.ts'
 export { channelsLast, clone, contiguous, expand, flatten, permute, squeeze, transpose, unsqueeze } from './ops/view.ts'
 import './print.ts'
 export { scope } from './scope.ts'

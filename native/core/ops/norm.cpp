@@ -2,13 +2,12 @@
 #include <cmath>
 
 #include "core/ops.h"
+#include "core/ops/operands.h"
 #include "cpu/kernels.h"
 
 namespace anneal::ops {
 
 namespace {
-
-DType computeType(DType dtype) { return dtype == DType::Float64 ? DType::Float64 : DType::Float32; }
 
 void checkInput(const char* op, const Tensor& input) {
     CHECK_DTYPE(isFloating(input.dtype()), op, ": needs a floating dtype, got ", dtypeName(input.dtype()));
@@ -26,19 +25,6 @@ optional<Tensor> parameter(Context& context, const char* op, const char* name, c
                 dtypeName(tensor->dtype()));
     return contiguous(context, to_dtype(context, *tensor, compute));
 }
-
-// Kernels take optional operands by pointer.
-class OptionalView {
-  public:
-    explicit OptionalView(const optional<Tensor>& tensor) : given_(tensor.has_value()) {
-        if (given_) view_ = tensor->view();
-    }
-    const View* get() const { return given_ ? &view_ : nullptr; }
-
-  private:
-    bool given_;
-    View view_;
-};
 
 // Memory in which the channels of a position lie together: [N, C] as it is, [N, C, H, W] channels-last, and
 // any other count of dimensions as [N, C, L, 1].
@@ -66,31 +52,31 @@ Tensor fromRows(Context& context, const Tensor& rows, const Dims& sizes) {
 TensorList batch_norm(Context& context, const Tensor& input, optional<Tensor> weight, optional<Tensor> bias,
                       optional<Tensor> runningMean, optional<Tensor> runningVariance,
                       optional<Tensor> residual, bool training, double momentum, double epsilon, bool relu) {
-    checkInput("batch_norm", input);
+    checkInput("batchNorm", input);
     CHECK_SHAPE(input.dims() >= 2 && input.dims() <= 5,
-                "batch_norm: needs an input of shape [N, C, …] with 2 to 5 dimensions, got ",
+                "batchNorm: needs an input of shape [N, C, …] with 2 to 5 dimensions, got ",
                 input.sizes().toString());
     const int64_t channels = input.size(1);
-    CHECK_SHAPE(channels > 0, "batch_norm: the input has no channels: ", input.sizes().toString());
+    CHECK_SHAPE(channels > 0, "batchNorm: the input has no channels: ", input.sizes().toString());
     CHECK_SHAPE(!training || input.numel() / channels > 1,
-                "batch_norm: training needs more than one value per channel, got an input of shape ",
+                "batchNorm: training needs more than one value per channel, got an input of shape ",
                 input.sizes().toString(),
                 "; use a larger batch, drop the last incomplete one, or call eval()");
     CHECK(runningMean.has_value() == runningVariance.has_value(), ErrorKind::General,
-          "batch_norm: runningMean and runningVar go together, only one was given");
+          "batchNorm: runningMean and runningVar go together, only one was given");
     CHECK(training || runningMean, ErrorKind::General,
-          "batch_norm: without training, runningMean and runningVar are needed");
+          "batchNorm: without training, runningMean and runningVar are needed");
     CHECK(std::isfinite(momentum) && std::isfinite(epsilon), ErrorKind::General,
-          "batch_norm: momentum and eps must be finite, got ", momentum, " and ", epsilon);
+          "batchNorm: momentum and eps must be finite, got ", momentum, " and ", epsilon);
     if (residual) {
-        CHECK_SHAPE(residual->sizes() == input.sizes(), "batch_norm: the residual has shape ",
+        CHECK_SHAPE(residual->sizes() == input.sizes(), "batchNorm: the residual has shape ",
                     residual->sizes().toString(), ", the input ", input.sizes().toString());
-        CHECK_DTYPE(residual->dtype() == input.dtype(), "batch_norm: the residual is ",
+        CHECK_DTYPE(residual->dtype() == input.dtype(), "batchNorm: the residual is ",
                     dtypeName(residual->dtype()), ", the input ", dtypeName(input.dtype()));
     }
     const Dims perChannel{channels};
     const auto prepare = [&](const char* name, const optional<Tensor>& tensor) {
-        return parameter(context, "batch_norm", name, tensor, perChannel, input);
+        return parameter(context, "batchNorm", name, tensor, perChannel, input);
     };
     const optional<Tensor> scale = prepare("weight", weight), shift = prepare("bias", bias);
     const optional<Tensor> mean = prepare("runningMean", runningMean),
@@ -121,17 +107,17 @@ TensorList batch_norm_backward(Context& context, const Tensor& gradient, const T
                                optional<Tensor> output, optional<Tensor> weight, optional<Tensor> bias,
                                const Tensor& mean, const Tensor& inverseDeviation, bool training, bool relu,
                                bool wantInput, bool wantParameters) {
-    checkInput("batch_norm_backward", input);
+    checkInput("batchNorm", input);
     CHECK_SHAPE(input.dims() >= 2 && gradient.sizes() == input.sizes() &&
                     (!output || output->sizes() == input.sizes()),
-                "batch_norm_backward: a gradient of shape ", gradient.sizes().toString(),
-                " against an input of shape ", input.sizes().toString());
+                "batchNorm: a gradient of shape ", gradient.sizes().toString(), " against an input of shape ",
+                input.sizes().toString());
     CHECK_DTYPE(gradient.dtype() == input.dtype() && (!output || output->dtype() == input.dtype()),
-                "batch_norm_backward: a gradient of ", dtypeName(gradient.dtype()), " against an input of ",
+                "batchNorm: a gradient of ", dtypeName(gradient.dtype()), " against an input of ",
                 dtypeName(input.dtype()));
     const Dims perChannel{input.size(1)};
     const auto prepare = [&](const char* name, const optional<Tensor>& tensor) {
-        return parameter(context, "batch_norm_backward", name, tensor, perChannel, input);
+        return parameter(context, "batchNorm", name, tensor, perChannel, input);
     };
     const optional<Tensor> scale = prepare("weight", weight), shift = prepare("bias", bias);
     const optional<Tensor> savedMean = prepare("mean", mean),

@@ -11,15 +11,15 @@ namespace {
 
 void checkPicture(const char* op, const Tensor& input) {
     CHECK_SHAPE(input.dims() == 4, op, ": needs pictures of shape [N, C, H, W], got ",
-               input.sizes().toString());
+                input.sizes().toString());
     CHECK_DTYPE(isFloating(input.dtype()), op, ": needs a floating dtype, got ", dtypeName(input.dtype()));
     CHECK_SHAPE(input.size(1) > 0 && input.size(2) > 0 && input.size(3) > 0, op,
-               ": channels, height and width must not be zero, got ", input.sizes().toString());
+                ": channels, height and width must not be zero, got ", input.sizes().toString());
 }
 
 void checkPair(const char* op, const char* name, const Dims& pair, int64_t least) {
     CHECK_SHAPE(pair.size() == 2 && pair[0] >= least && pair[1] >= least, op, ": ", name,
-               " must be two whole numbers of at least ", least, ", got ", pair.toString());
+                " must be two whole numbers of at least ", least, ", got ", pair.toString());
 }
 
 PoolGeometry geometryOf(const char* op, const Dims& kernel, const Dims& stride, const Dims& padding,
@@ -31,11 +31,11 @@ PoolGeometry geometryOf(const char* op, const Dims& kernel, const Dims& stride, 
     PoolGeometry geometry = {};
     for (int i = 0; i < 2; i++) {
         CHECK_SHAPE(padding[i] <= kernel[i] / 2, op, ": padding may be at most half of kernelSize, got ",
-                   padding.toString(), " for ", kernel.toString());
+                    padding.toString(), " for ", kernel.toString());
         // Positions are counted in 64 bits and taps in 32; nothing near these limits makes sense.
         CHECK_SHAPE(kernel[i] <= 32768 && stride[i] <= (1 << 30) && dilation[i] <= (1 << 30), op,
-                   ": kernelSize, stride or dilation is too large: ", kernel.toString(), ", ",
-                   stride.toString(), ", ", dilation.toString());
+                    ": kernelSize, stride or dilation is too large: ", kernel.toString(), ", ",
+                    stride.toString(), ", ", dilation.toString());
         geometry.kernel[i] = kernel[i];
         geometry.stride[i] = stride[i];
         geometry.padding[i] = padding[i];
@@ -61,8 +61,8 @@ Dims outputSizes(const char* op, const Tensor& input, const PoolGeometry& geomet
         int64_t count = span >= 0 ? span / stride + 1 : 0;
         if (ceilMode && (count - 1) * stride >= size + padding) count--;
         CHECK_SHAPE(count > 0, op, ": a window of ", geometry.kernel[0], " by ", geometry.kernel[1],
-                   " does not fit into pictures of ", input.size(2), " by ", input.size(3), " (shape ",
-                   input.sizes().toString(), "); use a smaller kernelSize, more padding or larger pictures");
+                    " does not fit into pictures of ", input.size(2), " by ", input.size(3), " (shape ",
+                    input.sizes().toString(), "); use a smaller kernelSize, more padding or larger pictures");
         sizes[2 + i] = count;
     }
     return sizes;
@@ -99,9 +99,9 @@ TensorList maxPool(Context& context, const Tensor& input, const Dims& sizes, con
 Tensor emptyInputGradient(Context& context, const char* op, const Tensor& gradient, const Dims& inputSizes) {
     checkPicture(op, gradient);
     CHECK_SHAPE(inputSizes.size() == 4 && inputSizes[0] == gradient.size(0) &&
-                   inputSizes[1] == gradient.size(1) && inputSizes[2] > 0 && inputSizes[3] > 0,
-               op, ": a gradient of shape ", gradient.sizes().toString(),
-               " does not belong to an input of shape ", inputSizes.toString());
+                    inputSizes[1] == gradient.size(1) && inputSizes[2] > 0 && inputSizes[3] > 0,
+                op, ": a gradient of shape ", gradient.sizes().toString(),
+                " does not belong to an input of shape ", inputSizes.toString());
     return context.emptyChannelsLast(gradient.dtype(), inputSizes);
 }
 
@@ -109,10 +109,10 @@ Tensor maxPoolBackward(Context& context, const char* op, const Tensor& gradient,
                        const Dims& inputSizes, const PoolGeometry& geometry, int64_t taps) {
     const Tensor result = emptyInputGradient(context, op, gradient, inputSizes);
     CHECK_SHAPE(indices.sizes() == gradient.sizes() && indices.isChannelsLast(), op, ": indices of shape ",
-               indices.sizes().toString(), " do not belong to a gradient of shape ",
-               gradient.sizes().toString());
+                indices.sizes().toString(), " do not belong to a gradient of shape ",
+                gradient.sizes().toString());
     CHECK_DTYPE(indices.dtype() == indexDType(taps), op, ": indices of the wrong dtype ",
-               dtypeName(indices.dtype()));
+                dtypeName(indices.dtype()));
     cpu::maxPool2dBackward(context, result, channels_last(context, gradient), indices, geometry);
     return result;
 }
@@ -121,8 +121,8 @@ void setDivisor(const char* op, PoolGeometry& geometry, bool countIncludePad,
                 optional<double> divisorOverride) {
     geometry.countPadding = countIncludePad;
     if (!divisorOverride) return;
-    CHECK_SHAPE(*divisorOverride != 0 && std::isfinite(*divisorOverride), op, ": divisorOverride must not be ",
-               *divisorOverride);
+    CHECK_SHAPE(*divisorOverride != 0 && std::isfinite(*divisorOverride), op,
+                ": divisorOverride must not be ", *divisorOverride);
     geometry.divisor = *divisorOverride;
 }
 
@@ -130,43 +130,43 @@ void setDivisor(const char* op, PoolGeometry& geometry, bool countIncludePad,
 
 TensorList max_pool2d(Context& context, const Tensor& input, Dims kernel, Dims stride, Dims padding,
                       Dims dilation, bool ceilMode, bool withIndices) {
-    checkPicture("max_pool2d", input);
-    const PoolGeometry geometry = geometryOf("max_pool2d", kernel, stride, padding, dilation);
-    const Dims sizes = outputSizes("max_pool2d", input, geometry, ceilMode);
+    checkPicture("maxPool2d", input);
+    const PoolGeometry geometry = geometryOf("maxPool2d", kernel, stride, padding, dilation);
+    const Dims sizes = outputSizes("maxPool2d", input, geometry, ceilMode);
     return maxPool(context, input, sizes, geometry, kernel[0] * kernel[1], withIndices);
 }
 
 Tensor max_pool2d_backward(Context& context, const Tensor& gradient, const Tensor& indices, Dims inputSizes,
                            Dims kernel, Dims stride, Dims padding, Dims dilation) {
-    const PoolGeometry geometry = geometryOf("max_pool2d_backward", kernel, stride, padding, dilation);
-    return maxPoolBackward(context, "max_pool2d_backward", gradient, indices, inputSizes, geometry,
+    const PoolGeometry geometry = geometryOf("maxPool2d", kernel, stride, padding, dilation);
+    return maxPoolBackward(context, "maxPool2d", gradient, indices, inputSizes, geometry,
                            kernel[0] * kernel[1]);
 }
 
 TensorList adaptive_max_pool2d(Context& context, const Tensor& input, Dims size, bool withIndices) {
-    checkPicture("adaptive_max_pool2d", input);
-    const Dims sizes = adaptiveSizes("adaptive_max_pool2d", input, size);
+    checkPicture("adaptiveMaxPool2d", input);
+    const Dims sizes = adaptiveSizes("adaptiveMaxPool2d", input, size);
     const int64_t taps = adaptiveTaps(input.size(2), size[0], input.size(3), size[1]);
     return maxPool(context, input, sizes, adaptiveGeometry(), taps, withIndices);
 }
 
 Tensor adaptive_max_pool2d_backward(Context& context, const Tensor& gradient, const Tensor& indices,
                                     Dims inputSizes) {
-    checkPicture("adaptive_max_pool2d_backward", gradient);
+    checkPicture("adaptiveMaxPool2d", gradient);
     CHECK_SHAPE(inputSizes.size() == 4,
-               "adaptive_max_pool2d_backward: not the shape of pictures: ", inputSizes.toString());
+                "adaptiveMaxPool2d: not the shape of pictures: ", inputSizes.toString());
     const int64_t taps = adaptiveTaps(inputSizes[2], gradient.size(2), inputSizes[3], gradient.size(3));
-    return maxPoolBackward(context, "adaptive_max_pool2d_backward", gradient, indices, inputSizes,
-                           adaptiveGeometry(), taps);
+    return maxPoolBackward(context, "adaptiveMaxPool2d", gradient, indices, inputSizes, adaptiveGeometry(),
+                           taps);
 }
 
 Tensor avg_pool2d(Context& context, const Tensor& input, Dims kernel, Dims stride, Dims padding,
                   bool ceilMode, bool countIncludePad, optional<double> divisorOverride) {
-    checkPicture("avg_pool2d", input);
-    PoolGeometry geometry = geometryOf("avg_pool2d", kernel, stride, padding, Dims{1, 1});
-    setDivisor("avg_pool2d", geometry, countIncludePad, divisorOverride);
+    checkPicture("avgPool2d", input);
+    PoolGeometry geometry = geometryOf("avgPool2d", kernel, stride, padding, Dims{1, 1});
+    setDivisor("avgPool2d", geometry, countIncludePad, divisorOverride);
     const Tensor result =
-        context.emptyChannelsLast(input.dtype(), outputSizes("avg_pool2d", input, geometry, ceilMode));
+        context.emptyChannelsLast(input.dtype(), outputSizes("avgPool2d", input, geometry, ceilMode));
     cpu::averagePool2d(context, result, channels_last(context, input), geometry);
     return result;
 }
@@ -174,23 +174,23 @@ Tensor avg_pool2d(Context& context, const Tensor& input, Dims kernel, Dims strid
 Tensor avg_pool2d_backward(Context& context, const Tensor& gradient, Dims inputSizes, Dims kernel,
                            Dims stride, Dims padding, bool countIncludePad,
                            optional<double> divisorOverride) {
-    PoolGeometry geometry = geometryOf("avg_pool2d_backward", kernel, stride, padding, Dims{1, 1});
-    setDivisor("avg_pool2d_backward", geometry, countIncludePad, divisorOverride);
-    const Tensor result = emptyInputGradient(context, "avg_pool2d_backward", gradient, inputSizes);
+    PoolGeometry geometry = geometryOf("avgPool2d", kernel, stride, padding, Dims{1, 1});
+    setDivisor("avgPool2d", geometry, countIncludePad, divisorOverride);
+    const Tensor result = emptyInputGradient(context, "avgPool2d", gradient, inputSizes);
     cpu::averagePool2dBackward(context, result, channels_last(context, gradient), geometry);
     return result;
 }
 
 Tensor adaptive_avg_pool2d(Context& context, const Tensor& input, Dims size) {
-    checkPicture("adaptive_avg_pool2d", input);
+    checkPicture("adaptiveAvgPool2d", input);
     const Tensor result =
-        context.emptyChannelsLast(input.dtype(), adaptiveSizes("adaptive_avg_pool2d", input, size));
+        context.emptyChannelsLast(input.dtype(), adaptiveSizes("adaptiveAvgPool2d", input, size));
     cpu::averagePool2d(context, result, channels_last(context, input), adaptiveGeometry());
     return result;
 }
 
 Tensor adaptive_avg_pool2d_backward(Context& context, const Tensor& gradient, Dims inputSizes) {
-    const Tensor result = emptyInputGradient(context, "adaptive_avg_pool2d_backward", gradient, inputSizes);
+    const Tensor result = emptyInputGradient(context, "adaptiveAvgPool2d", gradient, inputSizes);
     cpu::averagePool2dBackward(context, result, channels_last(context, gradient), adaptiveGeometry());
     return result;
 }
