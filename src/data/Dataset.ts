@@ -8,7 +8,7 @@ export interface Sample<X = unknown, Y = unknown> {
 }
 
 /** A batch as models and losses take it: the first dimension counts the samples. */
-export interface Batch<X = Tensor, Y = Tensor> {
+export interface TensorBatch<X = Tensor, Y = Tensor> {
   x: X
   y: Y
 }

@@ -2,7 +2,7 @@ import type { Tensor } from '../engine/index.ts'
 import type { Figure } from '../plot/index.ts'
 import { Collator, toTensors } from './collate.ts'
 import { DataBunch, type DataBunchOptions, defined, type LoaderKind } from './DataBunch.ts'
-import type { Batch, Sample } from './Dataset.ts'
+import type { Sample, TensorBatch } from './Dataset.ts'
 import { drawSeed } from './drawSeed.ts'
 import type { ImageDataset } from './image/ImageDataset.ts'
 import type { SkippedInFolder } from './image/ImageFolder.ts'
@@ -19,7 +19,7 @@ import type { TransformPair } from './transforms/getTransforms.ts'
 import type { Pipeline, Size } from './transforms/Transform.ts'
 
 type LoaderOptions = Pick<
-  DataBunchOptions<Sample<RgbImage, number>, Batch>,
+  DataBunchOptions<Sample<RgbImage, number>, TensorBatch>,
   | 'batchSize'
   | 'validBatchSize'
   | 'shuffle'
@@ -82,7 +82,7 @@ export interface ShowBatchOptions {
 }
 
 /** Pictures for a classifier. Batches are `x` `[N, 3, H, W]` float32, normalised, and `y` `[N]` int64. */
-export class ImageDataBunch extends DataBunch<Sample<RgbImage, number>, Batch> {
+export class ImageDataBunch extends DataBunch<Sample<RgbImage, number>, TensorBatch> {
   declare readonly classes: readonly string[]
   declare readonly c: number
   /** What pictures were normalised with; undefined if they run from 0 to 1. */

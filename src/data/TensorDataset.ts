@@ -1,9 +1,9 @@
 import { ShapeError } from '../engine/errors.ts'
 import { type Tensor, tensor } from '../engine/index.ts'
-import type { Batch, Dataset, GatherableDataset, Sample } from './Dataset.ts'
+import type { Dataset, GatherableDataset, Sample, TensorBatch } from './Dataset.ts'
 
 /** Inputs and targets that are tensors already: the first dimension of each counts the items. Batches are gathered by the engine. */
-export class TensorDataset implements Dataset<Sample<Tensor, Tensor>>, GatherableDataset<Batch> {
+export class TensorDataset implements Dataset<Sample<Tensor, Tensor>>, GatherableDataset<TensorBatch> {
   readonly x: Tensor
   readonly y: Tensor
 
@@ -26,7 +26,7 @@ export class TensorDataset implements Dataset<Sample<Tensor, Tensor>>, Gatherabl
     return { x: this.x.index(index), y: this.y.index(index) }
   }
 
-  gather(indices: readonly number[], device?: string): Batch {
+  gather(indices: readonly number[], device?: string): TensorBatch {
     const at = tensor(BigInt64Array.from(indices, BigInt), { shape: [indices.length], device: this.x.device })
     const x = this.x.indexSelect(0, at)
     const y = this.y.indexSelect(0, this.y.device === this.x.device ? at : at.to(this.y.device))

@@ -2,7 +2,7 @@ export type { SkippedItem } from './BatchIterator.ts'
 export { type Collated, Collator } from './collate.ts'
 export { DataBunch, type DataBunchOptions, type LoaderKind, type LossHint } from './DataBunch.ts'
 export { DataLoader, type DataLoaderOptions, type DataLoaderState } from './DataLoader.ts'
-export type { Batch, BatchFinisher, Dataset, GatherableDataset, Sample } from './Dataset.ts'
+export type { BatchFinisher, Dataset, GatherableDataset, Sample, TensorBatch } from './Dataset.ts'
 export {
   type FromFolderOptions,
   ImageDataBunch,

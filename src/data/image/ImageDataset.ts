@@ -106,6 +106,6 @@ async function readOddlyNamed(file: Buffer): Promise<Buffer> {
   try {
     return await readFile(file)
   } catch (error) {
-    throw await pictureError(readableName(file), file, error)
+    throw await pictureError(readableName(file), file, 'header', error)
   }
 }

@@ -2,7 +2,7 @@ import sharp, { type Sharp } from 'sharp'
 import { cropBytes, type Window } from './bytes.ts'
 import { type DecodePlan, mirrorWindow, type PixelSize, resizeBeforeCut } from './decodePlan.ts'
 import { DEFAULT_MAX_PIXELS } from './limits.ts'
-import { pictureError, readableName } from './pictureError.ts'
+import { type PictureStage, pictureError, readableName } from './pictureError.ts'
 import type { RgbImage } from './RgbImage.ts'
 import { resizeBytes } from './resample.ts'
 
@@ -18,7 +18,7 @@ export interface EncodedPicture {
  * @throws DataError that names the file.
  */
 export function readPictureSize(picture: EncodedPicture): Promise<PixelSize> {
-  return withErrors(picture, async () => {
+  return withErrors(picture, 'header', async () => {
     const { autoOrient } = await open(picture).metadata()
     return { width: autoOrient.width, height: autoOrient.height }
   })
@@ -44,7 +44,7 @@ export async function decodePicture(picture: EncodedPicture, plan: DecodePlan): 
   // libvips reduces well, but enlarges half a pixel off: each axis is resized where it fares better.
   const reduced = { width: Math.min(size.width, cut.width), height: Math.min(size.height, cut.height) }
   const enlarge = reduced.width !== size.width || reduced.height !== size.height
-  const decoded = await withErrors(picture, async () => {
+  const decoded = await withErrors(picture, 'decode', async () => {
     const pipeline = open(picture).autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb')
     if (before) pipeline.extract(area(before))
     if (reduced.width !== cut.width || reduced.height !== cut.height) {
@@ -94,11 +94,15 @@ function open({ source }: EncodedPicture): Sharp {
   return sharp(source, { failOn: 'error', ignoreIcc: true, limitInputPixels: DEFAULT_MAX_PIXELS, pages: 1 })
 }
 
-async function withErrors<T>({ source, name }: EncodedPicture, work: () => Promise<T>): Promise<T> {
+async function withErrors<T>(
+  { source, name }: EncodedPicture,
+  stage: PictureStage,
+  work: () => Promise<T>,
+): Promise<T> {
   try {
     return await work()
   } catch (error) {
     const known = name ?? (typeof source === 'string' ? readableName(source) : 'the picture')
-    throw await pictureError(known, source, error)
+    throw await pictureError(known, source, stage, error)
   }
 }

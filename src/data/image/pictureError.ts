@@ -10,6 +10,9 @@ export function readableName(file: string | Buffer): string {
   })
 }
 
+/** What was being done: reading the file or its header, or decoding the picture itself. */
+export type PictureStage = 'header' | 'decode'
+
 /**
  * The error for a picture that could not be read or decoded: says which file, what is wrong with it, and what to do.
  * `source` is the file's path or what it holds.
@@ -17,16 +20,17 @@ export function readableName(file: string | Buffer): string {
 export async function pictureError(
   name: string,
   source: string | Uint8Array,
+  stage: PictureStage,
   cause: unknown,
 ): Promise<DataError> {
-  const reason = await reasonOf(source, cause)
+  const reason = await reasonOf(source, stage, cause)
   return new DataError(
     `${name}: ${reason}. Repair or remove it, or leave such pictures out with onError: 'skip'`,
     { cause },
   )
 }
 
-async function reasonOf(source: string | Uint8Array, cause: unknown): Promise<string> {
+async function reasonOf(source: string | Uint8Array, stage: PictureStage, cause: unknown): Promise<string> {
   const message = cause instanceof Error ? cause.message.trim().split('\n')[0]! : String(cause)
   if (cause instanceof Error && 'syscall' in cause) return `the file cannot be read (${message})`
   try {
@@ -37,12 +41,12 @@ async function reasonOf(source: string | Uint8Array, cause: unknown): Promise<st
   }
   if (/EACCES|EPERM|permission denied|unable to open/i.test(message))
     return `the file cannot be read (${message})`
-  if (/unsupported image format/i.test(message)) return `this is no picture that can be decoded (${message})`
   if (/exceeds pixel limit/i.test(message)) {
     return `the picture has more than ${DEFAULT_MAX_PIXELS.toLocaleString('en')} pixels, which would fill the memory`
   }
-  if (/premature|truncated|unexpected end|end of|incomplete/i.test(message)) {
-    return `the picture is cut short (${message})`
-  }
-  return `the picture cannot be decoded (${message})`
+  // libvips keeps its messages in one place for all threads: when several pictures fail together, some get none.
+  const detail = message === 'Unknown error' ? '' : ` (${message})`
+  return stage === 'header'
+    ? `this is no picture that can be decoded${detail}`
+    : `the picture is cut short or damaged${detail}`
 }
