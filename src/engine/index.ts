@@ -72,12 +72,14 @@ export {
 export { dropout, dropout2d } from './ops/dropout.ts'
 export {
   type BinaryCrossEntropyOptions,
+  type BinaryCrossEntropyWithLogitsOptions,
+  binaryCrossEntropy,
   binaryCrossEntropyWithLogits,
   type CrossEntropyOptions,
   crossEntropy,
+  type NllLossOptions,
   nllLoss,
   type Reduction,
-  reduceLoss,
 } from './ops/loss.ts'
 export { linear, matmul } from './ops/matmul.ts'
 export { type BatchNormOptions, batchNorm } from './ops/norm.ts'

@@ -1,124 +1,119 @@
 import { isFloatingPoint } from '../dtype.ts'
-import { ConfigError, ShapeError } from '../errors.ts'
+import { ConfigError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call, callMany } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
-import { logSoftmax } from './softmax.ts'
 
-/** How the losses of single elements become the result: as they are, their mean, or their sum. */
+/** What becomes of the losses of single elements: kept, averaged, or added up. */
 export type Reduction = 'none' | 'mean' | 'sum'
 
 const reductions: readonly Reduction[] = ['none', 'mean', 'sum']
 
-function reductionCode(reduction: Reduction): number {
+// The engine's number for a reduction.
+function reductionCode(op: string, reduction: Reduction): number {
   const code = reductions.indexOf(reduction)
   if (code < 0) {
-    throw new ConfigError(`unknown reduction ${JSON.stringify(reduction)}; it is 'none', 'mean' or 'sum'`)
+    throw new ConfigError(`${op}: the reduction must be one of ${reductions.join(', ')}, got ${JSON.stringify(reduction)}`)
   }
   return code
 }
 
-/** Applies a reduction to unreduced losses. */
-export function reduceLoss(losses: Tensor, reduction: Reduction): Tensor {
-  reductionCode(reduction)
-  if (reduction === 'none') return losses
-  return reduction === 'mean' ? losses.mean() : losses.sum()
-}
-
-export interface CrossEntropyOptions {
-  /** A weight for each class [C]. */
+export interface NllLossOptions {
+  /** A factor for each class [C]; 'mean' then divides by the sum of the labels' factors. */
   weight?: Tensor | null | undefined
-  /** Labels that do not count. Default -100. */
+  /** Labels of this value count for nothing. Default -100. */
   ignoreIndex?: number | undefined
-  /** Share of every label that is spread over all classes (Szegedy et al. 2016). Default 0. */
-  labelSmoothing?: number | undefined
-  /** Default mean, weighted by the labels' weights. */
+  /** Default 'mean'. */
   reduction?: Reduction | undefined
 }
 
+export interface CrossEntropyOptions extends NllLossOptions {
+  /** Share of each label that is spread evenly over all classes, in [0, 1] (Szegedy et al. 2016). Default 0. */
+  labelSmoothing?: number | undefined
+}
+
 /**
- * Cross-entropy of scores (logits) [N, C] or [N, C, d1, …] against class labels (integers, [N] or [N, d1, …]) or
- * against class probabilities in the scores' own shape. A label out of range is an error at the next read.
+ * Cross-entropy of scores before the softmax. `logits` is [N, C], [N, C, d1, …] or [C]. `target` holds class labels
+ * (integers, the shape of `logits` without C) or probabilities of the classes (floating, the shape of `logits`).
+ * With reduction 'none' the result has the shape of the labels.
+ * @throws ShapeError, DTypeError at once. A label out of range is found by the kernel: a ShapeError at the next read.
  */
-export function crossEntropy(scores: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const { ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
+  const code = reductionCode('crossEntropy', reduction)
   const weight = options.weight ?? null
-  const code = reductionCode(reduction)
-  if (isFloatingPoint(target.dtype) && target.shape.join() === scores.shape.join()) {
-    return softCrossEntropy(scores, target, weight, labelSmoothing, reduction)
-  }
-  const [loss, logTotals, totalWeight] = callMany(
-    'cross_entropy',
-    scores,
-    target,
-    weight,
-    ignoreIndex,
-    labelSmoothing,
-    code,
-  ) as [Tensor, Tensor, Tensor]
-  return record(loss, 'crossEntropy', [scores], [scores, target, weight, logTotals, totalWeight], (g, node) => [
+  if (isFloatingPoint(target.dtype)) return softCrossEntropy(logits, target, weight, labelSmoothing, code)
+  const settings = [ignoreIndex, labelSmoothing, code] as const
+  const [loss, logSums, totalWeight] = callMany('cross_entropy', logits, target, weight, ...settings) as [
+    Tensor,
+    Tensor,
+    Tensor,
+  ]
+  const saved = [logits, target, logSums, totalWeight, weight]
+  return record(loss, 'crossEntropy', [logits], saved, (g, node) => [
     call(
       'cross_entropy_backward',
       g,
       node.saved(0),
       node.saved(1),
-      weight ? node.saved(2) : null,
+      weight ? node.saved(4) : null,
+      node.saved(2),
       node.saved(3),
-      node.saved(4),
-      ignoreIndex,
-      labelSmoothing,
-      code,
+      ...settings,
     ),
   ])
 }
 
-// -sum(weight · target · log softmax) over classes; the mean is over everything but the classes.
-function softCrossEntropy(
-  scores: Tensor,
-  target: Tensor,
-  weight: Tensor | null,
-  labelSmoothing: number,
-  reduction: Reduction,
-): Tensor {
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
-    throw new ConfigError(`crossEntropy: labelSmoothing must be in [0, 1], got ${labelSmoothing}`)
-  }
-  const classDim = scores.ndim === 1 ? 0 : 1
-  const classes = scores.size(classDim)
-  const smoothed = labelSmoothing === 0 ? target : target.mul(1 - labelSmoothing).add(labelSmoothing / classes)
-  let terms = logSoftmax(scores, classDim).mul(smoothed)
-  if (weight) {
-    if (weight.ndim !== 1 || weight.size(0) !== classes) {
-      throw new ShapeError(
-        `crossEntropy: expected a weight for each of ${classes} classes, got [${weight.shape.join(', ')}]`,
-      )
-    }
-    terms = terms.mul(weight.reshape(scores.shape.map((_, i) => (i === classDim ? classes : 1))))
-  }
-  return reduceLoss(terms.sum(classDim).neg(), reduction)
+function softCrossEntropy(logits: Tensor, target: Tensor, weight: Tensor | null, smoothing: number, code: number): Tensor {
+  const [loss, logSums] = callMany('cross_entropy_soft', logits, target, weight, smoothing, code) as [Tensor, Tensor]
+  const inputs = [logits, target]
+  if (!isTracked(inputs)) return loss
+  return record(loss, 'crossEntropy', inputs, [logits, target, logSums, weight], (g, node) => {
+    const [wantScores, wantTarget] = [node.needs(0), node.needs(1)]
+    const results = callMany(
+      'cross_entropy_soft_backward',
+      g,
+      node.saved(0),
+      node.saved(1),
+      weight ? node.saved(3) : null,
+      node.saved(2),
+      smoothing,
+      code,
+      wantScores,
+      wantTarget,
+    )
+    return split(results, wantScores, wantTarget)
+  })
 }
 
-/** As crossEntropy without smoothing, from logarithms of probabilities (what logSoftmax gives). */
-export function nllLoss(
-  logProbabilities: Tensor,
-  target: Tensor,
-  options: Omit<CrossEntropyOptions, 'labelSmoothing'> = {},
-): Tensor {
+// Gradients of two inputs, of which the engine gives only those asked for.
+function split(results: readonly Tensor[], wantFirst: boolean, wantSecond: boolean): (Tensor | null)[] {
+  const first = wantFirst ? (results[0] ?? null) : null
+  return [first, wantSecond ? (results[wantFirst ? 1 : 0] ?? null) : null]
+}
+
+/**
+ * Negative log-likelihood: minus the entry of `logProbabilities` [N, C, …] at each label, times the class's weight.
+ * `crossEntropy` is this after `logSoftmax`, in one step.
+ * @throws ShapeError, DTypeError at once. A label out of range is found by the kernel: a ShapeError at the next read.
+ */
+export function nllLoss(logProbabilities: Tensor, target: Tensor, options: NllLossOptions = {}): Tensor {
   const { ignoreIndex = -100, reduction = 'mean' } = options
+  const code = reductionCode('nllLoss', reduction)
   const weight = options.weight ?? null
-  const code = reductionCode(reduction)
   const [loss, totalWeight] = callMany('nll_loss', logProbabilities, target, weight, ignoreIndex, code) as [
     Tensor,
     Tensor,
   ]
-  return record(loss, 'nllLoss', [logProbabilities], [logProbabilities, target, weight, totalWeight], (g, node) => [
+  const saved = [logProbabilities, target, totalWeight, weight]
+  return record(loss, 'nllLoss', [logProbabilities], saved, (g, node) => [
     call(
       'nll_loss_backward',
       g,
       node.saved(0),
       node.saved(1),
-      weight ? node.saved(2) : null,
-      node.saved(3),
+      weight ? node.saved(3) : null,
+      node.saved(2),
       ignoreIndex,
       code,
     ),
@@ -126,45 +121,73 @@ export function nllLoss(
 }
 
 export interface BinaryCrossEntropyOptions {
-  /** Multiplies the loss of each element; broadcast. */
+  /** A factor for each element; broadcasts to the input. */
   weight?: Tensor | null | undefined
-  /** Multiplies the loss of positive targets; broadcast, usually [C]. */
-  posWeight?: Tensor | null | undefined
-  /** Default mean. */
+  /** Default 'mean'. */
   reduction?: Reduction | undefined
 }
 
-/** Binary cross-entropy of scores before the sigmoid against targets in [0, 1] of the same shape and dtype. */
+export interface BinaryCrossEntropyWithLogitsOptions extends BinaryCrossEntropyOptions {
+  /** Weight of positive targets, usually one for each class; broadcasts to the input. */
+  posWeight?: Tensor | null | undefined
+}
+
+/**
+ * Binary cross-entropy of scores before the sigmoid, stable for scores of any size. `target` has the shape and dtype of
+ * `input`, with values in [0, 1].
+ * @throws ShapeError, DTypeError.
+ */
 export function binaryCrossEntropyWithLogits(
-  scores: Tensor,
+  input: Tensor,
   target: Tensor,
-  options: BinaryCrossEntropyOptions = {},
+  options: BinaryCrossEntropyWithLogitsOptions = {},
 ): Tensor {
-  const { reduction = 'mean' } = options
+  const code = reductionCode('binaryCrossEntropyWithLogits', options.reduction ?? 'mean')
   const weight = options.weight ?? null
   const posWeight = options.posWeight ?? null
-  reductionCode(reduction)
-  const unreduced = call('bce_with_logits', scores, target, posWeight)
-  if (isTracked([scores, target])) {
-    // In the target the loss is linear: its slope is what separates label 1 from label 0.
-    record(unreduced, 'binaryCrossEntropyWithLogits', [scores, target], [scores, target, posWeight], (g, node) => {
-      const [x, y] = [node.saved(0), node.saved(1)]
-      const positive = posWeight ? node.saved(2) : null
-      return [
-        node.needs(0) ? call('mul', g, call('bce_with_logits_slope', x, y, positive)) : null,
-        node.needs(1)
-          ? call(
-              'mul',
-              g,
-              call(
-                'sub',
-                call('bce_with_logits', x, call('full', x.shape, 1, 0).to(x.dtype), positive),
-                call('bce_with_logits', x, call('full', x.shape, 0, 0).to(x.dtype), positive),
-              ),
-            )
-          : null,
-      ]
-    })
-  }
-  return reduceLoss(weight ? unreduced.mul(weight) : unreduced, reduction)
+  const loss = call('binary_cross_entropy_with_logits', input, target, weight, posWeight, code)
+  const inputs = [input, target]
+  if (!isTracked(inputs)) return loss
+  return record(loss, 'binaryCrossEntropyWithLogits', inputs, [input, target, weight, posWeight], (g, node) => {
+    const [wantInput, wantTarget] = [node.needs(0), node.needs(1)]
+    const results = callMany(
+      'binary_cross_entropy_with_logits_backward',
+      g,
+      node.saved(0),
+      node.saved(1),
+      weight ? node.saved(2) : null,
+      posWeight ? node.saved(3) : null,
+      code,
+      wantInput,
+      wantTarget,
+    )
+    return split(results, wantInput, wantTarget)
+  })
+}
+
+/**
+ * Binary cross-entropy of probabilities. Logarithms count for no less than -100, as in PyTorch, so that a certain and
+ * wrong prediction costs 100 instead of infinity. Scores before the sigmoid go to `binaryCrossEntropyWithLogits`.
+ * @throws ShapeError, DTypeError at once. A value outside [0, 1] is found by the kernel: an error at the next read.
+ */
+export function binaryCrossEntropy(input: Tensor, target: Tensor, options: BinaryCrossEntropyOptions = {}): Tensor {
+  const code = reductionCode('binaryCrossEntropy', options.reduction ?? 'mean')
+  const weight = options.weight ?? null
+  const loss = call('binary_cross_entropy', input, target, weight, code)
+  const inputs = [input, target]
+  if (!isTracked(inputs)) return loss
+  return record(loss, 'binaryCrossEntropy', inputs, [input, target, weight], (g, node) => {
+    const [wantInput, wantTarget] = [node.needs(0), node.needs(1)]
+    const results = callMany(
+      'binary_cross_entropy_backward',
+      g,
+      node.saved(0),
+      node.saved(1),
+      weight ? node.saved(2) : null,
+      code,
+      wantInput,
+      wantTarget,
+    )
+    return split(results, wantInput, wantTarget)
+  })
 }
