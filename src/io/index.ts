@@ -8,7 +8,6 @@ export {
   type LoadWeightsOptions,
   loadWeights,
   loadWeightsSync,
-  OPTIMIZER_PREFIX,
   readSafetensors,
   readStateDict,
   type SafetensorsContent,

@@ -6,6 +6,7 @@ import { memoryStats, noGrad, ones, type Tensor, tensor, zeros } from '../../src
 import {
   loadWeights,
   loadWeightsSync,
+  openWeightsFile,
   readSafetensors,
   readStateDict,
   saveWeights,
@@ -129,6 +130,16 @@ describe('loadWeights', () => {
     expect((await loadWeights(new Wrapping(), file)).missingKeys).toEqual([])
   })
 
+  test("a Learner's checkpoint: what it holds of the optimizer is left aside", async () => {
+    const file = `${await temporaryFolder()}/best.safetensors`
+    const model = new nn.Linear(2, 2)
+    const state = { ...model.stateDict(), '__optimizer__/weight/momentumBuffer': ones([2, 2]) }
+    await writeSafetensors(file, state, { 'anneal.learner': '{}' })
+    const other = new nn.Linear(2, 2)
+    expect(await loadWeights(other, file)).toEqual({ missingKeys: [], unexpectedKeys: [] })
+    expect(numbers(other.weight)).toEqual(numbers(model.weight))
+  })
+
   test('loading keeps no memory', async () => {
     const model = new Small()
     await loadWeights(model, fixture('model.pth'))
@@ -193,6 +204,24 @@ describe('saveWeights', () => {
     const { tensors, metadata } = await readSafetensors(file)
     expect(numbers(tensors.weight!)).toEqual(Array(9).fill(1))
     expect(metadata).toEqual({ format: 'pt' })
+  })
+
+  test('.pth is the format of torch.save', async () => {
+    const folder = await temporaryFolder()
+    const model = new Small()
+    await saveWeights(model, `${folder}/model.pth`)
+    const file = await openWeightsFile(`${folder}/model.pth`)
+    expect(file.format).toBe('pth')
+    await file.close()
+    const other = new Small()
+    await loadWeights(other, `${folder}/model.pth`)
+    expect(numbers(other.conv.weight)).toEqual(numbers(model.conv.weight))
+    await expect(saveWeights(model, `${folder}/model.onnx`)).rejects.toThrow(
+      /\.safetensors, \.pth or \.pt; got/,
+    )
+    await expect(saveWeights(model, `${folder}/model.pth`, { metadata: { a: 'b' } })).rejects.toThrow(
+      /safetensors only/,
+    )
   })
 
   test('a view and a channels-last tensor are written in logical order', async () => {
