@@ -1,0 +1,24 @@
+import { addon } from '../engine/addon.ts'
+import { Tensor } from '../engine/index.ts'
+import { callInPlace } from '../engine/native.ts'
+
+/**
+ * A tensor that a module trains: in a field of a module it is found by `parameters()`, saved by `stateDict()` and moved by `to()`.
+ * Shares memory with `data`. Lives as long as something refers to it: a `scope` does not free it.
+ *
+ * @example scale = new nn.Parameter(ones([8]))
+ * @throws AutogradError for a dtype that has no gradients
+ */
+export class Parameter extends Tensor {
+  constructor(data: Tensor, { requiresGrad = true }: { requiresGrad?: boolean } = {}) {
+    super(handleOnSameMemory(data))
+    this.keep()
+    this.versions = data.versionCounter
+    this.requiresGrad_(requiresGrad)
+  }
+}
+
+function handleOnSameMemory(data: Tensor): number {
+  callInPlace('alias', data) // leaves its result's handle, which the constructor of Tensor takes over
+  return addon.results[0]!
+}

@@ -1,0 +1,26 @@
+/** Modules, layers, losses and initialisation. Exported from the package as `nn`. */
+export { GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh } from './activations.ts'
+export { BatchNorm1d, BatchNorm2d, type BatchNormFusion, type BatchNormOptions } from './batchNorm.ts'
+export { ModuleList, Sequential } from './containers.ts'
+export { Conv2d, type Conv2dOptions, type ConvOptions } from './conv.ts'
+export { Dropout, Dropout2d } from './dropout.ts'
+export type { ForwardHook, ForwardPreHook, HookHandle } from './hooks.ts'
+export type { FanMode, KaimingOptions, Nonlinearity, TruncNormalOptions, XavierOptions } from './init.ts'
+export * as init from './init.ts'
+export { Identity, Linear, type LinearOptions } from './linear.ts'
+export * from './losses/index.ts'
+export { type ListOptions, Module } from './Module.ts'
+export type { Pair } from './options.ts'
+export { Parameter } from './Parameter.ts'
+export {
+  AdaptiveAvgPool2d,
+  AdaptiveConcatPool2d,
+  AdaptiveMaxPool2d,
+  AvgPool2d,
+  type AvgPoolOptions,
+  MaxPool2d,
+  type MaxPoolOptions,
+} from './pooling.ts'
+export { Flatten } from './shape.ts'
+export type { LoadStateDictOptions, LoadStateDictResult } from './stateDict.ts'
+export type { ModuleSummary, SummaryOptions, SummaryRow } from './summary.ts'

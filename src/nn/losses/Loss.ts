@@ -1,0 +1,53 @@
+import { ConfigError } from '../../engine/errors.ts'
+import type { Reduction, Tensor } from '../../engine/index.ts'
+import { Module } from '../Module.ts'
+import { rejectUnknownOptions } from '../options.ts'
+
+export interface LossOptions {
+  /** Default 'mean'. */
+  reduction?: Reduction
+}
+
+const reductions: readonly string[] = ['none', 'mean', 'sum']
+
+/**
+ * Base of the losses. Besides computing the loss it knows what the model's raw output means, so that predictions need no
+ * guessing: {@link activation} makes probabilities (or whatever people read) of it, {@link decode} the prediction itself.
+ * A loss of your own extends this or one of the ready ones.
+ */
+export abstract class Loss<Reductions extends string = Reduction> extends Module<
+  [output: Tensor, target: Tensor]
+> {
+  /** How the losses of single elements become the result; may be changed at any time. */
+  reduction: Reductions
+
+  /** `moreOptions` names what `options` may hold besides `reduction`. */
+  constructor(options: { reduction?: Reductions } = {}, moreOptions: readonly string[] = []) {
+    super()
+    rejectUnknownOptions(this.constructor.name, options, ['reduction', ...moreOptions])
+    this.reduction = options.reduction ?? ('mean' as Reductions)
+    const known = this.knownReductions()
+    if (!known.includes(this.reduction)) {
+      throw new ConfigError(
+        `${this.constructor.name}: unknown reduction '${this.reduction}'; choose ${known.join(', ')}`,
+      )
+    }
+  }
+
+  /** The reductions that this loss offers. */
+  protected knownReductions(): readonly string[] {
+    return reductions
+  }
+
+  abstract override forward(output: Tensor, target: Tensor): Tensor
+
+  /** What people read of the model's raw output: probabilities for a classifier, the output itself by default. */
+  activation(output: Tensor): Tensor {
+    return output
+  }
+
+  /** The prediction that the model's raw output stands for: the class for a classifier, the output itself by default. */
+  decode(output: Tensor): Tensor {
+    return output
+  }
+}
