@@ -194,7 +194,7 @@ export class Learner<Model extends AnyModule = nn.Module> {
     const { wd, callbacks = [], ...oneCycle } = options
     const scheduler = new OneCycleScheduler(oneCycle)
     await this.fit(epochs, {
-      lr: oneCycle.maxLr ?? slice(3e-3),
+      lr: oneCycle.maxLr === undefined ? slice(3e-3) : oneCycle.maxLr,
       callbacks: [...callbacks, scheduler],
       ...(wd !== undefined && { wd }),
     })
@@ -339,7 +339,7 @@ export class Learner<Model extends AnyModule = nn.Module> {
   async validate(
     loader?: BatchLoader,
     { metrics }: { metrics?: readonly MetricLike[] } = {},
-  ): Promise<Record<string, number>> {
+  ): Promise<{ loss: number } & Record<string, number>> {
     const chosen = metrics ? toMetrics(metrics) : this.metrics
     const from = loader ?? this.data.validDl
     if (!from || from.length === 0) {
@@ -351,7 +351,7 @@ export class Learner<Model extends AnyModule = nn.Module> {
       { learner: this.#self, state, callbacks, metrics: chosen },
       from,
     )
-    return { loss, ...values } as Record<string, number>
+    return { loss, ...values } as { loss: number } & Record<string, number>
   }
 
   /**

@@ -17,8 +17,11 @@ export class Slice {
   }
 }
 
-/** A learning rate as the Learner takes it: one number for all layer groups, a {@link slice}, or a number for each group. */
-export type LearningRate = number | Slice | readonly number[]
+/**
+ * A learning rate as the Learner takes it: one number for all layer groups, a {@link slice}, or a number for each group. A
+ * suggestion of the finder can be given as it comes; null, where it had none, is an error that says so.
+ */
+export type LearningRate = number | Slice | readonly number[] | null
 
 /**
  * Discriminative learning rates, as fastai's `slice`.
@@ -40,6 +43,12 @@ export function slice(startOrStop: number, stop?: number): Slice {
  * @throws ConfigError if a list has another length than there are groups, or holds what is no rate
  */
 export function lrRange(lr: LearningRate, groups: number): number[] {
+  if (lr === null) {
+    throw new ConfigError(
+      'the learning rate is null: the finder had no suggestion by this rule (too few batches, or a loss that never fell); ' +
+        'take another of its rules, or a number',
+    )
+  }
   if (lr instanceof Slice) return spread(lr, groups)
   if (typeof lr === 'number') {
     checkRate('a learning rate', lr, true)

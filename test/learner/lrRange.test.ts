@@ -34,6 +34,7 @@ describe('lrRange', () => {
 
   it('says what is wrong with a rate', () => {
     expect(() => lrRange([0.1, 0.2], 3)).toThrow(/2 learning rates for 3 layer group/)
+    expect(() => lrRange(null, 1)).toThrow(/no suggestion by this rule/)
     expect(() => lrRange(-1, 1)).toThrow(ConfigError)
     expect(() => lrRange([0.1, Number.NaN], 2)).toThrow(/got NaN/)
     expect(() => lrRange('fast' as unknown as number, 1)).toThrow(/got fast/)
