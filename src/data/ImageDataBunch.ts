@@ -8,6 +8,7 @@ import type { ImageDataset } from './image/ImageDataset.ts'
 import type { SkippedInFolder } from './image/ImageFolder.ts'
 import { noneSkipped } from './image/listPictures.ts'
 import { Picture } from './image/Picture.ts'
+import { CacheBudget, type CacheOption, PictureCache } from './image/PictureCache.ts'
 import type { RgbImage } from './image/RgbImage.ts'
 import { type ImagePipelineOptions, imagePipelines } from './imagePipelines.ts'
 import { imageSources } from './imageSources.ts'
@@ -44,6 +45,11 @@ export interface ImageDataBunchOptions extends LoaderOptions {
   transforms?: TransformPair
   /** Mean and standard deviation to normalise with, such as `imagenetStats`. Default: pictures from 0 to 1. */
   stats?: ImageStats
+  /**
+   * Keep decoded pictures in memory for later epochs: after `size` and whatever transforms draw nothing. 'memory' uses up to
+   * a quarter of it, a number that many bytes. Default: decode anew each epoch.
+   */
+  cache?: CacheOption
 }
 
 export interface FromFolderOptions extends ImageDataBunchOptions {
@@ -71,7 +77,7 @@ const LOADER_NAMES = [
   'onError',
   'device',
 ] as const
-const PICTURE_NAMES = ['size', 'resizeMethod', 'transforms', 'stats'] as const
+const PICTURE_NAMES = ['size', 'resizeMethod', 'transforms', 'stats', 'cache'] as const
 const FOLDER_NAMES = ['train', 'valid', 'test', 'validPct', 'extensions']
 
 export interface ShowBatchOptions {
@@ -99,10 +105,13 @@ export class ImageDataBunch extends DataBunch<Sample<RgbImage, number>, TensorBa
     const { path, skippedFiles, ...rest } = options
     rejectUnknownOptions('ImageDataBunch', rest, [...LOADER_NAMES, ...PICTURE_NAMES])
     const { train, valid, stats } = imagePipelines(rest satisfies ImagePipelineOptions)
-    super(sources.train.withTransform(train), sources.valid?.withTransform(valid), {
+    const budget = rest.cache === undefined ? undefined : new CacheBudget(rest.cache)
+    const cacheOf = () => budget && new PictureCache(budget)
+    const trainDs = sources.train.withTransform(train, cacheOf())
+    super(trainDs, sources.valid?.withTransform(valid, cacheOf()), {
       ...defined(pick(rest, LOADER_NAMES)),
-      ...defined({ path, testDataset: sources.test?.withTransform(valid) }),
-      fixDataset: sources.train.withTransform(valid),
+      ...defined({ path, testDataset: sources.test?.withTransform(valid, cacheOf()) }),
+      fixDataset: trainDs.withTransform(valid),
       numberDtype: 'int64',
     })
     this.stats = stats

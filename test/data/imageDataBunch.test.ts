@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import sharp from 'sharp'
@@ -166,6 +166,52 @@ describe('fromFolder', () => {
     expect(await targets(labelled.testDl!)).toEqual([1])
     const plain = await ImageDataBunch.fromFolder(folder, { size: 8, batchSize: 4, test: 'plain' })
     expect((await plain.oneBatch('test')).x.shape).toEqual([1, 3, 8, 8])
+  })
+})
+
+describe('cache', () => {
+  const run = async (folder: string, options: FromFolderOptions) => {
+    const data = await ImageDataBunch.fromFolder(folder, { size: 8, batchSize: 4, seed: 1, ...options })
+    const epochs: unknown[] = []
+    for (let epoch = 0; epoch < 3; epoch++) {
+      for await (const { x, y } of data.trainDl) epochs.push([x.toArray(), y.toArray()])
+      for await (const { x } of data.validDl!) epochs.push(x.toArray())
+      for await (const { x } of data.fixDl) epochs.push(x.toArray())
+    }
+    return epochs
+  }
+  const transforms = { train: [T.randomHorizontalFlip(), T.randomLighting({ p: 1 })] }
+
+  it('brings the same batches, epoch after epoch, and reads each file once', async () => {
+    const folder = await insects()
+    const expected = await run(folder, { transforms })
+    expect(await run(folder, { transforms, cache: 'memory' })).toEqual(expected)
+    // a cache that holds one picture of 8 x 8, and none of the others
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    expect(await run(folder, { transforms, cache: 200 })).toEqual(expected)
+    expect(warned).toHaveBeenCalledTimes(1)
+    expect(warned.mock.calls[0]![0]).toMatch(/the picture cache is full/)
+    warned.mockRestore()
+  })
+
+  it('does not look at the files again', async () => {
+    const folder = await insects()
+    const data = await ImageDataBunch.fromFolder(folder, {
+      size: 8,
+      batchSize: 4,
+      cache: 'memory',
+      transforms,
+    })
+    const first = await targets(data.fixDl)
+    rmSync(folder, { recursive: true })
+    expect(await targets(data.fixDl)).toEqual(first)
+    expect((await targets(data.trainDl)).length).toBe(12)
+    await expect(targets(data.validDl!)).rejects.toThrow(DataError)
+  })
+
+  it.each([0, -5, 1.5, 'disk'])('%j is no size', async (cache) => {
+    const made = ImageDataBunch.fromFolder(await insects(), { size: 8, batchSize: 4, cache: cache as never })
+    await expect(made).rejects.toThrow(/cache is 'memory' or a number of bytes/)
   })
 })
 

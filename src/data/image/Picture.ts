@@ -209,7 +209,7 @@ async function carryOut(
   if (step.kind === 'transpose') return transposeBytes(image)
   if (step.kind === 'pad') return padBytes(image, step.padding, step.mode, step.fill)
   if (step.kind === 'lookup') return lookupBytes(image, step.table, ours ? image.data : undefined)
-  const changed = await step.change(image)
+  const changed = await step.change(ours ? image : { ...image, data: image.data.slice() })
   if (changed.width === image.width && changed.height === image.height) return changed
   throw new ShapeError(
     `a picture of ${image.width}x${image.height} came back from map() as ${changed.width}x${changed.height}: map() must keep the size`,

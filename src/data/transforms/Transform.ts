@@ -13,6 +13,8 @@ export interface PictureTransform {
   readonly parameters: Readonly<Record<string, unknown>>
   /** All that is random must be drawn from `random`. */
   apply(picture: Picture, random: RandomStream): void
+  /** True if it draws nothing: what comes out can be kept for later epochs. */
+  readonly deterministic?: boolean
   /** Height and width of what comes out, for transforms that fix them. */
   readonly outputSize?: readonly [height: number, width: number] | undefined
   /** For transforms that take their size from the data's `size` option: the same transform at that size. */

@@ -14,6 +14,7 @@ export function centerCrop(size: Size): PictureTransform {
     kind: 'picture',
     name: 'centerCrop',
     parameters: { size },
+    deterministic: true,
     outputSize: [height, width],
     apply: (picture) => {
       const missingX = Math.max(0, width - picture.width)
@@ -51,6 +52,7 @@ export function pad(padding: Borders, options: PadOptions = {}): PictureTransfor
     kind: 'picture',
     name: 'pad',
     parameters: { padding, paddingMode, fill },
+    deterministic: true,
     apply: (picture) => {
       checkReflection('pad', picture, sides, paddingMode)
       picture.pad(sides, paddingMode, colour)
@@ -120,6 +122,7 @@ export function cropPad(size?: Size, options: CropPadOptions = {}): PictureTrans
     kind: 'picture',
     name: 'cropPad',
     parameters: { size, paddingMode, row, column },
+    deterministic: !target || (rowLow === rowHigh && columnLow === columnHigh),
     outputSize: target,
     withSize: (given) => cropPad(size ?? given, options),
     apply: (picture, random) => {
@@ -134,9 +137,12 @@ export function cropPad(size?: Size, options: CropPadOptions = {}): PictureTrans
         checkReflection('cropPad', picture, sides, paddingMode)
         picture.pad(sides, paddingMode)
       }
-      const place = (spare: number, at: number) => Math.min(spare, Math.trunc((spare + 1) * at))
-      const top = place(picture.height - height, random.uniform(rowLow, rowHigh))
-      const left = place(picture.width - width, random.uniform(columnLow, columnHigh))
+      const place = (spare: number, low: number, high: number) => {
+        const at = low === high ? low : random.uniform(low, high)
+        return Math.min(spare, Math.trunc((spare + 1) * at))
+      }
+      const top = place(picture.height - height, rowLow, rowHigh)
+      const left = place(picture.width - width, columnLow, columnHigh)
       picture.crop(left, top, width, height)
     },
   }

@@ -12,6 +12,7 @@ export function resize(size: Size): PictureTransform {
     kind: 'picture',
     name: 'resize',
     parameters: { size },
+    deterministic: true,
     outputSize: shorter ? undefined : [height, width],
     apply: (picture) => {
       if (!shorter) picture.resize(width, height)
@@ -38,6 +39,7 @@ function scaled(name: string, size: Size, choose: (a: number, b: number) => numb
     kind: 'picture',
     name,
     parameters: { size },
+    deterministic: true,
     apply: (picture) => {
       const scale = choose(height / picture.height, width / picture.width)
       picture.resize(
