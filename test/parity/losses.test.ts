@@ -1,0 +1,20 @@
+import * as F from '../../src/nn/functional.ts'
+import { describeOps, type Table, three, two } from './opCases.ts'
+
+const table: Table = {
+  crossEntropy: three((x, target, weight, { reduction, labelSmoothing, ignoreIndex }) =>
+    F.crossEntropy(x, target, { weight, reduction, labelSmoothing, ignoreIndex }),
+  ),
+  nllLoss: three((x, target, weight, { reduction }) => F.nllLoss(x, target, { weight, reduction })),
+  binaryCrossEntropyWithLogits: three((x, target, weights, { reduction, third }) =>
+    F.binaryCrossEntropyWithLogits(x, target, { reduction, ...(third && { [third]: weights }) }),
+  ),
+  binaryCrossEntropy: two((x, target, { reduction }) => F.binaryCrossEntropy(x, target, { reduction })),
+  mseLoss: two((x, target, { reduction }) => F.mseLoss(x, target, { reduction })),
+  l1Loss: two((x, target, { reduction }) => F.l1Loss(x, target, { reduction })),
+  smoothL1Loss: two((x, target, { reduction, beta }) => F.smoothL1Loss(x, target, { reduction, beta })),
+  huberLoss: two((x, target, { reduction, delta }) => F.huberLoss(x, target, { reduction, delta })),
+  klDivLoss: two((x, target, { reduction }) => F.klDiv(x, target, { reduction })),
+}
+
+describeOps('opsLoss', table)

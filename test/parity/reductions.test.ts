@@ -1,0 +1,40 @@
+import { linear, logSoftmax, softmax } from '../../src/engine/index.ts'
+import { describeOps, one, type Table, three, two } from './opCases.ts'
+
+const table: Table = {
+  sum: one((x, { dim, keepdim }) => x.sum(dim, { keepdim })),
+  mean: one((x, { dim, keepdim }) => x.mean(dim, { keepdim })),
+  var: one((x, { dim, keepdim, correction }) => x.var(dim, { keepdim, correction })),
+  std: one((x, { dim, keepdim, correction }) => x.std(dim, { keepdim, correction })),
+  max: one((x) => x.max()),
+  min: one((x) => x.min()),
+  maxDim: one((x, { dim, keepdim }) => {
+    const { values, indices } = x.max(dim as number, { keepdim })
+    return [values, indices]
+  }),
+  minDim: one((x, { dim, keepdim }) => {
+    const { values, indices } = x.min(dim as number, { keepdim })
+    return [values, indices]
+  }),
+  argmax: one((x, { dim, keepdim }) => x.argmax(dim as number | undefined, { keepdim })),
+  argmin: one((x, { dim, keepdim }) => x.argmin(dim as number | undefined, { keepdim })),
+  prod: one((x, { dim }) => x.prod(dim)),
+  cumsum: one((x, { dim }) => x.cumsum(dim as number)),
+  logsumexp: one((x, { dim }) => x.logsumexp(dim!)),
+  norm: one((x, { p, dim }) => x.norm(p, dim)),
+  softmax: one((x, { dim }) => softmax(x, dim as number)),
+  logSoftmax: one((x, { dim }) => logSoftmax(x, dim as number)),
+  topk: one((x, { k, dim }) => {
+    const { values, indices } = x.topk(k!, dim as number)
+    return [values, indices]
+  }),
+  sort: one((x, { dim, descending }) => {
+    const { values, indices } = x.sort(dim as number, { descending })
+    return [values, indices]
+  }),
+  matmul: two((a, b) => a.matmul(b)),
+  matmulTransposed: two((a, b) => a.t().matmul(b.t())),
+  linear: three((x, weight, bias) => linear(x, weight, bias)),
+}
+
+describeOps('opsReduction', table)
