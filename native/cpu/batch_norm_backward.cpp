@@ -62,7 +62,8 @@ void sumGradients(const Gradients<T>& g, const Chunks& chunks, const ChunkSums& 
     });
 }
 
-// gradInput = scale * gradient + (x - mean) * slope + offset; the last two terms come from the statistics.
+// gradInput = (gradient - offset - (x - mean) * slope) * scale; the terms subtracted come from the statistics. In this
+// order little is lost where they nearly cancel.
 template <Gate gate, bool withStatistics, typename T>
 void spreadGradients(const Gradients<T>& gradients, const Compute<T>* slope, const Compute<T>* offset) {
     using C = Compute<T>;
@@ -81,9 +82,9 @@ void spreadGradients(const Gradients<T>& gradients, const Compute<T>* slope, con
                            const int64_t at = start + u * g.channels + c;
                            V centered{};
                            if constexpr (readsInput) centered = load(g.input + at, lanes) - mean;
-                           V value = passGate<gate>(g, at, centered, scale, bias, lanes) * scale;
-                           if constexpr (withStatistics) value += centered * p + q;
-                           store(g.gradInput + at, value, lanes);
+                           V value = passGate<gate>(g, at, centered, scale, bias, lanes);
+                           if constexpr (withStatistics) value = (value - q) - centered * p;
+                           store(g.gradInput + at, value * scale, lanes);
                        }
                    });
                });
@@ -142,8 +143,8 @@ void batchNormBackward(Context& context, const BatchNormBackward& views, const B
             const double inverseRows = 1 / static_cast<double>(rows);
             for (int64_t c = 0; c < channels; c++) {
                 const double inverse = inverseDeviation[c];
-                slope[c] = static_cast<C>(-scale[c] * inverse * inverse * product[c] * inverseRows);
-                offset[c] = static_cast<C>(-scale[c] * sum[c] * inverseRows);
+                slope[c] = static_cast<C>(inverse * inverse * product[c] * inverseRows);
+                offset[c] = static_cast<C>(sum[c] * inverseRows);
             }
             for (int64_t c = 0; gradWeight && c < channels; c++) {
                 gradWeight[c] = static_cast<C>(product[c] * inverseDeviation[c]);
