@@ -1,7 +1,18 @@
 import { describe, expect, it } from 'vitest'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
-import { manualSeed, noGrad, randn, type Tensor, tensor, zeros } from '../../src/engine/index.ts'
-import { Parameter } from '../../src/nn/Parameter.ts'
+import {
+  manualSeed,
+  memoryStats,
+  noGrad,
+  randint,
+  randn,
+  scope,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../../src/engine/index.ts'
+import * as nn from '../../src/nn/index.ts'
+import { Parameter } from '../../src/nn/index.ts'
 import * as optim from '../../src/optim/index.ts'
 
 function ones(shape: number[] = [1]): Parameter {
@@ -290,5 +301,29 @@ describe('state', () => {
     expect(() => optimizer.loadStateDict(other as never)).toThrow(/momentum/)
     expect(optimizer.paramGroups[0]!.lr).toBe(0.3)
     expect(optimizer.state.size).toBe(0)
+  })
+})
+
+describe('memory', () => {
+  it('is the same after 300 steps as after 30, and what must last outlives the scopes', () => {
+    manualSeed(0)
+    const model = scope(
+      () => new nn.Sequential(new nn.Linear(8, 16), new nn.BatchNorm1d(16), new nn.Linear(16, 3)),
+    )
+    const loss = new nn.CrossEntropyLoss()
+    const optimizer = new optim.Adam(model.parameters(), { lr: 0.05, amsgrad: true })
+    const x = randn([12, 8])
+    const y = randint(0, 3, [12])
+    const inUse: number[] = []
+    for (let step = 1; step <= 300; step++) {
+      scope(() => {
+        optimizer.zeroGrad()
+        loss.forward(model.forward(x), y).backward()
+        optimizer.step()
+      })
+      if (step === 30 || step === 300) inUse.push(memoryStats().bytesInUse)
+    }
+    expect(inUse[1]).toBe(inUse[0])
+    expect(noGrad(() => loss.forward(model.forward(x), y).item())).toBeLessThan(0.01)
   })
 })
