@@ -62,17 +62,27 @@ export async function build(options = {}) {
     // Another process may have built it while this one waited.
     if (!options.clean && isCurrent(plan)) return { built: false, addon: plan.addon, seconds: seconds() }
     const previous = readJson(plan.stampFile)
-    // Void until this build has succeeded; the rest stays, so that a failed one does not forget the machine's change.
-    if (previous) fs.writeFileSync(plan.stampFile, JSON.stringify({ ...previous, key: null }))
+    if (previous?.startedAt !== undefined) age(plan.directory, previous.startedAt) // a build that was killed
+    // Without a key until this build has succeeded. The rest stays: a failed build does not forget the machine's change.
+    fs.writeFileSync(plan.stampFile, JSON.stringify({ ...previous, key: null }))
+    const startedAt = fs.statSync(plan.stampFile).mtimeMs // by the clock that source files get their times from
+    fs.writeFileSync(plan.stampFile, JSON.stringify({ ...previous, key: null, startedAt }))
     if (needsConfigure(plan, previous)) await configure(plan, options.verbose)
     const systemHeader = oneDnnHeader(plan.directory)
     // Taken before compiling: a file saved meanwhile then counts as changed next time.
     const key = fingerprint(plan, systemHeader)
     const flags = ['--parallel', String(jobs), '--target', ...plan.targets]
-    if (options.clean || (previous && previous.machine !== plan.machine)) flags.push('--clean-first')
+    if (options.clean || (previous?.machine !== undefined && previous.machine !== plan.machine)) {
+      flags.push('--clean-first')
+    }
     if (options.verbose) flags.push('--verbose')
     const title = 'Compiling the native engine'
-    const output = await run('cmake', ['--build', plan.directory, ...flags], title, options.verbose)
+    let output
+    try {
+      output = await run('cmake', ['--build', plan.directory, ...flags], title, options.verbose)
+    } finally {
+      age(plan.directory, startedAt)
+    }
     if (!options.verbose && output.includes('warning:')) process.stderr.write(output)
     const { targets, machine, settings } = plan
     fs.writeFileSync(plan.stampFile, JSON.stringify({ key, targets, machine, settings, systemHeader }))
@@ -95,7 +105,7 @@ export function buildReport() {
   return {
     addon: plan.addon,
     current: isCurrent(plan) || isCurrent(planFor({ portable: true })),
-    tunedFor: stamp.settings.ANNEAL_NATIVE_ARCH === 'ON' ? stamp.machine : undefined,
+    tunedFor: stamp.settings?.ANNEAL_NATIVE_ARCH === 'ON' ? stamp.machine : undefined,
     compiler: cacheValue(plan.directory, 'CMAKE_CXX_COMPILER'),
     oneDnnLibrary: cacheValue(plan.directory, 'ONEDNN_LIBRARY'),
   }
@@ -121,24 +131,39 @@ function isCurrent(plan) {
   return plan.targets.every((target) => stamp.targets.includes(target)) && fs.existsSync(plan.addon)
 }
 
+/**
+ * Dates what a build made back to the build's beginning. A header saved while a file that includes it is being compiled
+ * is older than the object then, and ninja and make would take the object for current, for good.
+ */
+function age(directory, startedAt) {
+  for (const file of walk(directory)) {
+    if (!/\.(o|a|node)$|engine_test$/.test(file)) continue
+    const { atimeMs, mtimeMs } = fs.statSync(file)
+    if (mtimeMs > startedAt) fs.utimesSync(file, atimeMs / 1000, startedAt / 1000)
+  }
+}
+
 /** Names, sizes and times of everything the build reads, with its settings, as one hash. */
 function fingerprint({ settings, machine }, systemHeader) {
   const hash = createHash('sha256').update(JSON.stringify({ settings, machine }))
-  const files = ['CMakeLists.txt', ...walk('native').filter((file) => !file.endsWith('.mjs'))]
-  for (const file of files) hash.update(describe(path.join(root, file), file))
-  if (systemHeader) hash.update(describe(systemHeader, systemHeader))
+  const sources = walk(path.join(root, 'native')).filter((file) => !file.endsWith('.mjs'))
+  const files = [path.join(root, 'CMakeLists.txt'), ...sources]
+  if (systemHeader) files.push(systemHeader)
+  for (const file of files) hash.update(describe(file))
   return hash.digest('hex')
 }
 
-function describe(file, name) {
+function describe(file) {
   const stat = fs.statSync(file, { throwIfNoEntry: false })
-  return `${name} ${stat?.size} ${stat?.mtimeMs}\n`
+  return `${path.relative(root, file)} ${stat?.size} ${stat?.mtimeMs}\n`
 }
 
+/** All files below a folder, in an order that does not depend on the file system. */
 function walk(folder) {
   return fs
-    .readdirSync(path.join(root, folder), { withFileTypes: true })
-    .flatMap((entry) => (entry.isDirectory() ? walk(`${folder}/${entry.name}`) : [`${folder}/${entry.name}`]))
+    .readdirSync(folder, { withFileTypes: true })
+    .map((entry) => ({ file: path.join(folder, entry.name), below: entry.isDirectory() }))
+    .flatMap(({ file, below }) => (below ? walk(file) : [file]))
     .sort()
 }
 

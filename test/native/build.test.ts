@@ -68,6 +68,35 @@ test('a lock left behind by a killed build does not hold up the next', async () 
   expect(existsSync(join(sandbox.folder, 'build/lock'))).toBe(false)
 })
 
+test('a header saved while a file that includes it is being compiled is not missed', async () => {
+  const own = new Sandbox()
+  try {
+    own.write('native/core/value.h', '#define VALUE 1\n')
+    own.write(
+      'native/core/answer.cpp',
+      '#include "core/answer.h"\n#include "core/value.h"\nint anneal::answer() { return VALUE; }\n',
+    )
+    // A compiler during whose first run over answer.cpp someone edits the header, after it was read.
+    own.tool(
+      'c++',
+      `PATH=\${PATH#*:} c++ "$@" || exit 1
+case "$*" in *-c*answer.cpp*) ;; *) exit 0 ;; esac
+[ -e $here/edited ] && exit 0
+touch $here/edited
+echo '#define VALUE 2' > $here/native/core/value.h
+sleep 0.1
+while [ $# -gt 0 ]; do [ "$1" = -o ] && touch "$2"; shift; done
+true`,
+    )
+    expect((await own.node(['native/build.mjs'])).code).toBe(0)
+    expect(await own.answer()).toBe('1')
+    expect((await own.node(['native/build.mjs'])).code).toBe(0)
+    expect(await own.answer()).toBe('2')
+  } finally {
+    own.remove()
+  }
+})
+
 test('builds the engine test on request', async () => {
   sandbox.write(
     'native/test/main.cpp',
