@@ -52,9 +52,8 @@ std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, con
         d.stride.push_back(g.stride[i]);
         d.dilation.push_back(g.dilation[i] - 1);
         d.padding.push_back(g.padding[i]);
-        // The far side takes what the output size implies, which is less than the padding when rows are left over.
-        const int64_t extent = (weight.sizes[2 + i] - 1) * g.dilation[i] + 1;
-        d.paddingAfter.push_back((out.sizes[2 + i] - 1) * g.stride[i] + extent - input.sizes[2 + i] - g.padding[i]);
+        // Rows and columns that the stride leaves over are oneDNN's to skip: a padding cut to fit would be negative.
+        d.paddingAfter.push_back(g.padding[i]);
     }
     entry->plainWeight = memory::desc(weightDims, onednn::dataType(weight.dtype), g.groups > 1 ? tag::goihw : tag::oihw);
     entry->withBias = bias != nullptr;
