@@ -13,44 +13,6 @@ using namespace simd;
 
 namespace {
 
-constexpr int64_t kShiftRows = 8;
-
-// Sums of x - k and its square, where k is the mean of the chunk's first rows, kept in `shifts`. As k lies
-// among the values, the squares exceed the variance by a factor of the number of rows at the very worst, and
-// hardly ever do: nothing cancels.
-template <typename T>
-void sumSquares(const T* input, int64_t rows, const Chunks& chunks, const ChunkSums& sums,
-                Compute<T>* shifts) {
-    using C = Compute<T>;
-    const int64_t channels = sums.channels;
-    const auto findShift = [=](int64_t chunk, int64_t begin, int64_t end) {
-        const T* const x = input + begin * channels;
-        C* const shift = shifts + chunk * channels;
-        const int64_t count = std::min(kShiftRows, end - begin);
-        forLanes<C>(channels, [=](int64_t c, auto lanes) {
-            Vector<C> sum = {};
-            for (int64_t row = 0; row < count; row++) sum += load(x + row * channels + c, lanes);
-            store(shift + c, sum / static_cast<C>(count), lanes);
-        });
-    };
-    sumRows<C, 8>(rows, chunks, sums, findShift,
-                  [=](int64_t chunk, int64_t row, auto count, C* sum, C* square) {
-                      const C* const shift = shifts + chunk * channels;
-                      const T* const x = input + row * channels;
-                      forLanes<C>(channels, [=](int64_t c, auto lanes) {
-                          const auto k = load(shift + c, lanes);
-                          auto s = load(sum + c, lanes), q = load(square + c, lanes);
-                          for (int u = 0; u < count; u++) {
-                              const auto d = load(x + u * channels + c, lanes) - k;
-                              s += d;
-                              q += d * d;
-                          }
-                          store(sum + c, s, lanes);
-                          store(square + c, q, lanes);
-                      });
-                  });
-}
-
 // Mean and variance (of the population) from the chunks' sums.
 template <typename C>
 void combineMoments(int64_t rows, const Chunks& chunks, const ChunkSums& sums, const C* shifts, double* mean,
@@ -60,8 +22,7 @@ void combineMoments(int64_t rows, const Chunks& chunks, const ChunkSums& sums, c
     std::fill(variance, variance + channels, 0.0);
     const auto forChunks = [&](const auto& body) {
         for (int64_t chunk = 0; chunk < chunks.count; chunk++) {
-            const auto count =
-                static_cast<double>(std::min(rows, (chunk + 1) * chunks.rows) - chunk * chunks.rows);
+            const auto count = static_cast<double>(chunks.size(chunk));
             body(shifts + chunk * channels, count, 1 / count, sums.first(chunk), sums.second(chunk));
         }
     };
@@ -126,7 +87,7 @@ void batchNorm(Context& context, const BatchNormForward& views, const BatchNormO
             if (options.training) {
                 double *const exactMean = moments, *const variance = moments + channels;
                 C* const shifts = shift + channels;
-                sumSquares(input, rows, chunks, sums, shifts);
+                sumSquares(input, chunks, sums, shifts);
                 combineMoments(rows, chunks, sums, shifts, exactMean, variance);
                 for (int64_t c = 0; c < channels; c++) {
                     mean[c] = static_cast<C>(exactMean[c]);

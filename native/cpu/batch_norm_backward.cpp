@@ -42,7 +42,7 @@ void sumGradients(const Gradients<T>& g, const Chunks& chunks, const ChunkSums& 
     using C = Compute<T>;
     using V = Vector<C>;
     const auto nothing = [](int64_t, int64_t, int64_t) {};
-    sumRows<C, 4>(g.rows, chunks, sums, nothing, [g](int64_t, int64_t row, auto count, C* sum, C* product) {
+    sumRows<C, 4>(chunks, sums, nothing, [g](int64_t, int64_t row, auto count, C* sum, C* product) {
         const int64_t start = row * g.channels;
         forLanes<C>(g.channels, [=](int64_t c, auto lanes) {
             const V mean = load(g.mean + c, lanes);
@@ -62,8 +62,8 @@ void sumGradients(const Gradients<T>& g, const Chunks& chunks, const ChunkSums& 
     });
 }
 
-// gradInput = (gradient - offset - (x - mean) * slope) * scale; the terms subtracted come from the statistics. In this
-// order little is lost where they nearly cancel.
+// gradInput = (gradient - offset - (x - mean) * slope) * scale; the terms subtracted come from the
+// statistics. In this order little is lost where they nearly cancel.
 template <Gate gate, bool withStatistics, typename T>
 void spreadGradients(const Gradients<T>& gradients, const Compute<T>* slope, const Compute<T>* offset) {
     using C = Compute<T>;

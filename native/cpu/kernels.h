@@ -90,6 +90,21 @@ struct BatchNormBackward {
 };
 void batchNormBackward(Context& context, const BatchNormBackward& views, const BatchNormOptions& options);
 
+// --- layer_norm.cpp: [rows, size] contiguous; statistics [rows] and parameters [size] in the type computed in. Gradients of
+// the parameters go together; null where not wanted.
+void layerNorm(Context& context, const View& out, const View& mean, const View& inverseDeviation, const View& input,
+               const View* weight, const View* bias, double epsilon);
+void layerNormBackward(Context& context, const View* gradInput, const View* gradWeight, const View* gradBias,
+                       const View& gradient, const View& input, const View* weight, const View& mean,
+                       const View& inverseDeviation);
+
+// --- group_norm.cpp: [N, C] or channels-last, not empty; statistics [N, groups]
+void groupNorm(Context& context, const View& out, const View& mean, const View& inverseDeviation, const View& input,
+               const View* weight, const View* bias, int64_t groups, double epsilon);
+void groupNormBackward(Context& context, const View* gradInput, const View* gradWeight, const View* gradBias,
+                       const View& gradient, const View& input, const View* weight, const View& mean,
+                       const View& inverseDeviation, int64_t groups);
+
 // --- softmax.cpp: dense memory as [outer, size, inner], softmax over the middle
 struct SoftmaxShape {
     int64_t outer, size, inner;
@@ -131,5 +146,9 @@ void binaryCrossEntropy(Context& context, const View& out, const View& input, co
                         LossReduction reduction);
 void binaryCrossEntropyBackward(Context& context, const View* gradInput, const View* gradTarget, const View& gradient,
                                 const View& input, const View& target, const View* weight, LossReduction reduction);
+
+// --- dropout.cpp: dense memory of one order; `keep` is the probability that an element survives
+void drawMask(Context& context, const View& mask, double keep);
+void applyMask(Context& context, const View& out, const View& input, const View& mask, double keep);
 
 }  // namespace anneal::cpu

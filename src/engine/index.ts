@@ -82,7 +82,14 @@ export {
   type Reduction,
 } from './ops/loss.ts'
 export { linear, matmul } from './ops/matmul.ts'
-export { type BatchNormOptions, batchNorm } from './ops/norm.ts'
+export {
+  type BatchNormOptions,
+  batchNorm,
+  type GroupNormOptions,
+  groupNorm,
+  type LayerNormOptions,
+  layerNorm,
+} from './ops/norm.ts'
 export {
   type AvgPoolOptions,
   adaptiveAvgPool2d,

@@ -1,58 +1,15 @@
-// Normalisations. Statistics and affine parameters are float32 for half-precision inputs.
+// Batch normalisation. Statistics and affine parameters are float32 for half-precision inputs.
 #include <cmath>
 
-#include "core/ops.h"
-#include "core/ops/operands.h"
+#include "core/ops/norm.h"
 #include "cpu/kernels.h"
 
 namespace anneal::ops {
 
-namespace {
-
-void checkInput(const char* op, const Tensor& input) {
-    CHECK_DTYPE(isFloating(input.dtype()), op, ": needs a floating dtype, got ", dtypeName(input.dtype()));
-}
-
-// A per-channel operand, contiguous and in the type computed in.
-optional<Tensor> parameter(Context& context, const char* op, const char* name, const optional<Tensor>& tensor,
-                           const Dims& sizes, const Tensor& input) {
-    if (!tensor) return tensor;
-    CHECK_SHAPE(tensor->sizes() == sizes, op, ": ", name, " must have shape ", sizes.toString(),
-                " for an input of shape ", input.sizes().toString(), ", got ", tensor->sizes().toString());
-    const DType compute = computeType(input.dtype());
-    CHECK_DTYPE(tensor->dtype() == compute || tensor->dtype() == input.dtype(), op, ": ", name, " must be ",
-                dtypeName(compute), " for an input of ", dtypeName(input.dtype()), ", got ",
-                dtypeName(tensor->dtype()));
-    return contiguous(context, to_dtype(context, *tensor, compute));
-}
-
-// Memory in which the channels of a position lie together: [N, C] as it is, [N, C, H, W] channels-last, and
-// any other count of dimensions as [N, C, L, 1].
-Tensor channelRows(Context& context, const Tensor& tensor) {
-    if (tensor.dims() == 2) return contiguous(context, tensor);
-    if (tensor.dims() == 4) return channels_last(context, tensor);
-    int64_t length = 1;
-    for (int i = 2; i < tensor.dims(); i++) length *= tensor.size(i);
-    const Dims sizes{tensor.size(0), tensor.size(1), length, 1};
-    return channels_last(context, contiguous(context, tensor).window(sizes, contiguousStrides(sizes)));
-}
-
-Tensor emptyRows(Context& context, const Tensor& rows) {
-    return rows.dims() == 2 ? context.empty(rows.dtype(), rows.sizes())
-                            : context.emptyChannelsLast(rows.dtype(), rows.sizes());
-}
-
-Tensor fromRows(Context& context, const Tensor& rows, const Dims& sizes) {
-    if (sizes.size() == 2 || sizes.size() == 4) return rows;
-    return contiguous(context, rows).window(sizes, contiguousStrides(sizes));
-}
-
-}  // namespace
-
 TensorList batch_norm(Context& context, const Tensor& input, optional<Tensor> weight, optional<Tensor> bias,
                       optional<Tensor> runningMean, optional<Tensor> runningVariance,
                       optional<Tensor> residual, bool training, double momentum, double epsilon, bool relu) {
-    checkInput("batchNorm", input);
+    checkNormInput("batchNorm", input);
     CHECK_SHAPE(input.dims() >= 2 && input.dims() <= 5,
                 "batchNorm: needs an input of shape [N, C, …] with 2 to 5 dimensions, got ",
                 input.sizes().toString());
@@ -76,7 +33,7 @@ TensorList batch_norm(Context& context, const Tensor& input, optional<Tensor> we
     }
     const Dims perChannel{channels};
     const auto prepare = [&](const char* name, const optional<Tensor>& tensor) {
-        return parameter(context, "batchNorm", name, tensor, perChannel, input);
+        return normParameter(context, "batchNorm", name, tensor, perChannel, input);
     };
     const optional<Tensor> scale = prepare("weight", weight), shift = prepare("bias", bias);
     const optional<Tensor> mean = prepare("runningMean", runningMean),
@@ -107,7 +64,7 @@ TensorList batch_norm_backward(Context& context, const Tensor& gradient, const T
                                optional<Tensor> output, optional<Tensor> weight, optional<Tensor> bias,
                                const Tensor& mean, const Tensor& inverseDeviation, bool training, bool relu,
                                bool wantInput, bool wantParameters) {
-    checkInput("batchNorm", input);
+    checkNormInput("batchNorm", input);
     CHECK_SHAPE(input.dims() >= 2 && gradient.sizes() == input.sizes() &&
                     (!output || output->sizes() == input.sizes()),
                 "batchNorm: a gradient of shape ", gradient.sizes().toString(), " against an input of shape ",
@@ -117,7 +74,7 @@ TensorList batch_norm_backward(Context& context, const Tensor& gradient, const T
                 dtypeName(input.dtype()));
     const Dims perChannel{input.size(1)};
     const auto prepare = [&](const char* name, const optional<Tensor>& tensor) {
-        return parameter(context, "batchNorm", name, tensor, perChannel, input);
+        return normParameter(context, "batchNorm", name, tensor, perChannel, input);
     };
     const optional<Tensor> scale = prepare("weight", weight), shift = prepare("bias", bias);
     const optional<Tensor> savedMean = prepare("mean", mean),

@@ -83,3 +83,85 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
     return [toInput, toWeight, toBias, residual ? toResidual : null]
   })
 }
+
+export interface LayerNormOptions {
+  /** Scale and shift, of the normalised shape. */
+  weight?: Tensor | null | undefined
+  bias?: Tensor | null | undefined
+  /** Added to the variance. Default 1e-5. */
+  eps?: number | undefined
+}
+
+// Gradients of [x, weight, bias] from an op that gives only those asked for.
+function affineGradients(results: readonly Tensor[], wantInput: boolean, wantParameters: boolean): (Tensor | null)[] {
+  const [first = null, second = null, third = null] = results
+  if (!wantParameters) return [first, null, null]
+  return wantInput ? [first, second, third] : [null, first, second]
+}
+
+/**
+ * Layer normalisation (Ba et al. 2016) over the last dimensions of x, which must be `normalizedShape`: each row by its
+ * own mean and variance, then scaled and shifted.
+ * @throws ShapeError, DTypeError.
+ */
+export function layerNorm(x: Tensor, normalizedShape: number | readonly number[], options: LayerNormOptions = {}): Tensor {
+  const { eps = 1e-5 } = options
+  const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape
+  const weight = options.weight ?? null
+  const bias = options.bias ?? null
+  const [out, mean, inverseDeviation] = callMany('layer_norm', x, shape, weight, bias, eps) as [Tensor, Tensor, Tensor]
+  const inputs = [x, weight, bias]
+  if (!isTracked(inputs)) return out
+  return record(out, 'layerNorm', inputs, [x, weight, mean, inverseDeviation], (g, node) => {
+    const [wantInput, wantParameters] = [node.needs(0), node.needs(1) || node.needs(2)]
+    const results = callMany(
+      'layer_norm_backward',
+      g,
+      node.saved(0),
+      shape,
+      weight ? node.saved(1) : null,
+      node.saved(2),
+      node.saved(3),
+      wantInput,
+      wantParameters,
+    )
+    return affineGradients(results, wantInput, wantParameters)
+  })
+}
+
+export interface GroupNormOptions {
+  /** Scale and shift [C]. */
+  weight?: Tensor | null | undefined
+  bias?: Tensor | null | undefined
+  /** Added to the variance. Default 1e-5. */
+  eps?: number | undefined
+}
+
+/**
+ * Group normalisation (Wu and He 2018) of x [N, C, …]: the channels of each picture in `groups` groups, each by its own
+ * mean and variance; then scaled and shifted by channel.
+ * @throws ShapeError, DTypeError.
+ */
+export function groupNorm(x: Tensor, groups: number, options: GroupNormOptions = {}): Tensor {
+  const { eps = 1e-5 } = options
+  const weight = options.weight ?? null
+  const bias = options.bias ?? null
+  const [out, mean, inverseDeviation] = callMany('group_norm', x, groups, weight, bias, eps) as [Tensor, Tensor, Tensor]
+  const inputs = [x, weight, bias]
+  if (!isTracked(inputs)) return out
+  return record(out, 'groupNorm', inputs, [x, weight, mean, inverseDeviation], (g, node) => {
+    const [wantInput, wantParameters] = [node.needs(0), node.needs(1) || node.needs(2)]
+    const results = callMany(
+      'group_norm_backward',
+      g,
+      node.saved(0),
+      groups,
+      weight ? node.saved(1) : null,
+      node.saved(2),
+      node.saved(3),
+      wantInput,
+      wantParameters,
+    )
+    return affineGradients(results, wantInput, wantParameters)
+  })
+}
