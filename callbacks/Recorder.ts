@@ -56,7 +56,7 @@ export class Recorder extends Callback {
   /** Names of the metrics of the latest fit. */
   metricNames: readonly string[] = []
   /** The latest sweep of the learning-rate finder. */
-  lastSweep: LrFindResult | undefined
+  lastSweep: (LrFindResult & { numIt: number }) | undefined
 
   #fit = -1
   #began = 0
@@ -106,18 +106,20 @@ export class Recorder extends Callback {
   // Figures ----------------------------------------------------------------------------------------------------------
 
   /**
-   * The latest sweep of the learning-rate finder, with its suggestions marked.
+   * The latest sweep of the learning-rate finder, with its suggestions marked. Left out are, unless told otherwise, the first
+   * tenth of the sweep but no more than 10 batches, and the last 5, where the loss has diverged.
    * @throws ConfigError before the first `lrFind`
    */
   plot({
-    skipStart = 10,
+    skipStart,
     skipEnd = 5,
     suggestions = true,
   }: RecorderPlotOptions & { suggestions?: boolean } = {}): Figure {
     if (!this.lastSweep) throw new ConfigError('there is no sweep to plot: await learner.lrFind() first')
-    const { lrs, losses, suggestions: found } = this.lastSweep
-    const [from, to] =
-      losses.length > skipStart + skipEnd + 1 ? [skipStart, losses.length - skipEnd] : [0, losses.length]
+    const { lrs, losses, suggestions: found, numIt } = this.lastSweep
+    const first = skipStart ?? Math.min(10, Math.floor(numIt / 10))
+    const end = losses.length - skipEnd
+    const [from, to] = end - first > 1 ? [first, end] : [0, losses.length]
     return lrFindChart(lrs.slice(from, to), losses.slice(from, to), suggestions ? { ...found } : {})
   }
 

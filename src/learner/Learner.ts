@@ -1,5 +1,6 @@
-import { LRFinder, type LRFinderOptions, type LrFindResult } from '../../callbacks/LRFinder.ts'
-import { type OneCycleOptions, OneCycleScheduler } from '../../callbacks/OneCycleScheduler.ts'
+import { GradientClipping } from '../../callbacks/GradientClipping.ts'
+import { LRFinder, type LrFindResult } from '../../callbacks/LRFinder.ts'
+import { OneCycleScheduler } from '../../callbacks/OneCycleScheduler.ts'
 import { ProgressCallback } from '../../callbacks/ProgressCallback.ts'
 import { Recorder } from '../../callbacks/Recorder.ts'
 import { TerminateOnNonFiniteCallback } from '../../callbacks/TerminateOnNonFiniteCallback.ts'
@@ -15,6 +16,16 @@ import { evaluate } from './evaluate.ts'
 import { FitState } from './FitState.ts'
 import { ClassificationInterpretation } from './interpretation.ts'
 import { type AnyModule, isBatchNorm, type Split, splitModel } from './layerGroups.ts'
+import {
+  type FitOneCycleOptions,
+  type FitOptions,
+  type LearnerOptions,
+  type LoadOptions,
+  type LrFindOptions,
+  learnerOptionNames,
+  oneCycleOptionNames,
+  type SaveOptions,
+} from './learnerOptions.ts'
 import { runFit } from './loop.ts'
 import { type LossFunction, toLoss } from './lossFunction.ts'
 import { type LearningRate, lrRange, slice } from './lrRange.ts'
@@ -29,88 +40,7 @@ import {
   predictItem,
 } from './predictions.ts'
 
-export interface LearnerOptions {
-  /** Default: the one that the data names (`data.lossFunction`). */
-  lossFunction?: LossFunction
-  /**
-   * An optimizer class or a function `(params, options) => optimizer`. Default: Adam with betas (0.9, 0.99) and eps 1e-8, as in
-   * fastai. A class given here has its own defaults.
-   */
-  optimizer?: OptimizerOption
-  /** Computed on the validation data after each epoch. Default none. */
-  metrics?: readonly MetricLike[]
-  /** Weight decay of fits that do not say otherwise. Default 0.01. */
-  wd?: number
-  /** Decay apart from the gradient (AdamW's way) instead of through it. Default true. */
-  trueWd?: boolean
-  /** Normalisation layers and biases decay too. Default true. */
-  bnWd?: boolean
-  /** Batch norm goes on training in frozen groups. Default true. */
-  trainBn?: boolean
-  /** Folder for what is saved. Default: the data's path, or the working directory. */
-  path?: string
-  /** Folder below `path` for models. Default 'models'. */
-  modelDir?: string
-  /** Callbacks of every fit. */
-  callbacks?: readonly Callback[]
-  /** Where the model is cut into layer groups; see `split`. Default: one group. */
-  layerGroups?: Split
-  /** Print nothing. Default false. */
-  silent?: boolean
-}
-
-export interface FitOptions {
-  /** Learning rate. Default `slice(3e-3)`. */
-  lr?: LearningRate
-  /** Weight decay. Default: the Learner's. */
-  wd?: number | readonly number[]
-  /** Callbacks of this fit, beside the Learner's. */
-  callbacks?: readonly Callback[]
-}
-
-export interface FitOneCycleOptions extends OneCycleOptions, Omit<FitOptions, 'lr'> {}
-
-export interface LrFindOptions extends LRFinderOptions {
-  /** Weight decay. Default: the Learner's. */
-  wd?: number | readonly number[]
-}
-
-export interface SaveOptions {
-  /** Also what the optimizer remembers. Default true. */
-  withOptimizer?: boolean
-}
-
-export interface LoadOptions {
-  /** Names and shapes must match the model's. Default true. */
-  strict?: boolean
-  /** Also what the optimizer remembered, if the file has it. Default true. */
-  withOptimizer?: boolean
-}
-
-const learnerOptionNames = [
-  'lossFunction',
-  'optimizer',
-  'metrics',
-  'wd',
-  'trueWd',
-  'bnWd',
-  'trainBn',
-  'path',
-  'modelDir',
-  'callbacks',
-  'layerGroups',
-  'silent',
-] as const satisfies readonly (keyof LearnerOptions)[]
-
-const oneCycleNames = [
-  'maxLr',
-  'moms',
-  'divFactor',
-  'pctStart',
-  'finalDiv',
-  'totalEpochs',
-  'startEpoch',
-] as const
+export type { FitOneCycleOptions, FitOptions, LearnerOptions, LoadOptions, LrFindOptions, SaveOptions }
 
 const fastaiAdam: OptimizerOption = (params, options) =>
   new Adam(params, { ...options, betas: [0.9, 0.99], eps: 1e-8 })
@@ -150,6 +80,7 @@ export class Learner<Model extends AnyModule = nn.Module> {
     rejectUnknownOptions('Learner', options, learnerOptionNames)
     this.data = data
     this.model = model
+    if (data.device !== undefined) model.to(data.device)
     this.lossFunction = toLoss(options.lossFunction ?? data.lossFunction)
     this.metrics = toMetrics(options.metrics ?? [])
     this.wd = options.wd ?? 0.01
@@ -190,7 +121,7 @@ export class Learner<Model extends AnyModule = nn.Module> {
    * `fitOneCycle(4, { startEpoch: 2 })` runs the last two of four epochs.
    */
   async fitOneCycle(epochs: number, options: FitOneCycleOptions = {}): Promise<void> {
-    rejectUnknownOptions('fitOneCycle', options, [...oneCycleNames, 'wd', 'callbacks'])
+    rejectUnknownOptions('fitOneCycle', options, [...oneCycleOptionNames, 'wd', 'callbacks'])
     const { wd, callbacks = [], ...oneCycle } = options
     const scheduler = new OneCycleScheduler(oneCycle)
     await this.fit(epochs, {
@@ -214,8 +145,9 @@ export class Learner<Model extends AnyModule = nn.Module> {
       lr: this.optimizer.lrs,
       ...(wd !== undefined && { wd }),
     })
-    this.recorder.lastSweep = finder.result
-    return finder.result
+    const { result } = finder
+    this.recorder.lastSweep = { ...result, numIt: finder.numIt }
+    return result
   }
 
   async #train(
@@ -328,6 +260,12 @@ export class Learner<Model extends AnyModule = nn.Module> {
   /** The learning rate of each layer group. `lrRange(slice(1e-5, 1e-3))` of three groups is [1e-5, 1e-4, 1e-3]. */
   lrRange(lr: LearningRate): number[] {
     return lrRange(lr, this.#layerGroups.length)
+  }
+
+  /** Clips the gradients' joint norm in every fit from now on; see {@link GradientClipping}. Returns this. */
+  clipGrad(clip = 0.1): this {
+    this.callbacks.push(new GradientClipping(clip))
+    return this
   }
 
   // Looking at the result --------------------------------------------------------------------------------------------

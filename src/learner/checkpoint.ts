@@ -29,7 +29,7 @@ interface Header {
   numbers?: Record<string, Record<string, number>>
 }
 
-/** Where a model of that name is kept. A name with a folder of its own, or an extension, is taken as it is. */
+/** Where a model of that name is kept: below the Learner's folder for models, unless the name is an absolute path. */
 export function checkpointFile({ path, modelDir }: Learner, name: string): string {
   if (typeof name !== 'string' || name === '') {
     throw new ConfigError(`a model is saved under a name, got ${JSON.stringify(name)}`)

@@ -33,6 +33,8 @@ export interface LearnerData {
   readonly classes?: readonly string[] | undefined
   /** The loss that suits the targets, or its name in `F`; the Learner's own option comes first. */
   readonly lossFunction?: LossFunction | LossHint | undefined
+  /** Where the batches are; the Learner moves the model there. Default: the model stays where it is. */
+  readonly device?: string | undefined
   /** Folder below which the Learner saves. */
   readonly path?: string | undefined
   /** The first training batch, without moving the loader on. */

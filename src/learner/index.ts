@@ -25,16 +25,16 @@ export {
   type Confusion,
   type TopLosses,
 } from './interpretation.ts'
-export {
-  type FitOneCycleOptions,
-  type FitOptions,
-  Learner,
-  type LearnerOptions,
-  type LoadOptions,
-  type LrFindOptions,
-  type SaveOptions,
-} from './Learner.ts'
+export { Learner } from './Learner.ts'
 export { type AnyModule, leavesOf, type Split, splitModel } from './layerGroups.ts'
+export type {
+  FitOneCycleOptions,
+  FitOptions,
+  LearnerOptions,
+  LoadOptions,
+  LrFindOptions,
+  SaveOptions,
+} from './learnerOptions.ts'
 export type { LossFunction, LossModule } from './lossFunction.ts'
 export { type LearningRate, lrRange, Slice, slice } from './lrRange.ts'
 export { type LrSuggestions, suggestLrs } from './lrSuggestions.ts'

@@ -17,6 +17,7 @@ export interface AnyModule
     | 'stateDict'
     | 'loadStateDict'
     | 'summary'
+    | 'to'
   > {
   forward(...inputs: never[]): unknown
 }

@@ -169,6 +169,19 @@ describe('the constructor', () => {
     expect(() => make({ lossFunction, metrics: metrics.mse })).toThrow(/must be a list/)
   })
 
+  it('moves the model to where the batches are', () => {
+    const lossFunction = new nn.MSELoss()
+    expect(make({ lossFunction }, { device: 'cpu' }).model.weight.device).toBe('cpu')
+    expect(() => make({ lossFunction }, { device: 'tpu' })).toThrow(/unknown device "tpu"/)
+  })
+
+  it('clips gradients from clipGrad on', async () => {
+    const learner = make({ lossFunction: new nn.MSELoss(), optimizer: optim.SGD, wd: 0 })
+    expect(learner.clipGrad(0.01)).toBe(learner)
+    await learner.fit(1, { lr: 1 })
+    expect(learner.model.weight.item()).toBeCloseTo(1.05, 4) // five batches, each of a gradient of -0.01
+  })
+
   it('takes a plain function as the loss', async () => {
     const learner = make({
       lossFunction: (output: never, target: never) => new nn.MSELoss().forward(output, target),
