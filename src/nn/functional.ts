@@ -11,6 +11,8 @@ export {
   dropout,
   dropout2d,
   gelu,
+  groupNorm,
+  layerNorm,
   leakyRelu,
   linear,
   logSoftmax,

@@ -10,6 +10,7 @@ export * as init from './init.ts'
 export { Identity, Linear, type LinearOptions } from './linear.ts'
 export * from './losses/index.ts'
 export { type ListOptions, Module } from './Module.ts'
+export { GroupNorm, type GroupNormOptions, LayerNorm, type LayerNormOptions } from './normalization.ts'
 export type { Pair } from './options.ts'
 export { Parameter } from './Parameter.ts'
 export {

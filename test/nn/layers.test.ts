@@ -135,6 +135,25 @@ describe('layers', () => {
     expect(() => new nn.BatchNorm2d(2).forward(randn([3, 2]))).toThrow(/4 dimensions/)
   })
 
+  it('LayerNorm and GroupNorm normalise each sample by itself', () => {
+    manualSeed(5)
+    const x = randn([3, 4, 5]).mul(3).add(2)
+    const layer = new nn.LayerNorm([4, 5])
+    expect(layer.weight!.shape).toEqual([4, 5])
+    const centred = x.sub(x.mean([1, 2], { keepdim: true }))
+    const variance = centred.square().mean([1, 2], { keepdim: true })
+    const normalised = centred.div(variance.add(1e-5).sqrt())
+    expectClose(layer.forward(x), normalised)
+    expectClose(new nn.GroupNorm(1, 4, { affine: false }).forward(x), normalised)
+    const groups = new nn.GroupNorm(2, 4).forward(x)
+    expectClose(groups.reshape([3, 2, 10]).mean(2), zeros([3, 2]))
+    expect(Object.keys(new nn.GroupNorm(2, 4).stateDict())).toEqual(['weight', 'bias'])
+    // As PyTorch prints them.
+    expect(String(new nn.LayerNorm(8))).toBe('LayerNorm((8,), eps=1e-05, elementwise_affine=True)')
+    expect(String(new nn.GroupNorm(2, 4, { eps: 0.01 }))).toBe('GroupNorm(2, 4, eps=0.01, affine=True)')
+    expect(() => new nn.GroupNorm(3, 4)).toThrow(ConfigError)
+  })
+
   it('Dropout scales what it keeps, and drops whole channels in two dimensions', () => {
     manualSeed(3)
     const x = ones([200, 50])
