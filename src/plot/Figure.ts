@@ -18,16 +18,19 @@ export interface FigureRenderOptions {
  * @example await learner.recorder.plotLosses().save('losses.png')
  */
 export class Figure {
-  /** The vega-lite spec. */
-  readonly spec: TopLevelSpec
+  /**
+   * The vega-lite spec. Its type says no more, because vega-lite's own declarations ask for those of a browser, which the
+   * compiler of a Node program does not have.
+   */
+  readonly spec: object
 
-  constructor(spec: TopLevelSpec) {
+  constructor(spec: object) {
     this.spec = spec
   }
 
   /** The figure as an SVG document. */
   toSvg(): Promise<string> {
-    return renderSvg(this.spec)
+    return renderSvg(this.spec as TopLevelSpec)
   }
 
   /**
@@ -87,7 +90,7 @@ export class Figure {
   }
 
   #title(): string {
-    const { title } = this.spec
+    const { title } = this.spec as TopLevelSpec
     const text = typeof title === 'object' && title !== null && 'text' in title ? title.text : title
     return typeof text === 'string' ? text : 'Figure'
   }

@@ -1,3 +1,4 @@
+import type { TopLevelSpec } from 'vega-lite'
 import { ConfigError, ShapeError } from '../engine/errors.ts'
 import { Figure } from './Figure.ts'
 import { textWidth } from './textWidth.ts'
@@ -111,7 +112,7 @@ export function confusionMatrixChart(
         : []),
     ],
     config: theme,
-  })
+  } satisfies TopLevelSpec)
 }
 
 function check(matrix: readonly ArrayLike<number>[], classes: readonly string[]): void {

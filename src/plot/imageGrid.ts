@@ -1,3 +1,4 @@
+import type { TopLevelSpec } from 'vega-lite'
 import { ConfigError, ShapeError } from '../engine/errors.ts'
 import { encodePng } from './encodePng.ts'
 import { Figure } from './Figure.ts'
@@ -103,7 +104,7 @@ export function imageGrid(images: readonly GridImage[], options: ImageGridOption
         : []),
     ],
     config: theme,
-  })
+  } satisfies TopLevelSpec)
 }
 
 function check(images: readonly GridImage[], { columns, cellSize }: ImageGridOptions): void {

@@ -50,10 +50,10 @@ type Layer = Extract<TopLevelSpec, { layer: unknown }>['layer'][number]
  * @throws ShapeError if a series' `x` and `y` differ in length; ConfigError for no series, two of one name, or an unknown scale.
  */
 export function lineChart(series: readonly LineSeries[], options: LineChartOptions = {}): Figure {
-  return new Figure({ ...linePanel(series, options), config: theme })
+  return new Figure({ ...linePanel(series, options), config: theme } satisfies TopLevelSpec)
 }
 
-/** The spec of a line chart without the common configuration, to be composed with others. */
+/** @internal The spec of a line chart without the common configuration, to be composed with others. */
 export function linePanel(series: readonly LineSeries[], options: LineChartOptions) {
   const {
     title,

@@ -1,3 +1,4 @@
+import type { TopLevelSpec } from 'vega-lite'
 import { ConfigError } from '../engine/errors.ts'
 import { Figure } from './Figure.ts'
 import { linePanel } from './lineChart.ts'
@@ -38,6 +39,6 @@ export function metricsChart(
       height,
     })
   })
-  if (panels.length === 1) return new Figure({ title, ...panels[0]!, config: theme })
-  return new Figure({ title, concat: panels, columns, spacing: 24, config: theme })
+  if (panels.length === 1) return new Figure({ title, ...panels[0]!, config: theme } satisfies TopLevelSpec)
+  return new Figure({ title, concat: panels, columns, spacing: 24, config: theme } satisfies TopLevelSpec)
 }

@@ -1,3 +1,4 @@
+import type { TopLevelSpec } from 'vega-lite'
 import { Figure } from './Figure.ts'
 import { linePanel } from './lineChart.ts'
 import { seriesColor, theme } from './theme.ts'
@@ -28,7 +29,8 @@ export function scheduleChart(
       height: 280,
     })
   const rate = (width: number) => panel('learning rate', lrs, seriesColor(0), width)
-  if (momentums === undefined) return new Figure({ title, ...rate(600), config: theme })
+  if (momentums === undefined)
+    return new Figure({ title, ...rate(600), config: theme } satisfies TopLevelSpec)
   const hconcat = [rate(400), panel('momentum', momentums, seriesColor(1), 400)]
-  return new Figure({ title, hconcat, spacing: 24, config: theme })
+  return new Figure({ title, hconcat, spacing: 24, config: theme } satisfies TopLevelSpec)
 }

@@ -26,7 +26,7 @@ export const ink = {
 // Named families first, since the generic one maps to a serif in some containers.
 const font = '"Helvetica Neue", Helvetica, Arial, "DejaVu Sans", "Liberation Sans", sans-serif'
 
-/** Vega-lite configuration that all figures share. */
+/** @internal Vega-lite configuration that all figures share. */
 export const theme: Config = {
   background: 'white',
   padding: 16,

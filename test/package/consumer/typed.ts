@@ -13,6 +13,7 @@ import {
   randn,
   type Tensor,
   TensorDataset,
+  tensor,
 } from 'anneal'
 import { EarlyStoppingCallback, SaveModelCallback } from 'anneal/callbacks'
 
@@ -65,6 +66,18 @@ try {
 }
 assert.ok(failure instanceof AnnealError && failure.code === 'SHAPE')
 
+// Names of metrics of one's own, made known to the compiler.
+declare module 'anneal' {
+  interface MetricNames {
+    diceScore: true
+  }
+}
+assert.ok(new SaveModelCallback({ monitor: 'diceScore' }))
+
+class Misspelt extends Callback {
+  onBatchEnded() {}
+}
+
 // What must not compile. A directive that finds no error below it is an error itself.
 export function mistakes(): void {
   // @ts-expect-error no such method
@@ -76,14 +89,8 @@ export function mistakes(): void {
   // @ts-expect-error no such option
   void learner.fitOneCycle(1, { maxLR: 0.1 })
   // @ts-expect-error no such dtype
-  points.to('float23')
+  tensor([1, 2], { dtype: 'float23' })
   // @ts-expect-error no such event
-  void learner.fit(1, {
-    callbacks: [
-      new (class extends Callback {
-        onBatchEnded() {}
-      })(),
-    ],
-  })
+  learner.callbacks.push(new Misspelt())
 }
 console.log('ok')
