@@ -13,9 +13,9 @@ function batchNormAndStatistics(inputs: Tensor[], { momentum, epsilon, training 
 const table: Table = {
   batchNorm: batchNormAndStatistics,
   layerNorm: ([x, weight = null, bias = null], { normalizedShape, epsilon }) =>
-    layerNorm(x!, normalizedShape, { weight, bias, eps: epsilon }),
+    layerNorm(x!, normalizedShape!, { weight, bias, eps: epsilon }),
   groupNorm: ([x, weight = null, bias = null], { numGroups, epsilon }) =>
-    groupNorm(x!, numGroups, { weight, bias, eps: epsilon }),
+    groupNorm(x!, numGroups!, { weight, bias, eps: epsilon }),
 }
 
 describeOps('opsNormalisation', table, ['normalize'])

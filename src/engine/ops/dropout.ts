@@ -30,10 +30,13 @@ export function dropout2d(x: Tensor, p = 0.5, training = true): Tensor {
   if (!training || p === 0) return x
   const shape = x.shape.map((size, i) => (i < 2 ? size : 1))
   // A factor for every channel. At p = 1 nothing is drawn, as in PyTorch.
-  const scale = p === 1 ? call('full', shape, 0, dtypeCode(x.dtype)) : call('empty', shape, dtypeCode(x.dtype))
+  const scale =
+    p === 1 ? call('full', shape, 0, dtypeCode(x.dtype)) : call('empty', shape, dtypeCode(x.dtype))
   if (p < 1) {
     callInPlace('bernoulli_', scale, 1 - p)
     callInPlace('div_', scale, 1 - p)
   }
-  return record(call('mul', x, scale), 'dropout2d', [x], [scale], (g, node) => [call('mul', g, node.saved(0))])
+  return record(call('mul', x, scale), 'dropout2d', [x], [scale], (g, node) => [
+    call('mul', g, node.saved(0)),
+  ])
 }

@@ -13,7 +13,9 @@ const reductions: readonly Reduction[] = ['none', 'mean', 'sum']
 function reductionCode(op: string, reduction: Reduction): number {
   const code = reductions.indexOf(reduction)
   if (code < 0) {
-    throw new ConfigError(`${op}: the reduction must be one of ${reductions.join(', ')}, got ${JSON.stringify(reduction)}`)
+    throw new ConfigError(
+      `${op}: the reduction must be one of ${reductions.join(', ')}, got ${JSON.stringify(reduction)}`,
+    )
   }
   return code
 }
@@ -64,8 +66,17 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
   ])
 }
 
-function softCrossEntropy(logits: Tensor, target: Tensor, weight: Tensor | null, smoothing: number, code: number): Tensor {
-  const [loss, logSums] = callMany('cross_entropy_soft', logits, target, weight, smoothing, code) as [Tensor, Tensor]
+function softCrossEntropy(
+  logits: Tensor,
+  target: Tensor,
+  weight: Tensor | null,
+  smoothing: number,
+  code: number,
+): Tensor {
+  const [loss, logSums] = callMany('cross_entropy_soft', logits, target, weight, smoothing, code) as [
+    Tensor,
+    Tensor,
+  ]
   const inputs = [logits, target]
   if (!isTracked(inputs)) return loss
   return record(loss, 'crossEntropy', inputs, [logits, target, logSums, weight], (g, node) => {
@@ -148,21 +159,27 @@ export function binaryCrossEntropyWithLogits(
   const loss = call('binary_cross_entropy_with_logits', input, target, weight, posWeight, code)
   const inputs = [input, target]
   if (!isTracked(inputs)) return loss
-  return record(loss, 'binaryCrossEntropyWithLogits', inputs, [input, target, weight, posWeight], (g, node) => {
-    const [wantInput, wantTarget] = [node.needs(0), node.needs(1)]
-    const results = callMany(
-      'binary_cross_entropy_with_logits_backward',
-      g,
-      node.saved(0),
-      node.saved(1),
-      weight ? node.saved(2) : null,
-      posWeight ? node.saved(3) : null,
-      code,
-      wantInput,
-      wantTarget,
-    )
-    return split(results, wantInput, wantTarget)
-  })
+  return record(
+    loss,
+    'binaryCrossEntropyWithLogits',
+    inputs,
+    [input, target, weight, posWeight],
+    (g, node) => {
+      const [wantInput, wantTarget] = [node.needs(0), node.needs(1)]
+      const results = callMany(
+        'binary_cross_entropy_with_logits_backward',
+        g,
+        node.saved(0),
+        node.saved(1),
+        weight ? node.saved(2) : null,
+        posWeight ? node.saved(3) : null,
+        code,
+        wantInput,
+        wantTarget,
+      )
+      return split(results, wantInput, wantTarget)
+    },
+  )
 }
 
 /**
@@ -170,7 +187,11 @@ export function binaryCrossEntropyWithLogits(
  * wrong prediction costs 100 instead of infinity. Scores before the sigmoid go to `binaryCrossEntropyWithLogits`.
  * @throws ShapeError, DTypeError at once. A value outside [0, 1] is found by the kernel: an error at the next read.
  */
-export function binaryCrossEntropy(input: Tensor, target: Tensor, options: BinaryCrossEntropyOptions = {}): Tensor {
+export function binaryCrossEntropy(
+  input: Tensor,
+  target: Tensor,
+  options: BinaryCrossEntropyOptions = {},
+): Tensor {
   const code = reductionCode('binaryCrossEntropy', options.reduction ?? 'mean')
   const weight = options.weight ?? null
   const loss = call('binary_cross_entropy', input, target, weight, code)

@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { changedInPlace } from '../methods.ts'
-import { call, callMany } from '../native.ts'
+import { callMany } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 
 export interface BatchNormOptions {
@@ -35,7 +35,9 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
   const runningMean = options.runningMean ?? null
   const runningVar = options.runningVar ?? null
   if (activation !== undefined && activation !== 'relu') {
-    throw new ConfigError(`batchNorm: the activation can be 'relu' or left out, got ${JSON.stringify(activation)}`)
+    throw new ConfigError(
+      `batchNorm: the activation can be 'relu' or left out, got ${JSON.stringify(activation)}`,
+    )
   }
   const relu = activation === 'relu'
   const [out, mean, inverseDeviation] = callMany(
@@ -93,7 +95,11 @@ export interface LayerNormOptions {
 }
 
 // Gradients of [x, weight, bias] from an op that gives only those asked for.
-function affineGradients(results: readonly Tensor[], wantInput: boolean, wantParameters: boolean): (Tensor | null)[] {
+function affineGradients(
+  results: readonly Tensor[],
+  wantInput: boolean,
+  wantParameters: boolean,
+): (Tensor | null)[] {
   const [first = null, second = null, third = null] = results
   if (!wantParameters) return [first, null, null]
   return wantInput ? [first, second, third] : [null, first, second]
@@ -104,12 +110,20 @@ function affineGradients(results: readonly Tensor[], wantInput: boolean, wantPar
  * own mean and variance, then scaled and shifted.
  * @throws ShapeError, DTypeError.
  */
-export function layerNorm(x: Tensor, normalizedShape: number | readonly number[], options: LayerNormOptions = {}): Tensor {
+export function layerNorm(
+  x: Tensor,
+  normalizedShape: number | readonly number[],
+  options: LayerNormOptions = {},
+): Tensor {
   const { eps = 1e-5 } = options
   const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape
   const weight = options.weight ?? null
   const bias = options.bias ?? null
-  const [out, mean, inverseDeviation] = callMany('layer_norm', x, shape, weight, bias, eps) as [Tensor, Tensor, Tensor]
+  const [out, mean, inverseDeviation] = callMany('layer_norm', x, shape, weight, bias, eps) as [
+    Tensor,
+    Tensor,
+    Tensor,
+  ]
   const inputs = [x, weight, bias]
   if (!isTracked(inputs)) return out
   return record(out, 'layerNorm', inputs, [x, weight, mean, inverseDeviation], (g, node) => {
@@ -146,7 +160,11 @@ export function groupNorm(x: Tensor, groups: number, options: GroupNormOptions =
   const { eps = 1e-5 } = options
   const weight = options.weight ?? null
   const bias = options.bias ?? null
-  const [out, mean, inverseDeviation] = callMany('group_norm', x, groups, weight, bias, eps) as [Tensor, Tensor, Tensor]
+  const [out, mean, inverseDeviation] = callMany('group_norm', x, groups, weight, bias, eps) as [
+    Tensor,
+    Tensor,
+    Tensor,
+  ]
   const inputs = [x, weight, bias]
   if (!isTracked(inputs)) return out
   return record(out, 'groupNorm', inputs, [x, weight, mean, inverseDeviation], (g, node) => {

@@ -30,8 +30,20 @@ export interface AvgPoolOptions {
   divisorOverride?: number | undefined
 }
 
-/** The largest value of each window; x is [N, C, H, W]. */
+// A single picture [C, H, W] goes through as a batch of one.
+function pooled(x: Tensor, pool: (pictures: Tensor) => Tensor): Tensor {
+  return x.ndim === 3 ? pool(x.unsqueeze(0)).squeeze(0) : pool(x)
+}
+
+/**
+ * The largest value of each window of x [N, C, H, W] or [C, H, W]; NaN if there is one.
+ * @throws ShapeError, DTypeError.
+ */
 export function maxPool2d(x: Tensor, kernelSize: Pair, options: MaxPoolOptions = {}): Tensor {
+  return pooled(x, (pictures) => maxPoolBatch(pictures, kernelSize, options))
+}
+
+function maxPoolBatch(x: Tensor, kernelSize: Pair, options: MaxPoolOptions): Tensor {
   const kernel = pair(kernelSize)
   const stride = pair(options.stride ?? kernelSize)
   const padding = pair(options.padding ?? 0)
@@ -54,8 +66,15 @@ export function maxPool2d(x: Tensor, kernelSize: Pair, options: MaxPoolOptions =
   ])
 }
 
-/** The mean of each window; x is [N, C, H, W]. */
+/**
+ * The mean of each window of x [N, C, H, W] or [C, H, W].
+ * @throws ShapeError, DTypeError.
+ */
 export function avgPool2d(x: Tensor, kernelSize: Pair, options: AvgPoolOptions = {}): Tensor {
+  return pooled(x, (pictures) => avgPoolBatch(pictures, kernelSize, options))
+}
+
+function avgPoolBatch(x: Tensor, kernelSize: Pair, options: AvgPoolOptions): Tensor {
   const kernel = pair(kernelSize)
   const stride = pair(options.stride ?? kernelSize)
   const padding = pair(options.padding ?? 0)
@@ -68,16 +87,30 @@ export function avgPool2d(x: Tensor, kernelSize: Pair, options: AvgPoolOptions =
   ])
 }
 
-/** Means over as many windows as the output has places, whatever the size of x [N, C, H, W]. */
+/**
+ * Means over as many windows as the output has places, whatever the size of x [N, C, H, W] or [C, H, W].
+ * @throws ShapeError, DTypeError.
+ */
 export function adaptiveAvgPool2d(x: Tensor, outputSize: Pair): Tensor {
+  return pooled(x, (pictures) => adaptiveAvgPoolBatch(pictures, outputSize))
+}
+
+function adaptiveAvgPoolBatch(x: Tensor, outputSize: Pair): Tensor {
   const out = call('adaptive_avg_pool2d', x, pair(outputSize))
   if (!isTracked([x])) return out
   const { shape } = x
   return record(out, 'adaptiveAvgPool2d', [x], [], (g) => [call('adaptive_avg_pool2d_backward', g, shape)])
 }
 
-/** Maxima over as many windows as the output has places, whatever the size of x [N, C, H, W]. */
+/**
+ * Maxima over as many windows as the output has places, whatever the size of x [N, C, H, W] or [C, H, W].
+ * @throws ShapeError, DTypeError.
+ */
 export function adaptiveMaxPool2d(x: Tensor, outputSize: Pair): Tensor {
+  return pooled(x, (pictures) => adaptiveMaxPoolBatch(pictures, outputSize))
+}
+
+function adaptiveMaxPoolBatch(x: Tensor, outputSize: Pair): Tensor {
   const tracked = isTracked([x])
   const [out, indices] = callMany('adaptive_max_pool2d', x, pair(outputSize), tracked) as [Tensor, Tensor]
   if (!tracked) return out

@@ -21,7 +21,9 @@ export function softmax(x: Tensor, dim = -1): Tensor {
 /** The logarithm of softmax along `dim`, without overflow. */
 export function logSoftmax(x: Tensor, dim = -1): Tensor {
   const out = call('log_softmax', x, dim)
-  return record(out, 'logSoftmax', [x], [out], (g, node) => [call('log_softmax_backward', g, node.saved(0), dim)])
+  return record(out, 'logSoftmax', [x], [out], (g, node) => [
+    call('log_softmax_backward', g, node.saved(0), dim),
+  ])
 }
 
 addMethods({
