@@ -110,7 +110,8 @@ void batchNormBackward(Context& context, const BatchNormBackward& views, const B
         const C *const weight = dataOf<C>(views.weight), *const bias = dataOf<C>(views.bias);
         const C* const inverseDeviation = views.inverseDeviation.as<C>();
         C *const gradWeight = dataOf<C>(views.gradWeight), *const gradBias = dataOf<C>(views.gradBias);
-        const bool sumsNeeded = gradWeight || (options.training && g.gradInput);
+        // The pass that sums also writes what passed an output's gate; without it the other one does.
+        const bool sumsNeeded = gradWeight || (options.training && g.gradInput) || !g.gradInput;
         const Chunks chunks(rows, channels * sizeof(T));
         const size_t sumBytes = sumsNeeded ? ChunkSums::bytes(chunks, channels) : 0;
         const Tensor scratch = context.scratch(sumBytes + channels * (2 * sizeof(double) + 4 * sizeof(C)));
@@ -130,7 +131,7 @@ void batchNormBackward(Context& context, const BatchNormBackward& views, const B
                 shift[c] = bias ? bias[c] : C(0);
             }
             if (!sumsNeeded) {
-                if (g.gradInput) spreadGradients<gate, false>(g, slope, offset);
+                spreadGradients<gate, false>(g, slope, offset);
                 return;
             }
             sumGradients<gate>(g, chunks, sums);

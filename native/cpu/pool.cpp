@@ -145,8 +145,9 @@ void maxForward(T* out, I* indices, const T* input, const Picture& to, const Pic
                     const int32_t columns = wide.last - wide.first, firstTap = high.first * taps + wide.first;
                     const int64_t target = (row * to.width + x) * channels;
                     const auto run = [&](auto rows, auto columns) {
-                        maxOfWindow<T, I, withIndices>(out + target, indices + target, window, channels, rows,
-                                                       columns, stepY, stepX, firstTap, taps);
+                        maxOfWindow<T, I, withIndices>(out + target, withIndices ? indices + target : nullptr,
+                                                       window, channels, rows, columns, stepY, stepX,
+                                                       firstTap, taps);
                     };
                     if (rows == 2 && columns == 2) {
                         run(std::integral_constant<int32_t, 2>{}, std::integral_constant<int32_t, 2>{});
@@ -337,8 +338,7 @@ void averagePool2dBackward(Context& context, const View& gradInput, const View& 
         using T = typename decltype(tag)::type;
         T* target = gradInput.as<T>();
         const T* gradient = gradOutput.as<T>();
-        context.enqueue("avgPool2d backward",
-                        [=] { averageBackward(target, gradient, to, from, geometry); });
+        context.enqueue("avgPool2d backward", [=] { averageBackward(target, gradient, to, from, geometry); });
     });
 }
 

@@ -353,8 +353,9 @@ ANNEAL_INLINE Vector<C> fillRest(Vector<C> vector, Full, C) {
 }
 template <typename C>
 ANNEAL_INLINE Vector<C> fillRest(Vector<C> vector, Part part, C value) {
-    for (int i = part.count; i < Lanes<C>::kCount; i++) vector[i] = value;
-    return vector;
+    using Lane = std::conditional_t<sizeof(C) == 4, int32_t, int64_t>;
+    alignas(64) static constexpr Lane numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return detail::readBytes<Mask<C>>(numbers) < static_cast<Lane>(part.count) ? vector : splat<C>(value);
 }
 
 // --- functions

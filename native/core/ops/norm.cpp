@@ -81,6 +81,7 @@ TensorList batch_norm_backward(Context& context, const Tensor& gradient, const T
                            savedDeviation = prepare("deviation", inverseDeviation);
     const Tensor rows = channelRows(context, input), gradientRows = channelRows(context, gradient);
     const bool gated = relu && output;
+    if (!wantInput && !wantParameters && !gated) return {};
     const optional<Tensor> outputRows =
         gated ? optional<Tensor>(channelRows(context, *output)) : std::nullopt;
     const DType compute = computeType(input.dtype());
