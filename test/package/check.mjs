@@ -88,6 +88,7 @@ try {
 
   step('used from plain JavaScript', () => {
     assert.match(run('node', ['plain.mjs']).stdout, /^ok$/m)
+    if (process.features.require_module) assert.match(run('node', ['common.cjs']).stdout, /^ok$/m)
   })
 
   step('used from TypeScript', () => {
