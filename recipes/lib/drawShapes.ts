@@ -53,10 +53,9 @@ export async function drawShapes(folder: string, options: DrawShapesOptions): Pr
 async function drawShape(name: string, size: number, random: () => number, file: string): Promise<void> {
   const between = (low: number, high: number) => low + (high - low) * random()
   const color = (lightness: number) => `hsl(${between(0, 360)},${between(30, 90)}%,${lightness}%)`
-  // Light on dark or dark on light: colours vary freely, and the outline can still be seen.
-  const dark = random() < 0.5
-  const [ground, shape] = dark ? [between(12, 38), between(58, 85)] : [between(62, 88), between(15, 42)]
-  const radius = between(0.26, 0.44) * size
+  // Light on dark: colours vary freely, and the outline can still be seen.
+  const [ground, shape] = [between(10, 38), between(58, 90)]
+  const radius = between(0.28, 0.44) * size
   const [x, y] = [between(radius, size - radius), between(radius, size - radius)]
   const lines = Array.from({ length: Math.floor(between(0, 3)) }, () => {
     const ends = Array.from({ length: 4 }, () => between(0, size).toFixed(1))
@@ -66,13 +65,13 @@ async function drawShape(name: string, size: number, random: () => number, file:
     <defs><linearGradient id="g" gradientTransform="rotate(${between(0, 90)})">
       <stop stop-color="${color(ground)}"/><stop offset="1" stop-color="${color(ground)}"/></linearGradient></defs>
     <rect width="100%" height="100%" fill="url(#g)"/>${lines.join('')}
-    <g transform="translate(${x},${y}) rotate(${between(-30, 30)}) scale(${radius},${radius * between(0.85, 1)})" fill="${color(shape)}">${outlines[name]}</g>
+    <g transform="translate(${x},${y}) rotate(${between(-25, 25)}) scale(${radius},${radius * between(0.85, 1)})" fill="${color(shape)}">${outlines[name]}</g>
   </svg>`
   const { data, info } = await sharp(Buffer.from(svg))
     .removeAlpha()
     .raw()
     .toBuffer({ resolveWithObject: true })
-  const strength = between(4, 24)
+  const strength = between(4, 20)
   for (let i = 0; i < data.length; i++) {
     // Three uniform numbers make a bell. Bytes do not wrap round, so clip.
     const noise = (random() + random() + random() - 1.5) * strength

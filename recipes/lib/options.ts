@@ -71,19 +71,22 @@ export function readOptions<const Flags extends Record<string, Flag<unknown>>>(
   const values: Record<string, unknown> = {}
   for (const { key, flag, name } of named) {
     const value = given[name]
-    if (value === undefined) {
-      if (flag.fallback === undefined)
-        throw new ConfigError(`--${name} ${flag.placeholder} is missing; --help tells about it`)
-      values[key] = flag.fallback
-      continue
-    }
-    try {
-      values[key] = flag.read(String(value))
-    } catch (error) {
-      throw error instanceof ConfigError ? new ConfigError(`--${name} ${error.message}`) : error
+    values[key] = value === undefined ? flag.fallback : read(flag, name, String(value))
+  }
+  for (const { key, flag, name } of named) {
+    if (values[key] === undefined) {
+      throw new ConfigError(`--${name} ${flag.placeholder} is missing; --help tells about it`)
     }
   }
   return values as Values<Flags>
+}
+
+function read<Value>(flag: Flag<Value>, name: string, value: string): Value {
+  try {
+    return flag.read(value)
+  } catch (error) {
+    throw error instanceof ConfigError ? new ConfigError(`--${name} ${error.message}`) : error
+  }
 }
 
 function parse(flags: (readonly [string, 'boolean' | 'string'])[]): Record<string, unknown> {

@@ -1,8 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { drawShapes, shapeNames } from '../../recipes/lib/drawShapes.ts'
 import { runRecipe, temporaryFolder } from './support.ts'
+
+vi.setConfig({ testTimeout: 600_000 })
 
 describe('drawShapes', () => {
   const options = { train: 2, valid: 1, size: 48, seed: 3 }

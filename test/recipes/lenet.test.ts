@@ -1,8 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { readSafetensors } from '../../src/index.ts'
 import { drawColours, runRecipe, temporaryFolder } from './support.ts'
+
+vi.setConfig({ testTimeout: 600_000 })
 
 it('lenet-cifar10 learns to tell colours apart and leaves what it promises', async () => {
   const folder = await temporaryFolder()
