@@ -38,6 +38,7 @@ struct Axis {
     std::vector<Cover> covers;
     std::vector<int32_t> coverOffsets;
     int32_t mostCovers = 0;
+    int64_t wholeBegin = 0, wholeEnd = 0;  // the outputs whose windows lie on the input with all their taps
 
     Axis(int64_t input, int64_t output, const PoolGeometry& geometry, int dim)
         : input(input), windows(output) {
@@ -62,6 +63,10 @@ struct Axis {
             window.extent = geometry.countPadding
                                 ? std::min(window.begin + kernel, input + padding) - window.begin
                                 : window.last - window.first;
+            if (window.first == 0 && window.last == kernel) {
+                if (wholeEnd == 0) wholeBegin = o;
+                wholeEnd = o + 1;
+            }
         }
     }
 
@@ -125,12 +130,28 @@ ANNEAL_INLINE void maxOfWindow(T* out, I* places, const T* window, int64_t chann
     });
 }
 
+// `count` windows of one shape, `stride` apart. A function of its own, so that its few values stay in
+// registers.
+template <typename T, typename I, bool withIndices, typename Rows, typename Columns>
+__attribute__((noinline)) void maxOfWindows(T* out, I* places, const T* window, int64_t count, int64_t stride,
+                                            int64_t channels, Rows rows, Columns columns, int64_t stepY,
+                                            int64_t stepX, int32_t firstTap, int32_t tapsPerRow) {
+    for (int64_t i = 0; i < count; i++) {
+        maxOfWindow<T, I, withIndices>(out, places, window, channels, rows, columns, stepY, stepX, firstTap,
+                                       tapsPerRow);
+        out += channels;
+        if constexpr (withIndices) places += channels;
+        window += stride;
+    }
+}
+
 template <typename T, typename I, bool withIndices>
 void maxForward(T* out, I* indices, const T* input, const Picture& to, const Picture& from,
                 const PoolGeometry& geometry) {
     const Axis vertical(from.height, to.height, geometry, 0), horizontal(from.width, to.width, geometry, 1);
     const int64_t channels = from.channels, lineSize = from.width * channels;
     const int64_t stepY = vertical.dilation * lineSize, stepX = horizontal.dilation * channels;
+    const int64_t stride = geometry.stride[1] * channels;
     const int32_t taps = horizontal.taps;
     parallelFor(
         to.batch * to.height, rowGrain(to, int64_t{vertical.taps} * taps), [&](int64_t begin, int64_t end) {
@@ -139,15 +160,18 @@ void maxForward(T* out, I* indices, const T* input, const Picture& to, const Pic
                 const T* const line = input + (row / to.height) * from.height * lineSize +
                                       high.begin * lineSize + high.first * stepY;
                 const int32_t rows = high.last - high.first;
-                for (int64_t x = 0; x < to.width; x++) {
+                for (int64_t x = 0, count; x < to.width; x += count) {
                     const Window wide = horizontal.windows[x];
-                    const T* const window = line + wide.begin * channels + wide.first * stepX;
-                    const int32_t columns = wide.last - wide.first, firstTap = high.first * taps + wide.first;
+                    // Whole windows come in one run; those at the edges (and adaptive ones) one by one.
+                    count =
+                        x >= horizontal.wholeBegin && x < horizontal.wholeEnd ? horizontal.wholeEnd - x : 1;
+                    const int32_t columns = wide.last - wide.first;
                     const int64_t target = (row * to.width + x) * channels;
                     const auto run = [&](auto rows, auto columns) {
-                        maxOfWindow<T, I, withIndices>(out + target, withIndices ? indices + target : nullptr,
-                                                       window, channels, rows, columns, stepY, stepX,
-                                                       firstTap, taps);
+                        maxOfWindows<T, I, withIndices>(
+                            out + target, withIndices ? indices + target : nullptr,
+                            line + wide.begin * channels + wide.first * stepX, count, stride, channels, rows,
+                            columns, stepY, stepX, high.first * taps + wide.first, taps);
                     };
                     if (rows == 2 && columns == 2) {
                         run(std::integral_constant<int32_t, 2>{}, std::integral_constant<int32_t, 2>{});
