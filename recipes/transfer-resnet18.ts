@@ -1,7 +1,7 @@
 // Transfer learning: a ResNet18 that has seen many pictures learns to tell yours apart.
 //
 // The usual way in two stages: the pretrained body stays frozen while a new head learns from what it already sees; then
-// everything is trained, the early layers, which know edges and textures, far more gently than the head.
+// everything is trained, the early layers, which know edges and textures, more gently than the head.
 
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -64,7 +64,7 @@ const data = await ImageDataBunch.fromFolder(options.data, {
   size: options.size,
   batchSize: options.batchSize,
   transforms: {
-    train: [T.randomResizedCrop(options.size, { scale: [0.35, 1] }), T.randomHorizontalFlip()],
+    train: [T.randomResizedCrop(options.size, { scale: [0.5, 1] }), T.randomHorizontalFlip()],
     valid: [T.resize(Math.round(options.size * 1.14)), T.centerCrop(options.size)],
   },
   stats: imagenetStats,
@@ -81,6 +81,9 @@ const throughput = new Throughput()
 const learner = await visionLearner(data, models.resnet18, {
   pretrained,
   ...(pretrained && { weights: options.weights }),
+  // A few hundred pictures are too few for a hidden layer in the head.
+  linearFeatures: [],
+  dropout: 0.1,
   metrics: [metrics.accuracy],
   callbacks: [throughput],
   path: out,
@@ -105,7 +108,7 @@ await learner.fitOneCycle(options.headEpochs, { maxLr: rate, callbacks: [stage1]
 console.log('\nStage 2: the whole network, early layers more gently')
 learner.unfreeze()
 const stage2 = new SaveModelCallback({ monitor: 'accuracy', name: best, best: stage1.best })
-await learner.fitOneCycle(options.epochs, { maxLr: slice(rate / 100, rate / 2), callbacks: [stage2] })
+await learner.fitOneCycle(options.epochs, { maxLr: slice(rate / 4, rate / 2), callbacks: [stage2] })
 await learner.load(best)
 
 // Look.
