@@ -112,22 +112,18 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
     Napi::Array names = Napi::Array::New(env);
     for (const OpEntry& op : opTable()) names.Set(names.Length(), op.name);
 
-    DefineAddon(exports, {InstanceMethod("takeError", &Addon::takeError),
-                          InstanceMethod("describe", &Addon::describeTensor),
-                          InstanceMethod("releaseMany", &Addon::releaseMany),
-                          InstanceMethod("fromBytes", &Addon::fromBytes),
-                          InstanceMethod("readSync", &Addon::readSync),
-                          InstanceMethod("readAsync", &Addon::readAsync),
-                          InstanceMethod("synchronize", &Addon::synchronize),
-                          InstanceMethod("memoryStats", &Addon::memoryStats),
-                          InstanceMethod("resetPeak", &Addon::resetPeak),
-                          InstanceMethod("emptyCache", &Addon::emptyCache),
-                          InstanceMethod("manualSeed", &Addon::manualSeed),
-                          InstanceMethod("generatorState", &Addon::generatorState),
-                          InstanceMethod("setGeneratorState", &Addon::setGeneratorState),
-                          InstanceMethod("sharesStorage", &Addon::sharesStorage),
-                          InstanceMethod("buildInfo", &Addon::buildInfo),
-                          InstanceMethod("setThreads", &Addon::setThreads)});
+    DefineAddon(
+        exports,
+        {InstanceMethod("takeError", &Addon::takeError), InstanceMethod("describe", &Addon::describeTensor),
+         InstanceMethod("releaseMany", &Addon::releaseMany), InstanceMethod("fromBytes", &Addon::fromBytes),
+         InstanceMethod("readSync", &Addon::readSync), InstanceMethod("readAsync", &Addon::readAsync),
+         InstanceMethod("synchronize", &Addon::synchronize),
+         InstanceMethod("memoryStats", &Addon::memoryStats), InstanceMethod("resetPeak", &Addon::resetPeak),
+         InstanceMethod("emptyCache", &Addon::emptyCache), InstanceMethod("manualSeed", &Addon::manualSeed),
+         InstanceMethod("generatorState", &Addon::generatorState),
+         InstanceMethod("setGeneratorState", &Addon::setGeneratorState),
+         InstanceMethod("sharesStorage", &Addon::sharesStorage),
+         InstanceMethod("buildInfo", &Addon::buildInfo), InstanceMethod("setThreads", &Addon::setThreads)});
     exports.Set("args", arguments);
     exports.Set("kinds", kinds);
     exports.Set("results", results);
@@ -174,8 +170,8 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
 
 Addon::~Addon() {
     context_->stream().wait();
-    // readDone_ is not released: Node closes it with the environment, and a read that was in flight at that moment has
-    // already given its reference back.
+    // readDone_ is not released: Node closes it with the environment, and a read that was in flight at that
+    // moment has already given its reference back.
     scratchResults_.clear();
     slots_ = TensorSlots();
     context_.reset();
@@ -193,12 +189,16 @@ napi_value Addon::call(napi_env env, napi_callback_info info) {
     TensorList& results = addon.scratchResults_;
     try {
         const auto& table = opTable();
-        CHECK(op >= 0 && static_cast<size_t>(op) < table.size(), ErrorKind::General, "unknown op number ", op);
-        ArgReader reader(table[static_cast<size_t>(op)].name, addon.arguments_, addon.kinds_, argumentCount, addon.slots_);
-        table[static_cast<size_t>(op)].run(table[static_cast<size_t>(op)].name, *addon.context_, reader, results);
+        CHECK(op >= 0 && static_cast<size_t>(op) < table.size(), ErrorKind::General, "unknown op number ",
+              op);
+        ArgReader reader(table[static_cast<size_t>(op)].name, addon.arguments_, addon.kinds_, argumentCount,
+                         addon.slots_);
+        table[static_cast<size_t>(op)].run(table[static_cast<size_t>(op)].name, *addon.context_, reader,
+                                           results);
         result = static_cast<int32_t>(results.size());
         CHECK(results.size() <= kResultSlots, ErrorKind::General, "too many results");
-        for (size_t i = 0; i < results.size(); i++) addon.results_[i] = addon.slots_.add(std::move(results[i]));
+        for (size_t i = 0; i < results.size(); i++)
+            addon.results_[i] = addon.slots_.add(std::move(results[i]));
     } catch (const std::exception& failure) {
         const auto* known = dynamic_cast<const Error*>(&failure);
         addon.errorKind_ = static_cast<int>(known ? known->kind() : ErrorKind::General);
@@ -265,7 +265,8 @@ void Addon::releaseMany(const Napi::CallbackInfo& info) {
     });
 }
 
-// fromBytes(typedArray, dtype, numberOfDims) with the sizes in args: copies the array's bytes into a new tensor.
+// fromBytes(typedArray, dtype, numberOfDims) with the sizes in args: copies the array's bytes into a new
+// tensor.
 Napi::Value Addon::fromBytes(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
         CHECK(info[0].IsTypedArray(), ErrorKind::General, "tensor: expected a typed array");
@@ -276,14 +277,17 @@ Napi::Value Addon::fromBytes(const Napi::CallbackInfo& info) {
         Dims sizes;
         for (uint32_t i = 0; i < count; i++) {
             const double size = arguments_[i];
-            CHECK_SHAPE(size >= 0 && size == std::floor(size) && size < 9e15, "tensor: ", size, " is not a size");
+            CHECK_SHAPE(size >= 0 && size == std::floor(size) && size < 9e15, "tensor: ", size,
+                        " is not a size");
             sizes.push(static_cast<int64_t>(size));
         }
         Tensor tensor = context_->empty(dtype, sizes, true);
-        CHECK_SHAPE(tensor.bytes() == source.ByteLength(), "tensor: shape ", sizes.toString(), " of ", dtypeName(dtype),
-                   " takes ", tensor.bytes(), " bytes, the array has ", source.ByteLength());
+        CHECK_SHAPE(tensor.bytes() == source.ByteLength(), "tensor: shape ", sizes.toString(), " of ",
+                    dtypeName(dtype), " takes ", tensor.bytes(), " bytes, the array has ",
+                    source.ByteLength());
         if (tensor.bytes() > 0) {
-            std::memcpy(tensor.data(), static_cast<const char*>(source.ArrayBuffer().Data()) + source.ByteOffset(),
+            std::memcpy(tensor.data(),
+                        static_cast<const char*>(source.ArrayBuffer().Data()) + source.ByteOffset(),
                         tensor.bytes());
         }
         return Napi::Number::New(info.Env(), slots_.add(std::move(tensor)));
@@ -291,8 +295,8 @@ Napi::Value Addon::fromBytes(const Napi::CallbackInfo& info) {
 }
 
 void Addon::enqueueRead(const Tensor& tensor, const Napi::TypedArray& target) {
-    CHECK_SHAPE(target.ByteLength() == tensor.bytes(), "read: ", tensor.bytes(), " bytes do not fit into an array of ",
-               target.ByteLength());
+    CHECK_SHAPE(target.ByteLength() == tensor.bytes(), "read: ", tensor.bytes(),
+                " bytes do not fit into an array of ", target.ByteLength());
     if (tensor.bytes() == 0) return;
     View out;
     out.data = static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset();
@@ -320,7 +324,8 @@ void Addon::readAsync(const Napi::CallbackInfo& info) {
         context_->enqueue("read", [this, pending = read.release()] {
             if (readsClosed_) return;
             pending->error = context_->stream().takePendingError();
-            readsClosed_ = napi_call_threadsafe_function(readDone_, pending, napi_tsfn_nonblocking) != napi_ok;
+            readsClosed_ =
+                napi_call_threadsafe_function(readDone_, pending, napi_tsfn_nonblocking) != napi_ok;
         });
     });
 }

@@ -7,8 +7,9 @@
 
 namespace anneal::binding {
 
-// What JavaScript holds of a tensor: a small integer, the slot's index with a generation count on top. A slot that has
-// been freed and given out again answers to a new number only, so a stale handle is an error and never another tensor.
+// What JavaScript holds of a tensor: a small integer, the slot's index with a generation count on top. A slot
+// that has been freed and given out again answers to a new number only, so a stale handle is an error and
+// never another tensor.
 class TensorSlots : public TensorTable {
   public:
     static constexpr int kIndexBits = 22;
@@ -23,7 +24,8 @@ class TensorSlots : public TensorTable {
         } else {
             index = static_cast<uint32_t>(slots_.size());
             CHECK(index < kMaxSlots, ErrorKind::General, "more than ", kMaxSlots,
-                  " live tensors: run each step of a hand-written loop in scope(() => { … }), or call dispose()");
+                  " live tensors: run each step of a hand-written loop in scope(() => { … }), or call "
+                  "dispose()");
             slots_.emplace_back();
         }
         Slot& slot = slots_[index];

@@ -66,7 +66,8 @@ CachingAllocator::~CachingAllocator() {
 
 size_t CachingAllocator::roundUp(size_t bytes) {
     if (bytes <= kAlignment) return kAlignment;
-    // Eight classes to a power of two: at most an eighth is wasted, and shapes that differ a little share blocks.
+    // Eight classes to a power of two: at most an eighth is wasted, and shapes that differ a little share
+    // blocks.
     size_t power = kAlignment;
     while (power * 2 <= bytes) power *= 2;
     const size_t step = std::max(power / 8, kAlignment);
@@ -81,7 +82,8 @@ void* CachingAllocator::allocate(size_t bytes, bool forHost) {
     auto found = cache_.find(rounded);
     if (found != cache_.end() && !found->second.empty()) {
         auto& blocks = found->second;
-        size_t index = blocks.size() - 1;  // the most recently freed is the most likely to be in the processor's caches
+        size_t index =
+            blocks.size() - 1;  // the most recently freed is the most likely to be in the processor's caches
         if (forHost) {
             const uint64_t done = stream_.completed();
             index = 0;  // the oldest is the first to be free of queued work
@@ -94,7 +96,8 @@ void* CachingAllocator::allocate(size_t bytes, bool forHost) {
         }
     }
     if (!data) {
-        // Linux promises more memory than it has and kills later: large blocks are checked against what is there.
+        // Linux promises more memory than it has and kills later: large blocks are checked against what is
+        // there.
         const bool large = rounded >= kHugePage;
         if (large && rounded > systemAvailable()) emptyCache();
         if (!large || rounded <= systemAvailable()) data = systemAllocate(rounded);

@@ -9,17 +9,18 @@
 namespace anneal {
 
 struct MemoryStats {
-    size_t inUse = 0;   // bytes held by live storages
-    size_t cached = 0;  // bytes kept for reuse
-    size_t peak = 0;    // highest inUse so far
+    size_t inUse = 0;        // bytes held by live storages
+    size_t cached = 0;       // bytes kept for reuse
+    size_t peak = 0;         // highest inUse so far
     size_t allocations = 0;  // blocks asked from the system so far
 };
 
 class Stream;
 
-// A caching allocator for one in-order stream. Called from the enqueuing thread only, hence without locks: a block
-// freed here may still be read by kernels that wait in the queue, and may be handed to the next op at once, because
-// that op runs after them. Only the host must not touch such a block early, which is what `forHost` is about.
+// A caching allocator for one in-order stream. Called from the enqueuing thread only, hence without locks: a
+// block freed here may still be read by kernels that wait in the queue, and may be handed to the next op at
+// once, because that op runs after them. Only the host must not touch such a block early, which is what
+// `forHost` is about.
 class CachingAllocator {
   public:
     explicit CachingAllocator(Stream& stream) : stream_(stream) {}
@@ -27,8 +28,8 @@ class CachingAllocator {
     CachingAllocator(const CachingAllocator&) = delete;
     CachingAllocator& operator=(const CachingAllocator&) = delete;
 
-    // 64-byte aligned, rounded up to a size class. With `forHost` the block is one that no queued kernel uses any more,
-    // so that the caller may write to it now. Throws ErrorKind::OutOfMemory with the figures.
+    // 64-byte aligned, rounded up to a size class. With `forHost` the block is one that no queued kernel uses
+    // any more, so that the caller may write to it now. Throws ErrorKind::OutOfMemory with the figures.
     void* allocate(size_t bytes, bool forHost = false);
     void release(void* block, size_t bytes);
     // Gives every cached block back to the system; waits for the stream first.

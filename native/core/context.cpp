@@ -10,7 +10,9 @@ Storage::Storage(Context& context, size_t bytes, bool forHost)
 
 Storage::~Storage() { context_.allocator().release(data_, bytes_); }
 
-std::string describe(const Tensor& tensor) { return std::string(dtypeName(tensor.dtype())) + tensor.sizes().toString(); }
+std::string describe(const Tensor& tensor) {
+    return std::string(dtypeName(tensor.dtype())) + tensor.sizes().toString();
+}
 
 Context::Context() : allocator_(stream_) {
     const char* synchronous = std::getenv("ANNEAL_SYNC");
@@ -25,8 +27,8 @@ Tensor Context::empty(DType dtype, const Dims& sizes, bool forHost) {
 
 Tensor Context::empty(DType dtype, const Dims& sizes, const Dims& strides, bool forHost) {
     int64_t bytes = 0;
-    CHECK(!__builtin_mul_overflow(numelOf(sizes), static_cast<int64_t>(dtypeSize(dtype)), &bytes), ErrorKind::Shape,
-          "too many elements: ", sizes.toString());
+    CHECK(!__builtin_mul_overflow(numelOf(sizes), static_cast<int64_t>(dtypeSize(dtype)), &bytes),
+          ErrorKind::Shape, "too many elements: ", sizes.toString());
     return Tensor(StorageRef(new Storage(*this, static_cast<size_t>(bytes), forHost)), dtype, sizes, strides);
 }
 

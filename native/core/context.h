@@ -7,8 +7,8 @@
 
 namespace anneal {
 
-// Everything that one JavaScript thread needs of the engine: its stream, its memory, its random numbers. Worker threads
-// have a context each and share nothing, so none of this needs locks.
+// Everything that one JavaScript thread needs of the engine: its stream, its memory, its random numbers.
+// Worker threads have a context each and share nothing, so none of this needs locks.
 class Context {
   public:
     Context();
@@ -27,7 +27,8 @@ class Context {
     // [N, C, H, W] in channels-last order.
     Tensor emptyChannelsLast(DType dtype, const Dims& sizes);
 
-    // Scratch memory for a kernel that is enqueued next: released right after enqueuing, it is reused in stream order.
+    // Scratch memory for a kernel that is enqueued next: released right after enqueuing, it is reused in
+    // stream order.
     Tensor scratch(size_t bytes) { return empty(DType::UInt8, Dims{static_cast<int64_t>(bytes)}); }
 
     template <typename Body>

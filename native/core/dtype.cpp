@@ -5,7 +5,8 @@
 namespace anneal {
 
 const char* dtypeName(DType dtype) {
-    static const char* const names[] = {"float32", "float64", "bfloat16", "float16", "int64", "int32", "uint8", "bool"};
+    static const char* const names[] = {"float32", "float64", "bfloat16", "float16",
+                                        "int64",   "int32",   "uint8",    "bool"};
     return names[static_cast<int>(dtype)];
 }
 

@@ -28,10 +28,11 @@ template <typename... Parts>
 
 }  // namespace anneal
 
-// Macros, so that the text (shapes written out, figures formatted) is built only when the condition does not hold.
-#define CHECK(condition, kind, ...)                                                \
-    do {                                                                           \
-        if (__builtin_expect(!(condition), 0)) ::anneal::fail(kind, __VA_ARGS__);  \
+// Macros, so that the text (shapes written out, figures formatted) is built only when the condition does not
+// hold.
+#define CHECK(condition, kind, ...)                                               \
+    do {                                                                          \
+        if (__builtin_expect(!(condition), 0)) ::anneal::fail(kind, __VA_ARGS__); \
     } while (false)
 #define CHECK_SHAPE(condition, ...) CHECK(condition, ::anneal::ErrorKind::Shape, __VA_ARGS__)
 #define CHECK_DTYPE(condition, ...) CHECK(condition, ::anneal::ErrorKind::DType, __VA_ARGS__)

@@ -10,8 +10,8 @@
 
 namespace anneal {
 
-// How arguments cross from the caller: a flat array of numbers with a kind for each argument, so that a call costs no
-// conversion of objects and a wrong argument is an error instead of a wild pointer.
+// How arguments cross from the caller: a flat array of numbers with a kind for each argument, so that a call
+// costs no conversion of objects and a wrong argument is an error instead of a wild pointer.
 enum class ArgKind : uint8_t { Number = 1, Tensor = 2, None = 3, Numbers = 4, Tensors = 5, Bool = 6 };
 
 // A tensor or a plain number, as in `x.add(y)` and `x.add(2)`.
@@ -19,7 +19,8 @@ struct Operand {
     enum class Category : uint8_t { Bool, Integer, Floating };
     std::optional<Tensor> tensor;
     double number = 0;
-    Category category = Category::Floating;  // a number without fraction keeps integer tensors integer, as in PyTorch
+    Category category =
+        Category::Floating;  // a number without fraction keeps integer tensors integer, as in PyTorch
 };
 
 class TensorTable {
@@ -30,7 +31,8 @@ class TensorTable {
 
 class ArgReader {
   public:
-    ArgReader(const char* op, const double* values, const uint8_t* kinds, int count, const TensorTable& tensors)
+    ArgReader(const char* op, const double* values, const uint8_t* kinds, int count,
+              const TensorTable& tensors)
         : op_(op), values_(values), kinds_(kinds), remaining_(count), tensors_(tensors) {}
 
     Tensor tensor();
@@ -123,7 +125,8 @@ inline void store(TensorList& results, TensorList values) {
     for (Tensor& value : values) results.push_back(std::move(value));
 }
 
-// Turns `Tensor conv2d(Context&, Tensor, Tensor, Dims, …)` into an OpFunction by reading each parameter by its type.
+// Turns `Tensor conv2d(Context&, Tensor, Tensor, Dims, …)` into an OpFunction by reading each parameter by
+// its type.
 template <auto Function>
 struct Wrap;
 template <typename Result, typename... Params, Result (*Function)(Context&, Params...)>
@@ -135,7 +138,8 @@ struct Wrap<Function> {
         if constexpr (std::is_void_v<Result>) {
             std::apply([&](auto&... unpacked) { Function(context, unpacked...); }, values);
         } else {
-            store(results, std::apply([&](auto&... unpacked) { return Function(context, unpacked...); }, values));
+            store(results,
+                  std::apply([&](auto&... unpacked) { return Function(context, unpacked...); }, values));
         }
     }
 };

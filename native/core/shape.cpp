@@ -100,8 +100,9 @@ Dims broadcastSizes(const char* op, const Dims& a, const Dims& b) {
     for (int i = 0; i < count; i++) {
         const int ia = i - (count - a.size()), ib = i - (count - b.size());
         const int64_t sizeA = ia >= 0 ? a[ia] : 1, sizeB = ib >= 0 ? b[ib] : 1;
-        CHECK_SHAPE(sizeA == sizeB || sizeA == 1 || sizeB == 1, op, ": shapes ", a.toString(), " and ", b.toString(),
-                   " cannot be broadcast together (dimension ", i, ": ", sizeA, " against ", sizeB, ")");
+        CHECK_SHAPE(sizeA == sizeB || sizeA == 1 || sizeB == 1, op, ": shapes ", a.toString(), " and ",
+                    b.toString(), " cannot be broadcast together (dimension ", i, ": ", sizeA, " against ",
+                    sizeB, ")");
         result[i] = sizeA == 1 ? sizeB : sizeA;
     }
     return result;
@@ -109,7 +110,8 @@ Dims broadcastSizes(const char* op, const Dims& a, const Dims& b) {
 
 int wrapDim(const char* op, int64_t dim, int count) {
     const int64_t limit = std::max(count, 1);
-    CHECK_SHAPE(dim >= -limit && dim < limit, op, ": dimension ", dim, " is out of range [", -limit, ", ", limit - 1, "]");
+    CHECK_SHAPE(dim >= -limit && dim < limit, op, ": dimension ", dim, " is out of range [", -limit, ", ",
+                limit - 1, "]");
     return static_cast<int>(dim < 0 ? dim + limit : dim);
 }
 

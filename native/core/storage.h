@@ -7,8 +7,8 @@ namespace anneal {
 
 class Context;
 
-// A block of a device's memory with a reference count. Counts are plain integers: only the enqueuing thread holds
-// references, since queued kernels work on raw pointers.
+// A block of a device's memory with a reference count. Counts are plain integers: only the enqueuing thread
+// holds references, since queued kernels work on raw pointers.
 class Storage {
   public:
     Storage(Context& context, size_t bytes, bool forHost);

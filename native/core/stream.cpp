@@ -6,7 +6,8 @@ namespace anneal {
 
 namespace {
 
-// Measured on two cores: 2,000 pauses bridge the gaps between the ops of a training step without a futex call.
+// Measured on two cores: 2,000 pauses bridge the gaps between the ops of a training step without a futex
+// call.
 constexpr int kSpins = 2000;
 
 inline void pause() {

@@ -16,8 +16,8 @@
 namespace anneal {
 
 // The CPU device: a queue of kernels drained in order by one engine thread, which leads the OpenMP team.
-// One thread enqueues (the one that runs JavaScript); handing over costs tens of nanoseconds while the engine is busy or
-// spinning, and a wake-up only when it has gone to sleep.
+// One thread enqueues (the one that runs JavaScript); handing over costs tens of nanoseconds while the engine
+// is busy or spinning, and a wake-up only when it has gone to sleep.
 class Stream {
   public:
     Stream();
@@ -25,8 +25,9 @@ class Stream {
     Stream(const Stream&) = delete;
     Stream& operator=(const Stream&) = delete;
 
-    // Runs `body` on the engine thread after everything enqueued before. `op` must outlive the stream (a literal).
-    // Kernels capture raw pointers: the allocator reuses blocks in stream order, so nothing needs to be kept alive.
+    // Runs `body` on the engine thread after everything enqueued before. `op` must outlive the stream (a
+    // literal). Kernels capture raw pointers: the allocator reuses blocks in stream order, so nothing needs
+    // to be kept alive.
     template <typename Body>
     void enqueue(const char* op, Body&& body) {
         using Stored = std::decay_t<Body>;

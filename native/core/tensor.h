@@ -53,7 +53,9 @@ class Tensor {
     bool isChannelsLast() const { return anneal::isChannelsLast(sizes_, strides_); }
     bool isDense() const { return anneal::isDense(sizes_, strides_); }
 
-    void* data() const { return static_cast<char*>(storage_->data()) + offset_ * static_cast<int64_t>(dtypeSize(dtype_)); }
+    void* data() const {
+        return static_cast<char*>(storage_->data()) + offset_ * static_cast<int64_t>(dtypeSize(dtype_));
+    }
     View view() const { return View{data(), dtype_, sizes_, strides_}; }
     operator View() const { return view(); }
 

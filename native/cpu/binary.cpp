@@ -70,7 +70,8 @@ struct DivisorCheck {
         if (args.numberSide != 2) {
             const cpu::LoopPlan<1> plan({args.b});
             plan.range(0, plan.numel, [&](char* const* p, const int64_t* s, int64_t count) {
-                for (int64_t i = 0; i < count; i++) zero |= *reinterpret_cast<const T*>(p[0] + i * s[0]) == T{};
+                for (int64_t i = 0; i < count; i++)
+                    zero |= *reinterpret_cast<const T*>(p[0] + i * s[0]) == T{};
             });
         }
         CHECK(!zero, ErrorKind::General, "integer division by zero");
@@ -135,8 +136,8 @@ BINARY_IN_PLACE(pow, Arithmetic)
 
 // Gradients: x is the gradient of the output, y what the forward pass kept (output or input, by op).
 BINARY_FLOATING(relu_backward, y > 0 ? x : T{0})
-BINARY_FLOATING(sigmoid_backward, x* y*(1 - y))
-BINARY_FLOATING(tanh_backward, x*(1 - y * y))
+BINARY_FLOATING(sigmoid_backward, x* y * (1 - y))
+BINARY_FLOATING(tanh_backward, x * (1 - y * y))
 BINARY_FLOATING(silu_backward, x* sigmoidOf(y) * (1 + y * (1 - sigmoidOf(y))))
 BINARY_FLOATING(gelu_backward, x* geluSlope(y))
 BINARY_FLOATING(softplus_backward, y > 20 ? x : x * sigmoidOf(y))

@@ -6,7 +6,8 @@
 #include "core/promotion.h"
 #include "cpu/loops.h"
 
-// Declared here one by one: including core/ops.h would recompile these slow files with every new line of the table.
+// Declared here one by one: including core/ops.h would recompile these slow files with every new line of the
+// table.
 namespace anneal::ops {
 Tensor to_dtype(Context& context, const Tensor& input, DType dtype);
 Tensor clone(Context& context, const Tensor& input);
@@ -48,7 +49,10 @@ void runBinary(const BinaryArguments& args) {
 template <typename F>
 void enqueueBinary(Context& context, const char* op, const Tensor& out, const Tensor* a, const Tensor* b,
                    double number, DType dtype) {
-    BinaryArguments args{out.view(), a ? a->view() : View{}, b ? b->view() : View{}, number, !a ? 1 : !b ? 2 : 0};
+    BinaryArguments args{out.view(), a ? a->view() : View{}, b ? b->view() : View{}, number,
+                         !a   ? 1
+                         : !b ? 2
+                              : 0};
     context.enqueue(op, [dtype, args] {
         dispatchAll(dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
@@ -66,9 +70,11 @@ void enqueueBinary(Context& context, const char* op, const Tensor& out, const Te
 
 inline void refuseBool(const char* op, const Operand& a, const Operand& b) {
     const auto isBool = [](const Operand& operand) {
-        return operand.tensor ? operand.tensor->dtype() == DType::Bool : operand.category == Operand::Category::Bool;
+        return operand.tensor ? operand.tensor->dtype() == DType::Bool
+                              : operand.category == Operand::Category::Bool;
     };
-    CHECK_DTYPE(!isBool(a) && !isBool(b), op, ": not defined for bool; use logicalXor or logicalNot, or convert first");
+    CHECK_DTYPE(!isBool(a) && !isBool(b), op,
+                ": not defined for bool; use logicalXor or logicalNot, or convert first");
 }
 
 template <typename F>
@@ -108,18 +114,20 @@ void applyInPlace(Context& context, const char* op, BinaryKind kind, const Tenso
     DType dtype = resultType(a, b);
     if (kind == BinaryKind::Division) dtype = floatingType(dtype);
     CHECK_DTYPE(dtype == target.dtype() || (isFloating(dtype) && isFloating(target.dtype())) ||
-                   (isIntegral(dtype) && isIntegral(target.dtype())),
-               op, ": a result of ", dtypeName(dtype), " cannot be stored in a tensor of ", dtypeName(target.dtype()));
+                    (isIntegral(dtype) && isIntegral(target.dtype())),
+                op, ": a result of ", dtypeName(dtype), " cannot be stored in a tensor of ",
+                dtypeName(target.dtype()));
     if (b.tensor) {
         CHECK_SHAPE(broadcastSizes(op, target.sizes(), b.tensor->sizes()) == target.sizes(), op, ": shape ",
-                   b.tensor->sizes().toString(), " does not fit into ", target.sizes().toString());
+                    b.tensor->sizes().toString(), " does not fit into ", target.sizes().toString());
     }
     if (dtype == target.dtype()) {
         std::optional<Tensor> y = b.tensor;
         if (y && y->dtype() != dtype) y = ops::to_dtype(context, *y, dtype);
         // A window on the same memory under other strides would be read after it was written.
         if (y && y->storage().get() == target.storage().get() &&
-            (y->offset() != target.offset() || y->strides() != target.strides() || y->sizes() != target.sizes())) {
+            (y->offset() != target.offset() || y->strides() != target.strides() ||
+             y->sizes() != target.sizes())) {
             y = ops::clone(context, *y);
         }
         enqueueBinary<F>(context, op, target, &target, y ? &*y : nullptr, b.number, dtype);
@@ -131,32 +139,32 @@ void applyInPlace(Context& context, const char* op, BinaryKind kind, const Tenso
 }  // namespace anneal::cpu
 
 // `expression` in terms of `x` and `y`, both of type T.
-#define DEFINE_BINARY(name, kind, floatingOnly, comparison, refusesBool, expression)          \
-    namespace anneal {                                                                        \
-    namespace {                                                                               \
-    struct Binary_##name {                                                                    \
-        static constexpr bool kFloatingOnly = floatingOnly;                                   \
-        static constexpr bool kComparison = comparison;                                       \
-        static constexpr bool kChecksDivisor = false;                                         \
-        static constexpr bool kRefusesBool = refusesBool;                                     \
-        template <typename T>                                                                 \
-        static auto apply(T x, T y) {                                                         \
-            return expression;                                                                \
-        }                                                                                     \
-    };                                                                                        \
-    }                                                                                         \
-    namespace ops {                                                                           \
-    Tensor name(Context& context, const Operand& a, const Operand& b) {                       \
-        return cpu::applyBinary<Binary_##name>(context, #name, cpu::BinaryKind::kind, a, b);  \
-    }                                                                                         \
-    }                                                                                         \
+#define DEFINE_BINARY(name, kind, floatingOnly, comparison, refusesBool, expression)         \
+    namespace anneal {                                                                       \
+    namespace {                                                                              \
+    struct Binary_##name {                                                                   \
+        static constexpr bool kFloatingOnly = floatingOnly;                                  \
+        static constexpr bool kComparison = comparison;                                      \
+        static constexpr bool kChecksDivisor = false;                                        \
+        static constexpr bool kRefusesBool = refusesBool;                                    \
+        template <typename T>                                                                \
+        static auto apply(T x, T y) {                                                        \
+            return expression;                                                               \
+        }                                                                                    \
+    };                                                                                       \
+    }                                                                                        \
+    namespace ops {                                                                          \
+    Tensor name(Context& context, const Operand& a, const Operand& b) {                      \
+        return cpu::applyBinary<Binary_##name>(context, #name, cpu::BinaryKind::kind, a, b); \
+    }                                                                                        \
+    }                                                                                        \
     }
 #define BINARY_ARITHMETIC(name, expression) DEFINE_BINARY(name, Arithmetic, false, false, false, expression)
 #define BINARY_FLOATING(name, expression) DEFINE_BINARY(name, Division, true, false, false, expression)
 #define BINARY_COMPARISON(name, expression) DEFINE_BINARY(name, Comparison, false, true, false, expression)
-#define BINARY_IN_PLACE(name, kind)                                                                    \
-    namespace anneal::ops {                                                                            \
-    void name##_(Context& context, const Tensor& target, const Operand& b) {                           \
-        cpu::applyInPlace<Binary_##name>(context, #name "_", cpu::BinaryKind::kind, target, b);        \
-    }                                                                                                  \
+#define BINARY_IN_PLACE(name, kind)                                                             \
+    namespace anneal::ops {                                                                     \
+    void name##_(Context& context, const Tensor& target, const Operand& b) {                    \
+        cpu::applyInPlace<Binary_##name>(context, #name "_", cpu::BinaryKind::kind, target, b); \
+    }                                                                                           \
     }

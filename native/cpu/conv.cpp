@@ -25,8 +25,12 @@ memory::dims dims(const Dims& sizes) { return memory::dims(sizes.begin(), sizes.
 
 onednn::Key keyOf(Direction direction, const View& input, const View& weight, const View& out, bool withBias,
                   const ConvGeometry& g) {
-    onednn::Key key{static_cast<int64_t>(direction), static_cast<int64_t>(input.dtype), static_cast<int64_t>(weight.dtype),
-                    withBias, g.groups, omp_get_max_threads()};
+    onednn::Key key{static_cast<int64_t>(direction),
+                    static_cast<int64_t>(input.dtype),
+                    static_cast<int64_t>(weight.dtype),
+                    withBias,
+                    g.groups,
+                    omp_get_max_threads()};
     for (int64_t size : input.sizes) key.push_back(size);
     for (int64_t size : weight.sizes) key.push_back(size);
     for (int64_t size : out.sizes) key.push_back(size);
@@ -34,8 +38,8 @@ onednn::Key keyOf(Direction direction, const View& input, const View& weight, co
     return key;
 }
 
-std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, const View& weight, const View& out,
-                                     const View* bias, const ConvGeometry& g) {
+std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, const View& weight,
+                                     const View& out, const View* bias, const ConvGeometry& g) {
     using tag = memory::format_tag;
     auto entry = std::make_unique<ConvEntry>();
     memory::dims weightDims = dims(weight.sizes);
@@ -52,10 +56,12 @@ std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, con
         d.stride.push_back(g.stride[i]);
         d.dilation.push_back(g.dilation[i] - 1);
         d.padding.push_back(g.padding[i]);
-        // Rows and columns that the stride leaves over are oneDNN's to skip: a padding cut to fit would be negative.
+        // Rows and columns that the stride leaves over are oneDNN's to skip: a padding cut to fit would be
+        // negative.
         d.paddingAfter.push_back(g.padding[i]);
     }
-    entry->plainWeight = memory::desc(weightDims, onednn::dataType(weight.dtype), g.groups > 1 ? tag::goihw : tag::oihw);
+    entry->plainWeight =
+        memory::desc(weightDims, onednn::dataType(weight.dtype), g.groups > 1 ? tag::goihw : tag::oihw);
     entry->withBias = bias != nullptr;
     const auto take = [&](const auto& descriptor, auto primitive, const memory::desc& weightFormat) {
         entry->primitive = primitive;
@@ -108,20 +114,25 @@ void runOneDnn(Direction direction, const View& input, const View& weight, const
     std::unordered_map<int, memory> arguments{{DNNL_ARG_SCRATCHPAD, entry.scratchpad}};
     switch (direction) {
         case Direction::Forward:
-            arguments.insert({{DNNL_ARG_SRC, entry.source}, {DNNL_ARG_WEIGHTS, entry.weight}, {DNNL_ARG_DST, entry.target}});
+            arguments.insert({{DNNL_ARG_SRC, entry.source},
+                              {DNNL_ARG_WEIGHTS, entry.weight},
+                              {DNNL_ARG_DST, entry.target}});
             break;
         case Direction::BackwardInput:
-            arguments.insert(
-                {{DNNL_ARG_DIFF_SRC, entry.source}, {DNNL_ARG_WEIGHTS, entry.weight}, {DNNL_ARG_DIFF_DST, entry.target}});
+            arguments.insert({{DNNL_ARG_DIFF_SRC, entry.source},
+                              {DNNL_ARG_WEIGHTS, entry.weight},
+                              {DNNL_ARG_DIFF_DST, entry.target}});
             break;
         case Direction::BackwardWeight:
-            arguments.insert(
-                {{DNNL_ARG_SRC, entry.source}, {DNNL_ARG_DIFF_WEIGHTS, entry.weight}, {DNNL_ARG_DIFF_DST, entry.target}});
+            arguments.insert({{DNNL_ARG_SRC, entry.source},
+                              {DNNL_ARG_DIFF_WEIGHTS, entry.weight},
+                              {DNNL_ARG_DIFF_DST, entry.target}});
             break;
     }
     if (bias) {
         entry.bias.set_data_handle(bias->data);
-        arguments.insert({direction == Direction::BackwardWeight ? DNNL_ARG_DIFF_BIAS : DNNL_ARG_BIAS, entry.bias});
+        arguments.insert(
+            {direction == Direction::BackwardWeight ? DNNL_ARG_DIFF_BIAS : DNNL_ARG_BIAS, entry.bias});
     }
     entry.primitive.execute(stream, arguments);
     if (entry.reordersWeight && direction == Direction::BackwardWeight) {
@@ -130,8 +141,8 @@ void runOneDnn(Direction direction, const View& input, const View& weight, const
     stream.wait();
 }
 
-// Double precision, which oneDNN does not have: plain loops, for numeric checks of gradients. Each direction is the same
-// sum over (output pixel, tap), written into a different one of the three tensors.
+// Double precision, which oneDNN does not have: plain loops, for numeric checks of gradients. Each direction
+// is the same sum over (output pixel, tap), written into a different one of the three tensors.
 void runDouble(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
                const ConvGeometry& g) {
     const int64_t perGroupOut = weight.sizes[0] / g.groups, perGroupIn = weight.sizes[1];
@@ -146,7 +157,8 @@ void runDouble(Direction direction, const View& input, const View& weight, const
             const int64_t group = o / perGroupOut;
             for (int64_t i = 0; i < out.sizes[2]; i++) {
                 for (int64_t j = 0; j < out.sizes[3]; j++) {
-                    double& target = y[n * out.strides[0] + o * out.strides[1] + i * out.strides[2] + j * out.strides[3]];
+                    double& target =
+                        y[n * out.strides[0] + o * out.strides[1] + i * out.strides[2] + j * out.strides[3]];
                     if (direction == Direction::Forward) target = bias ? bias->as<double>()[o] : 0;
                     if (direction == Direction::BackwardWeight && bias) bias->as<double>()[o] += target;
                     for (int64_t c = 0; c < perGroupIn; c++) {
@@ -156,10 +168,11 @@ void runDouble(Direction direction, const View& input, const View& weight, const
                             for (int64_t q = 0; q < weight.sizes[3]; q++) {
                                 const int64_t column = j * g.stride[1] - g.padding[1] + q * g.dilation[1];
                                 if (column < 0 || column >= input.sizes[3]) continue;
-                                double& source = x[n * input.strides[0] + (group * perGroupIn + c) * input.strides[1] +
-                                                   row * input.strides[2] + column * input.strides[3]];
-                                double& tap = w[o * weight.strides[0] + c * weight.strides[1] + p * weight.strides[2] +
-                                                q * weight.strides[3]];
+                                double& source =
+                                    x[n * input.strides[0] + (group * perGroupIn + c) * input.strides[1] +
+                                      row * input.strides[2] + column * input.strides[3]];
+                                double& tap = w[o * weight.strides[0] + c * weight.strides[1] +
+                                                p * weight.strides[2] + q * weight.strides[3]];
                                 if (direction == Direction::Forward) {
                                     target += source * tap;
                                 } else if (direction == Direction::BackwardInput) {
@@ -198,13 +211,14 @@ void conv2d(Context& context, const View& out, const View& input, const View& we
 
 void conv2dBackwardInput(Context& context, const View& gradInput, const View& gradOutput, const View& weight,
                          const ConvGeometry& geometry) {
-    enqueueConv(context, "conv2d_backward_input", Direction::BackwardInput, gradInput, weight, gradOutput, nullptr, geometry);
+    enqueueConv(context, "conv2d_backward_input", Direction::BackwardInput, gradInput, weight, gradOutput,
+                nullptr, geometry);
 }
 
-void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* gradBias, const View& gradOutput,
-                          const View& input, const ConvGeometry& geometry) {
-    enqueueConv(context, "conv2d_backward_weight", Direction::BackwardWeight, input, gradWeight, gradOutput, gradBias,
-                geometry);
+void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* gradBias,
+                          const View& gradOutput, const View& input, const ConvGeometry& geometry) {
+    enqueueConv(context, "conv2d_backward_weight", Direction::BackwardWeight, input, gradWeight, gradOutput,
+                gradBias, geometry);
 }
 
 }  // namespace anneal::cpu

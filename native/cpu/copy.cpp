@@ -74,7 +74,8 @@ void linspace(Context& context, const View& target, double start, double end) {
             const C first = static_cast<C>(start), last = static_cast<C>(end);
             const C step = count > 1 ? (last - first) / static_cast<C>(count - 1) : C{0};
             for (int64_t i = 0; i < count; i++) {
-                const C value = i < count / 2 ? first + step * static_cast<C>(i) : last - step * static_cast<C>(count - 1 - i);
+                const C value = i < count / 2 ? first + step * static_cast<C>(i)
+                                              : last - step * static_cast<C>(count - 1 - i);
                 target.as<T>()[i] = convert<T, double>(static_cast<double>(count == 1 ? first : value));
             }
         });
@@ -87,7 +88,8 @@ void eye(Context& context, const View& target) {
             using T = typename decltype(tag)::type;
             const int64_t rows = target.sizes[0], columns = target.sizes[1];
             std::fill_n(target.as<T>(), rows * columns, static_cast<T>(0.0f));
-            for (int64_t i = 0; i < std::min(rows, columns); i++) target.as<T>()[i * columns + i] = static_cast<T>(1.0f);
+            for (int64_t i = 0; i < std::min(rows, columns); i++)
+                target.as<T>()[i * columns + i] = static_cast<T>(1.0f);
         });
     });
 }

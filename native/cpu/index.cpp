@@ -23,8 +23,8 @@ std::vector<int64_t> checkedIndices(const View& indices, int64_t size, int dim) 
             using T = typename decltype(tag)::type;
             value = static_cast<int64_t>(static_cast<Compute<T>>(flat.as<const T>()[at]));
         });
-        CHECK_SHAPE(value >= -size && value < size, "index ", value, " is out of range for dimension ", dim, " with size ",
-                   size);
+        CHECK_SHAPE(value >= -size && value < size, "index ", value, " is out of range for dimension ", dim,
+                    " with size ", size);
         result[k] = value < 0 ? value + size : value;
         for (int d = flat.dims() - 1; d >= 0; d--) {
             if (++index[d] < flat.sizes[d]) break;
@@ -36,7 +36,8 @@ std::vector<int64_t> checkedIndices(const View& indices, int64_t size, int dim) 
 
 View sliceAt(const View& view, int dim, int64_t position) {
     View slice = view;
-    slice.data = static_cast<char*>(view.data) + position * view.strides[dim] * static_cast<int64_t>(dtypeSize(view.dtype));
+    slice.data = static_cast<char*>(view.data) +
+                 position * view.strides[dim] * static_cast<int64_t>(dtypeSize(view.dtype));
     slice.sizes[dim] = 1;
     return slice;
 }
@@ -101,7 +102,8 @@ void gather(Context& context, const View& out, const View& input, int dim, const
         dispatchAll(out.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
             forEachIndex(out.sizes, [&](const int64_t* index, int64_t k) {
-                const int64_t from = offsetOf(input, index) + (positions[static_cast<size_t>(k)] - index[dim]) * input.strides[dim];
+                const int64_t from = offsetOf(input, index) +
+                                     (positions[static_cast<size_t>(k)] - index[dim]) * input.strides[dim];
                 out.as<T>()[offsetOf(out, index)] = input.as<const T>()[from];
             });
         });
@@ -114,9 +116,11 @@ void scatterAdd(Context& context, const View& target, int dim, const View& indic
         dispatchAll(target.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
             forEachIndex(indices.sizes, [&](const int64_t* index, int64_t k) {
-                const int64_t to = offsetOf(target, index) + (positions[static_cast<size_t>(k)] - index[dim]) * target.strides[dim];
+                const int64_t to = offsetOf(target, index) +
+                                   (positions[static_cast<size_t>(k)] - index[dim]) * target.strides[dim];
                 T& slot = target.as<T>()[to];
-                slot = static_cast<T>(static_cast<Compute<T>>(slot) + static_cast<Compute<T>>(source.as<const T>()[offsetOf(source, index)]));
+                slot = static_cast<T>(static_cast<Compute<T>>(slot) +
+                                      static_cast<Compute<T>>(source.as<const T>()[offsetOf(source, index)]));
             });
         });
     });
@@ -129,8 +133,8 @@ void oneHot(Context& context, const View& out, const View& indices) {
         std::memset(target, 0, static_cast<size_t>(out.numel()) * sizeof(int64_t));
         forEachIndex(indices.sizes, [&](const int64_t* index, int64_t k) {
             const int64_t label = indices.as<const int64_t>()[offsetOf(indices, index)];
-            CHECK_SHAPE(label >= 0 && label < classes, "label ", label, " at position ", k, " is out of range: there are ",
-                       classes, " classes (0 to ", classes - 1, ")");
+            CHECK_SHAPE(label >= 0 && label < classes, "label ", label, " at position ", k,
+                        " is out of range: there are ", classes, " classes (0 to ", classes - 1, ")");
             target[k * classes + label] = 1;
         });
     });

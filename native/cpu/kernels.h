@@ -4,8 +4,8 @@
 
 #include "core/context.h"
 
-// The CPU's kernels, as the ops in core/ops/ call them: each enqueues its work on the context's stream and returns.
-// Arguments have been checked and outputs allocated by the caller.
+// The CPU's kernels, as the ops in core/ops/ call them: each enqueues its work on the context's stream and
+// returns. Arguments have been checked and outputs allocated by the caller.
 namespace anneal::cpu {
 
 // --- copy.cpp: any strides, any pair of dtypes; `source` broadcasts to `target`
@@ -34,9 +34,10 @@ enum class Reduction { Sum, Mean, Prod, Max, Min, Any, All };
 void reduce(Context& context, Reduction kind, const View& out, const View& input);
 void variance(Context& context, const View& out, const View& input, double correction);
 // Along one dimension; `indices` is int64.
-void extremum(Context& context, bool largest, const View& values, const View& indices, const View& input, int dim);
-void sort(Context& context, const View& values, const View& indices, const View& input, int dim, bool descending,
-          int64_t count);
+void extremum(Context& context, bool largest, const View& values, const View& indices, const View& input,
+              int dim);
+void sort(Context& context, const View& values, const View& indices, const View& input, int dim,
+          bool descending, int64_t count);
 void cumsum(Context& context, const View& out, const View& input, int dim);
 
 // --- matmul.cpp: c[..., M, N] = a[..., M, K] b[..., K, N] + bias; any strides
@@ -50,12 +51,14 @@ void conv2d(Context& context, const View& out, const View& input, const View& we
             const ConvGeometry& geometry);
 void conv2dBackwardInput(Context& context, const View& gradInput, const View& gradOutput, const View& weight,
                          const ConvGeometry& geometry);
-void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* gradBias, const View& gradOutput,
-                          const View& input, const ConvGeometry& geometry);
+void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* gradBias,
+                          const View& gradOutput, const View& input, const ConvGeometry& geometry);
 
-// --- pool.cpp: everything channels-last; `indices` hold the tap that was largest in each window, as uint8 or int32
+// --- pool.cpp: everything channels-last; `indices` hold the tap that was largest in each window, as uint8 or
+// int32
 struct PoolGeometry {
-    bool adaptive;  // windows that share the input out evenly; kernel, stride, padding and dilation are then unused
+    bool adaptive;  // windows that share the input out evenly; kernel, stride, padding and dilation are then
+                    // unused
     int64_t kernel[2], stride[2], padding[2], dilation[2];
     bool countPadding;
     double divisor;  // instead of the window's size, unless zero
@@ -76,8 +79,8 @@ struct BatchNormOptions {
 struct BatchNormForward {
     View out, mean, inverseDeviation;  // written
     View input;
-    const View *weight, *bias, *residual;            // or null
-    const View *runningMean, *runningVariance;       // updated when training, else read; null only when training
+    const View *weight, *bias, *residual;       // or null
+    const View *runningMean, *runningVariance;  // updated when training, else read; null only when training
 };
 void batchNorm(Context& context, const BatchNormForward& views, const BatchNormOptions& options);
 struct BatchNormBackward {
@@ -90,17 +93,17 @@ struct BatchNormBackward {
 };
 void batchNormBackward(Context& context, const BatchNormBackward& views, const BatchNormOptions& options);
 
-// --- layer_norm.cpp: [rows, size] contiguous; statistics [rows] and parameters [size] in the type computed in. Gradients of
-// the parameters go together; null where not wanted.
-void layerNorm(Context& context, const View& out, const View& mean, const View& inverseDeviation, const View& input,
-               const View* weight, const View* bias, double epsilon);
+// --- layer_norm.cpp: [rows, size] contiguous; statistics [rows] and parameters [size] in the type computed
+// in. Gradients of the parameters go together; null where not wanted.
+void layerNorm(Context& context, const View& out, const View& mean, const View& inverseDeviation,
+               const View& input, const View* weight, const View* bias, double epsilon);
 void layerNormBackward(Context& context, const View* gradInput, const View* gradWeight, const View* gradBias,
                        const View& gradient, const View& input, const View* weight, const View& mean,
                        const View& inverseDeviation);
 
 // --- group_norm.cpp: [N, C] or channels-last, not empty; statistics [N, groups]
-void groupNorm(Context& context, const View& out, const View& mean, const View& inverseDeviation, const View& input,
-               const View* weight, const View* bias, int64_t groups, double epsilon);
+void groupNorm(Context& context, const View& out, const View& mean, const View& inverseDeviation,
+               const View& input, const View* weight, const View* bias, int64_t groups, double epsilon);
 void groupNormBackward(Context& context, const View* gradInput, const View* gradWeight, const View* gradBias,
                        const View& gradient, const View& input, const View* weight, const View& mean,
                        const View& inverseDeviation, int64_t groups);
@@ -113,39 +116,42 @@ void softmax(Context& context, const View& out, const View& input, const Softmax
 void softmaxBackward(Context& context, const View& gradInput, const View& gradient, const View& output,
                      const SoftmaxShape& shape, bool logarithm);
 
-// --- cross_entropy.cpp: logits [rows, classes] contiguous, labels int64; weights in the type computed in, and so
-// `logSums` [rows, 2] (what log-softmax subtracts); the total weight is float64. An unreduced gradient has an element per row, else one.
+// --- cross_entropy.cpp: logits [rows, classes] contiguous, labels int64; weights in the type computed in,
+// and so `logSums` [rows, 2] (what log-softmax subtracts); the total weight is float64. An unreduced gradient
+// has an element per row, else one.
 enum class LossReduction { None, Mean, Sum };
 struct CrossEntropyOptions {
     LossReduction reduction;
     int64_t ignoreIndex;
     double labelSmoothing;
 };
-void crossEntropy(Context& context, const View& out, const View& logSums, const View& totalWeight, const View& logits,
-                  const View& labels, const View* weight, const CrossEntropyOptions& options);
+void crossEntropy(Context& context, const View& out, const View& logSums, const View& totalWeight,
+                  const View& logits, const View& labels, const View* weight,
+                  const CrossEntropyOptions& options);
 void crossEntropyBackward(Context& context, const View& gradLogits, const View& gradient, const View& logits,
-                          const View& labels, const View* weight, const View& logSums, const View& totalWeight,
-                          const CrossEntropyOptions& options);
-void crossEntropySoft(Context& context, const View& out, const View& logSums, const View& logits, const View& targets,
-                      const View* weight, const CrossEntropyOptions& options);
-void crossEntropySoftBackward(Context& context, const View* gradLogits, const View* gradTargets, const View& gradient,
-                              const View& logits, const View& targets, const View* weight, const View& logSums,
-                              const CrossEntropyOptions& options);
+                          const View& labels, const View* weight, const View& logSums,
+                          const View& totalWeight, const CrossEntropyOptions& options);
+void crossEntropySoft(Context& context, const View& out, const View& logSums, const View& logits,
+                      const View& targets, const View* weight, const CrossEntropyOptions& options);
+void crossEntropySoftBackward(Context& context, const View* gradLogits, const View* gradTargets,
+                              const View& gradient, const View& logits, const View& targets,
+                              const View* weight, const View& logSums, const CrossEntropyOptions& options);
 void nllLoss(Context& context, const View& out, const View& totalWeight, const View& logProbabilities,
              const View& labels, const View* weight, const CrossEntropyOptions& options);
 void nllLossBackward(Context& context, const View& gradInput, const View& gradient, const View& labels,
                      const View* weight, const View& totalWeight, const CrossEntropyOptions& options);
 
 // --- binary_cross_entropy.cpp: all of one shape, dtype and dense layout
-void bceWithLogits(Context& context, const View& out, const View& input, const View& target, const View* weight,
-                   const View* positiveWeight, LossReduction reduction);
-void bceWithLogitsBackward(Context& context, const View* gradInput, const View* gradTarget, const View& gradient,
-                           const View& input, const View& target, const View* weight, const View* positiveWeight,
-                           LossReduction reduction);
-void binaryCrossEntropy(Context& context, const View& out, const View& input, const View& target, const View* weight,
-                        LossReduction reduction);
-void binaryCrossEntropyBackward(Context& context, const View* gradInput, const View* gradTarget, const View& gradient,
-                                const View& input, const View& target, const View* weight, LossReduction reduction);
+void bceWithLogits(Context& context, const View& out, const View& input, const View& target,
+                   const View* weight, const View* positiveWeight, LossReduction reduction);
+void bceWithLogitsBackward(Context& context, const View* gradInput, const View* gradTarget,
+                           const View& gradient, const View& input, const View& target, const View* weight,
+                           const View* positiveWeight, LossReduction reduction);
+void binaryCrossEntropy(Context& context, const View& out, const View& input, const View& target,
+                        const View* weight, LossReduction reduction);
+void binaryCrossEntropyBackward(Context& context, const View* gradInput, const View* gradTarget,
+                                const View& gradient, const View& input, const View& target,
+                                const View* weight, LossReduction reduction);
 
 // --- dropout.cpp: dense memory of one order; `keep` is the probability that an element survives
 void drawMask(Context& context, const View& mask, double keep);

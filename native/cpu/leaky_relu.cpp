@@ -6,7 +6,8 @@
 namespace anneal::ops {
 
 Tensor leaky_relu(Context& context, const Tensor& input, double slope) {
-    CHECK_DTYPE(isFloating(input.dtype()), "leakyRelu: expected a floating dtype, got ", dtypeName(input.dtype()));
+    CHECK_DTYPE(isFloating(input.dtype()), "leakyRelu: expected a floating dtype, got ",
+                dtypeName(input.dtype()));
     Tensor out = context.emptyLike(input);
     context.enqueue("leaky_relu", [slope, o = out.view(), a = input.view()] {
         dispatchFloating(a.dtype, [&](auto tag) {
@@ -22,8 +23,8 @@ Tensor leaky_relu(Context& context, const Tensor& input, double slope) {
 }
 
 Tensor leaky_relu_backward(Context& context, const Tensor& gradient, const Tensor& input, double slope) {
-    CHECK_SHAPE(gradient.sizes() == input.sizes(), "leakyRelu: gradient ", gradient.sizes().toString(), " for input ",
-               input.sizes().toString());
+    CHECK_SHAPE(gradient.sizes() == input.sizes(), "leakyRelu: gradient ", gradient.sizes().toString(),
+                " for input ", input.sizes().toString());
     Tensor out = context.emptyLike(input);
     const Tensor grad = to_dtype(context, gradient, input.dtype());
     context.enqueue("leaky_relu_backward", [slope, o = out.view(), g = grad.view(), a = input.view()] {

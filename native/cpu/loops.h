@@ -8,13 +8,14 @@
 
 namespace anneal::cpu {
 
-// How N operands of one (broadcast) shape are walked together: dimensions ordered by the first operand's memory,
-// neighbours merged where every operand allows it. One dimension remains for dense operands of equal order.
+// How N operands of one (broadcast) shape are walked together: dimensions ordered by the first operand's
+// memory, neighbours merged where every operand allows it. One dimension remains for dense operands of equal
+// order.
 template <int N>
 struct LoopPlan {
     int dims = 0;
-    int64_t sizes[kMaxDims];              // innermost first
-    int64_t strides[N][kMaxDims];         // in bytes, innermost first
+    int64_t sizes[kMaxDims];       // innermost first
+    int64_t strides[N][kMaxDims];  // in bytes, innermost first
     char* data[N];
     int64_t numel = 1;
 
@@ -40,7 +41,8 @@ struct LoopPlan {
                 const int shift = operand.dims() - lead.dims();  // missing leading dimensions broadcast
                 const int index = order[k] + shift;
                 const bool repeated = index < 0 || operand.sizes[index] == 1;
-                step[n] = repeated ? 0 : operand.strides[index] * static_cast<int64_t>(dtypeSize(operand.dtype));
+                step[n] =
+                    repeated ? 0 : operand.strides[index] * static_cast<int64_t>(dtypeSize(operand.dtype));
             }
             bool merge = dims > 0;
             for (int n = 0; n < N && merge; n++) merge = step[n] == strides[n][dims - 1] * sizes[dims - 1];

@@ -12,8 +12,10 @@ namespace {
 struct Matrix {
     int64_t rows, columns, rowStep, columnStep;
     explicit Matrix(const View& view)
-        : rows(view.sizes[view.dims() - 2]), columns(view.sizes[view.dims() - 1]),
-          rowStep(view.strides[view.dims() - 2]), columnStep(view.strides[view.dims() - 1]) {}
+        : rows(view.sizes[view.dims() - 2]),
+          columns(view.sizes[view.dims() - 1]),
+          rowStep(view.strides[view.dims() - 2]),
+          columnStep(view.strides[view.dims() - 1]) {}
 };
 
 // A layout that gemm takes: 'N' rows lie apart by `leading`, 'T' columns do.
@@ -23,7 +25,8 @@ struct GemmSide {
 };
 
 GemmSide sideOf(const Matrix& m) {
-    if (m.columnStep == 1 || m.columns == 1) return {'N', m.rows == 1 ? std::max<int64_t>(m.columns, 1) : m.rowStep};
+    if (m.columnStep == 1 || m.columns == 1)
+        return {'N', m.rows == 1 ? std::max<int64_t>(m.columns, 1) : m.rowStep};
     return {'T', m.columns == 1 ? std::max<int64_t>(m.rows, 1) : m.columnStep};
 }
 
@@ -48,9 +51,10 @@ void spreadBias(const View& c, const View& bias) {
     const int64_t columns = c.sizes[c.dims() - 1], rows = columns == 0 ? 0 : c.numel() / columns;
     T* target = c.as<T>();
     const T* source = bias.as<const T>();
-    parallelFor(rows, std::max<int64_t>(1, kGrain / std::max<int64_t>(columns, 1)), [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; i++) std::copy_n(source, columns, target + i * columns);
-    });
+    parallelFor(rows, std::max<int64_t>(1, kGrain / std::max<int64_t>(columns, 1)),
+                [&](int64_t begin, int64_t end) {
+                    for (int64_t i = begin; i < end; i++) std::copy_n(source, columns, target + i * columns);
+                });
 }
 
 void multiplyFloat(const View& c, const View& a, const View& b, const View* bias) {
@@ -68,9 +72,10 @@ void multiplyFloat(const View& c, const View& a, const View& b, const View* bias
     // Many small products: one thread each. Few: the team works inside each.
     const int64_t work = mc.rows * mc.columns * ma.columns;
     if (batches >= 4 && work < 1 << 18) {
-        parallelFor(batches, std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(work, 1)), [&](int64_t begin, int64_t end) {
-            for (int64_t i = begin; i < end; i++) one(i);
-        });
+        parallelFor(batches, std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(work, 1)),
+                    [&](int64_t begin, int64_t end) {
+                        for (int64_t i = begin; i < end; i++) one(i);
+                    });
     } else {
         for (int64_t i = 0; i < batches; i++) one(i);
     }
@@ -83,24 +88,28 @@ void multiplyPlain(const View& c, const View& a, const View& b, const View* bias
     const Matrix ma(a), mb(b), mc(c);
     const Dims batch = batchOf(c);
     const int64_t rows = numelOf(batch) * mc.rows;
-    parallelFor(rows, std::max<int64_t>(1, kGrain / std::max<int64_t>(mc.columns * ma.columns, 1)), [&](int64_t begin, int64_t end) {
-        std::vector<C> sums(static_cast<size_t>(mc.columns));
-        for (int64_t index = begin; index < end; index++) {
-            const int64_t block = index / mc.rows, row = index % mc.rows;
-            const T* x = a.as<const T>() + batchOffset(a, batch, block) + row * ma.rowStep;
-            const T* y = b.as<const T>() + batchOffset(b, batch, block);
-            T* target = c.as<T>() + batchOffset(c, batch, block) + row * mc.columns;
-            for (int64_t j = 0; j < mc.columns; j++) sums[static_cast<size_t>(j)] = bias ? static_cast<C>(bias->as<const T>()[j]) : C{};
-            for (int64_t k = 0; k < ma.columns; k++) {
-                const C factor = static_cast<C>(x[k * ma.columnStep]);
-                const T* line = y + k * mb.rowStep;
-                for (int64_t j = 0; j < mc.columns; j++) {
-                    sums[static_cast<size_t>(j)] += factor * static_cast<C>(line[j * mb.columnStep]);
+    parallelFor(
+        rows, std::max<int64_t>(1, kGrain / std::max<int64_t>(mc.columns * ma.columns, 1)),
+        [&](int64_t begin, int64_t end) {
+            std::vector<C> sums(static_cast<size_t>(mc.columns));
+            for (int64_t index = begin; index < end; index++) {
+                const int64_t block = index / mc.rows, row = index % mc.rows;
+                const T* x = a.as<const T>() + batchOffset(a, batch, block) + row * ma.rowStep;
+                const T* y = b.as<const T>() + batchOffset(b, batch, block);
+                T* target = c.as<T>() + batchOffset(c, batch, block) + row * mc.columns;
+                for (int64_t j = 0; j < mc.columns; j++)
+                    sums[static_cast<size_t>(j)] = bias ? static_cast<C>(bias->as<const T>()[j]) : C{};
+                for (int64_t k = 0; k < ma.columns; k++) {
+                    const C factor = static_cast<C>(x[k * ma.columnStep]);
+                    const T* line = y + k * mb.rowStep;
+                    for (int64_t j = 0; j < mc.columns; j++) {
+                        sums[static_cast<size_t>(j)] += factor * static_cast<C>(line[j * mb.columnStep]);
+                    }
                 }
+                for (int64_t j = 0; j < mc.columns; j++)
+                    target[j] = static_cast<T>(sums[static_cast<size_t>(j)]);
             }
-            for (int64_t j = 0; j < mc.columns; j++) target[j] = static_cast<T>(sums[static_cast<size_t>(j)]);
-        }
-    });
+        });
 }
 
 struct MatmulEntry {
@@ -109,7 +118,8 @@ struct MatmulEntry {
 };
 
 dnnl::memory::desc describeMatrix(const View& view) {
-    return dnnl::memory::desc(dnnl::memory::dims(view.sizes.begin(), view.sizes.end()), onednn::dataType(view.dtype),
+    return dnnl::memory::desc(dnnl::memory::dims(view.sizes.begin(), view.sizes.end()),
+                              onednn::dataType(view.dtype),
                               dnnl::memory::dims(view.strides.begin(), view.strides.end()));
 }
 
@@ -122,11 +132,13 @@ void multiplyBFloat16(const View& c, const View& a, const View& b, const View* b
     }
     std::unique_ptr<MatmulEntry>& entry = cache[key];
     if (!entry) {
-        const auto descriptor = onednn::matmulDescriptor(describeMatrix(a), describeMatrix(b), describeMatrix(c));
-        entry = std::make_unique<MatmulEntry>(MatmulEntry{
-            dnnl::matmul(descriptor), dnnl::memory(describeMatrix(a), onednn::engine(), nullptr),
-            dnnl::memory(describeMatrix(b), onednn::engine(), nullptr), dnnl::memory(describeMatrix(c), onednn::engine(), nullptr),
-            dnnl::memory(descriptor.scratchpad_desc(), onednn::engine(), nullptr)});
+        const auto descriptor =
+            onednn::matmulDescriptor(describeMatrix(a), describeMatrix(b), describeMatrix(c));
+        entry = std::make_unique<MatmulEntry>(
+            MatmulEntry{dnnl::matmul(descriptor), dnnl::memory(describeMatrix(a), onednn::engine(), nullptr),
+                        dnnl::memory(describeMatrix(b), onednn::engine(), nullptr),
+                        dnnl::memory(describeMatrix(c), onednn::engine(), nullptr),
+                        dnnl::memory(descriptor.scratchpad_desc(), onednn::engine(), nullptr)});
     }
     entry->a.set_data_handle(a.data);
     entry->b.set_data_handle(b.data);
@@ -165,7 +177,8 @@ void matmul(Context& context, const View& c, const View& a, const View& b, const
         } else if (c.dtype == DType::BFloat16) {
             multiplyBFloat16(c, a, b, biasPointer);
         } else {
-            dispatchAll(c.dtype, [&](auto tag) { multiplyPlain<typename decltype(tag)::type>(c, a, b, biasPointer); });
+            dispatchAll(c.dtype,
+                        [&](auto tag) { multiplyPlain<typename decltype(tag)::type>(c, a, b, biasPointer); });
         }
     });
 }

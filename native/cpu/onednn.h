@@ -1,7 +1,7 @@
 #pragma once
 
-// The one place that knows which oneDNN this is: 2.x describes an operation with a `desc` object first, 3.x builds the
-// primitive descriptor directly. Everything here runs on the engine thread.
+// The one place that knows which oneDNN this is: 2.x describes an operation with a `desc` object first, 3.x
+// builds the primitive descriptor directly. Everything here runs on the engine thread.
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -18,8 +18,8 @@ using dnnl::memory;
 dnnl::engine& engine();
 dnnl::stream& stream();
 
-// Memory that lives until the next kernel runs; each engine thread has its own and it only grows. `slot` tells buffers
-// apart that one kernel uses at the same time.
+// Memory that lives until the next kernel runs; each engine thread has its own and it only grows. `slot`
+// tells buffers apart that one kernel uses at the same time.
 void* scratch(int slot, size_t bytes);
 
 memory::data_type dataType(DType dtype);
@@ -55,31 +55,48 @@ inline dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvDes
     const auto kind = dnnl::prop_kind::forward_training;
     const auto algorithm = dnnl::algorithm::convolution_direct;
     if (hasBias(d)) {
-        return {engine(), kind, algorithm, d.source, d.weight, d.bias, d.target, d.stride, d.dilation, d.padding,
-                d.paddingAfter, userScratchpad()};
+        return {engine(), kind,     algorithm,  d.source,  d.weight,       d.bias,
+                d.target, d.stride, d.dilation, d.padding, d.paddingAfter, userScratchpad()};
     }
-    return {engine(), kind, algorithm, d.source, d.weight, d.target, d.stride, d.dilation, d.padding, d.paddingAfter,
-            userScratchpad()};
+    return {engine(), kind,       algorithm, d.source,       d.weight,        d.target,
+            d.stride, d.dilation, d.padding, d.paddingAfter, userScratchpad()};
 }
 
 inline dnnl::convolution_backward_data::primitive_desc backwardDataDescriptor(const ConvDescriptors& d) {
     ConvDescriptors plain = d;
     plain.bias = memory::desc();
-    return {engine(), dnnl::algorithm::convolution_direct, d.source, d.weight, d.target, d.stride, d.dilation, d.padding,
-            d.paddingAfter, forwardDescriptor(plain), userScratchpad()};
+    return {engine(),        dnnl::algorithm::convolution_direct,
+            d.source,        d.weight,
+            d.target,        d.stride,
+            d.dilation,      d.padding,
+            d.paddingAfter,  forwardDescriptor(plain),
+            userScratchpad()};
 }
 
-inline dnnl::convolution_backward_weights::primitive_desc backwardWeightsDescriptor(const ConvDescriptors& d) {
+inline dnnl::convolution_backward_weights::primitive_desc backwardWeightsDescriptor(
+    const ConvDescriptors& d) {
     const auto algorithm = dnnl::algorithm::convolution_direct;
     if (hasBias(d)) {
-        return {engine(), algorithm, d.source, d.weight, d.bias, d.target, d.stride, d.dilation, d.padding, d.paddingAfter,
-                forwardDescriptor(d), userScratchpad()};
+        return {engine(),
+                algorithm,
+                d.source,
+                d.weight,
+                d.bias,
+                d.target,
+                d.stride,
+                d.dilation,
+                d.padding,
+                d.paddingAfter,
+                forwardDescriptor(d),
+                userScratchpad()};
     }
-    return {engine(), algorithm, d.source, d.weight, d.target, d.stride, d.dilation, d.padding, d.paddingAfter,
-            forwardDescriptor(d), userScratchpad()};
+    return {engine(),        algorithm,  d.source,  d.weight,       d.target,
+            d.stride,        d.dilation, d.padding, d.paddingAfter, forwardDescriptor(d),
+            userScratchpad()};
 }
 
-inline dnnl::matmul::primitive_desc matmulDescriptor(const memory::desc& a, const memory::desc& b, const memory::desc& c) {
+inline dnnl::matmul::primitive_desc matmulDescriptor(const memory::desc& a, const memory::desc& b,
+                                                     const memory::desc& c) {
     return {engine(), a, b, c, userScratchpad()};
 }
 
@@ -91,7 +108,8 @@ inline dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvDes
     const auto kind = dnnl::prop_kind::forward_training;
     const auto algorithm = dnnl::algorithm::convolution_direct;
     if (hasBias(d)) {
-        return {{kind, algorithm, d.source, d.weight, d.bias, d.target, d.stride, d.dilation, d.padding, d.paddingAfter},
+        return {{kind, algorithm, d.source, d.weight, d.bias, d.target, d.stride, d.dilation, d.padding,
+                 d.paddingAfter},
                 userScratchpad(),
                 engine()};
     }
@@ -103,17 +121,19 @@ inline dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvDes
 inline dnnl::convolution_backward_data::primitive_desc backwardDataDescriptor(const ConvDescriptors& d) {
     ConvDescriptors plain = d;
     plain.bias = memory::desc();
-    return {{dnnl::algorithm::convolution_direct, d.source, d.weight, d.target, d.stride, d.dilation, d.padding,
-             d.paddingAfter},
+    return {{dnnl::algorithm::convolution_direct, d.source, d.weight, d.target, d.stride, d.dilation,
+             d.padding, d.paddingAfter},
             userScratchpad(),
             engine(),
             forwardDescriptor(plain)};
 }
 
-inline dnnl::convolution_backward_weights::primitive_desc backwardWeightsDescriptor(const ConvDescriptors& d) {
+inline dnnl::convolution_backward_weights::primitive_desc backwardWeightsDescriptor(
+    const ConvDescriptors& d) {
     const auto algorithm = dnnl::algorithm::convolution_direct;
     if (hasBias(d)) {
-        return {{algorithm, d.source, d.weight, d.bias, d.target, d.stride, d.dilation, d.padding, d.paddingAfter},
+        return {{algorithm, d.source, d.weight, d.bias, d.target, d.stride, d.dilation, d.padding,
+                 d.paddingAfter},
                 userScratchpad(),
                 engine(),
                 forwardDescriptor(d)};
@@ -124,17 +144,19 @@ inline dnnl::convolution_backward_weights::primitive_desc backwardWeightsDescrip
             forwardDescriptor(d)};
 }
 
-inline dnnl::matmul::primitive_desc matmulDescriptor(const memory::desc& a, const memory::desc& b, const memory::desc& c) {
+inline dnnl::matmul::primitive_desc matmulDescriptor(const memory::desc& a, const memory::desc& b,
+                                                     const memory::desc& c) {
     return {{a, b, c}, userScratchpad(), engine()};
 }
 
 #endif
 
 // Row-major c = alpha a b + beta c in float32, on the team.
-inline void sgemm(char transposeA, char transposeB, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
-                  int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
-    const dnnl::status status =
-        static_cast<dnnl::status>(dnnl_sgemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));
+inline void sgemm(char transposeA, char transposeB, int64_t m, int64_t n, int64_t k, float alpha,
+                  const float* a, int64_t lda, const float* b, int64_t ldb, float beta, float* c,
+                  int64_t ldc) {
+    const dnnl::status status = static_cast<dnnl::status>(
+        dnnl_sgemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));
     CHECK(status == dnnl::status::success, ErrorKind::Kernel, "oneDNN's sgemm failed with status ",
           static_cast<int>(status));
 }

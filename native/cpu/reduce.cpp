@@ -9,8 +9,8 @@ namespace anneal::cpu {
 
 namespace {
 
-// float32 sums are carried in double: free where memory is the limit, and it makes results independent of chunking to
-// the last bit that matters.
+// float32 sums are carried in double: free where memory is the limit, and it makes results independent of
+// chunking to the last bit that matters.
 template <typename T>
 using Accumulator = std::conditional_t<std::is_floating_point_v<Compute<T>>, double, int64_t>;
 
@@ -89,13 +89,15 @@ struct ReducePlan {
         for (int i = input.dims() - 1; i >= 0; i--) {
             if (input.sizes[i] != 1) order.push_back(i);
         }
-        std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return input.strides[a] < input.strides[b]; });
+        std::stable_sort(order.begin(), order.end(),
+                         [&](int a, int b) { return input.strides[a] < input.strides[b]; });
         bool first = true;
         for (int i : order) {
             const bool isReduced = out.sizes[i] == 1;
             if (first) innerIsKept = !isReduced;
             first = false;
-            append(isReduced ? reduced : kept, Axis{input.sizes[i], input.strides[i], isReduced ? 0 : out.strides[i]});
+            append(isReduced ? reduced : kept,
+                   Axis{input.sizes[i], input.strides[i], isReduced ? 0 : out.strides[i]});
             (isReduced ? inputsPerOutput : outputs) *= input.sizes[i];
         }
     }
@@ -111,7 +113,8 @@ struct ReducePlan {
         axes.push_back(axis);
     }
 
-    static void offsets(const std::vector<Axis>& axes, size_t from, int64_t index, int64_t& in, int64_t& out) {
+    static void offsets(const std::vector<Axis>& axes, size_t from, int64_t index, int64_t& in,
+                        int64_t& out) {
         for (size_t k = from; k < axes.size(); k++) {
             const int64_t position = index % axes[k].size;
             index /= axes[k].size;
@@ -158,8 +161,8 @@ void reduceWith(const View& out, const View& input, const Finish& finish) {
                 ReducePlan::offsets(plan.kept, 0, index, in, target);
                 parallelFor(chunks, 1, [&](int64_t begin, int64_t end) {
                     for (int64_t chunk = begin; chunk < end; chunk++) {
-                        partial[static_cast<size_t>(chunk)] =
-                            reduceRows(in, chunk * kGrain, std::min(plan.inputsPerOutput, (chunk + 1) * kGrain));
+                        partial[static_cast<size_t>(chunk)] = reduceRows(
+                            in, chunk * kGrain, std::min(plan.inputsPerOutput, (chunk + 1) * kGrain));
                     }
                 });
                 State total;
@@ -204,7 +207,8 @@ void reduceWith(const View& out, const View& input, const Finish& finish) {
         });
         for (int64_t i = 0; i < row.size; i++) {
             State total = states[static_cast<size_t>(i)];
-            for (int64_t chunk = 1; chunk < chunks; chunk++) total.merge(states[static_cast<size_t>(chunk * row.size + i)]);
+            for (int64_t chunk = 1; chunk < chunks; chunk++)
+                total.merge(states[static_cast<size_t>(chunk * row.size + i)]);
             finish(total, target + i * row.out);
         }
     }
@@ -239,9 +243,11 @@ void reduce(Context& context, Reduction kind, const View& out, const View& input
                 case Reduction::Sum:
                     return reduceWith<SumState<A>, T>(out, input, into(TypeTag<Total>{}, plain));
                 case Reduction::Mean: {
-                    const double count =
-                        static_cast<double>(input.numel()) / static_cast<double>(std::max<int64_t>(out.numel(), 1));
-                    const auto average = [count](const auto& state) { return static_cast<double>(state.value) / count; };
+                    const double count = static_cast<double>(input.numel()) /
+                                         static_cast<double>(std::max<int64_t>(out.numel(), 1));
+                    const auto average = [count](const auto& state) {
+                        return static_cast<double>(state.value) / count;
+                    };
                     return reduceWith<SumState<A>, T>(out, input, into(TypeTag<T>{}, average));
                 }
                 case Reduction::Prod:
@@ -264,7 +270,8 @@ void variance(Context& context, const View& out, const View& input, double corre
         dispatchFloating(input.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
             T* target = out.as<T>();
-            const double count = static_cast<double>(input.numel()) / static_cast<double>(std::max<int64_t>(out.numel(), 1));
+            const double count =
+                static_cast<double>(input.numel()) / static_cast<double>(std::max<int64_t>(out.numel(), 1));
             reduceWith<VarianceState<Accumulator<T>>, T>(out, input, [&](const auto& state, int64_t at) {
                 target[at] = finalValue<T>(state.squares / std::max(count - correction, 0.0));
             });
@@ -307,60 +314,66 @@ bool before(C a, C b, bool descending) {
 
 }  // namespace
 
-void extremum(Context& context, bool largest, const View& values, const View& indices, const View& input, int dim) {
+void extremum(Context& context, bool largest, const View& values, const View& indices, const View& input,
+              int dim) {
     context.enqueue(largest ? "max" : "min", [=] {
         dispatchAll(input.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
             using C = Compute<T>;
             const Lines in(input, dim), outValues(values, dim), outIndices(indices, dim);
-            parallelFor(in.count, std::max<int64_t>(1, kGrain / std::max<int64_t>(in.length, 1)), [&](int64_t begin, int64_t end) {
-                for (int64_t line = begin; line < end; line++) {
-                    const T* source = input.as<const T>() + in.base(line);
-                    C best = static_cast<C>(source[0]);
-                    int64_t at = 0;
-                    for (int64_t i = 1; i < in.length && best == best; i++) {
-                        const C value = static_cast<C>(source[i * in.step]);
-                        if (value != value || (largest ? value > best : value < best)) {
-                            best = value;
-                            at = i;
-                        }
-                    }
-                    values.as<T>()[outValues.base(line)] = static_cast<T>(best);
-                    indices.as<int64_t>()[outIndices.base(line)] = at;
-                }
-            });
+            parallelFor(in.count, std::max<int64_t>(1, kGrain / std::max<int64_t>(in.length, 1)),
+                        [&](int64_t begin, int64_t end) {
+                            for (int64_t line = begin; line < end; line++) {
+                                const T* source = input.as<const T>() + in.base(line);
+                                C best = static_cast<C>(source[0]);
+                                int64_t at = 0;
+                                for (int64_t i = 1; i < in.length && best == best; i++) {
+                                    const C value = static_cast<C>(source[i * in.step]);
+                                    if (value != value || (largest ? value > best : value < best)) {
+                                        best = value;
+                                        at = i;
+                                    }
+                                }
+                                values.as<T>()[outValues.base(line)] = static_cast<T>(best);
+                                indices.as<int64_t>()[outIndices.base(line)] = at;
+                            }
+                        });
         });
     });
 }
 
-void sort(Context& context, const View& values, const View& indices, const View& input, int dim, bool descending,
-          int64_t count) {
+void sort(Context& context, const View& values, const View& indices, const View& input, int dim,
+          bool descending, int64_t count) {
     context.enqueue("sort", [=] {
         dispatchAll(input.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
             using C = Compute<T>;
             const Lines in(input, dim), outValues(values, dim), outIndices(indices, dim);
-            parallelFor(in.count, std::max<int64_t>(1, kGrain / 16 / std::max<int64_t>(in.length, 1)), [&](int64_t begin, int64_t end) {
-                std::vector<int64_t> order(static_cast<size_t>(in.length));
-                for (int64_t line = begin; line < end; line++) {
-                    const T* source = input.as<const T>() + in.base(line);
-                    for (int64_t i = 0; i < in.length; i++) order[static_cast<size_t>(i)] = i;
-                    const auto less = [&](int64_t a, int64_t b) {
-                        const C x = static_cast<C>(source[a * in.step]), y = static_cast<C>(source[b * in.step]);
-                        return before(x, y, descending) || (!before(y, x, descending) && a < b);
-                    };
-                    if (count < in.length) {
-                        std::partial_sort(order.begin(), order.begin() + count, order.end(), less);
-                    } else {
-                        std::sort(order.begin(), order.end(), less);
-                    }
-                    for (int64_t i = 0; i < count; i++) {
-                        const int64_t from = order[static_cast<size_t>(i)];
-                        values.as<T>()[outValues.base(line) + i * outValues.step] = source[from * in.step];
-                        indices.as<int64_t>()[outIndices.base(line) + i * outIndices.step] = from;
-                    }
-                }
-            });
+            parallelFor(in.count, std::max<int64_t>(1, kGrain / 16 / std::max<int64_t>(in.length, 1)),
+                        [&](int64_t begin, int64_t end) {
+                            std::vector<int64_t> order(static_cast<size_t>(in.length));
+                            for (int64_t line = begin; line < end; line++) {
+                                const T* source = input.as<const T>() + in.base(line);
+                                for (int64_t i = 0; i < in.length; i++) order[static_cast<size_t>(i)] = i;
+                                const auto less = [&](int64_t a, int64_t b) {
+                                    const C x = static_cast<C>(source[a * in.step]),
+                                            y = static_cast<C>(source[b * in.step]);
+                                    return before(x, y, descending) || (!before(y, x, descending) && a < b);
+                                };
+                                if (count < in.length) {
+                                    std::partial_sort(order.begin(), order.begin() + count, order.end(),
+                                                      less);
+                                } else {
+                                    std::sort(order.begin(), order.end(), less);
+                                }
+                                for (int64_t i = 0; i < count; i++) {
+                                    const int64_t from = order[static_cast<size_t>(i)];
+                                    values.as<T>()[outValues.base(line) + i * outValues.step] =
+                                        source[from * in.step];
+                                    indices.as<int64_t>()[outIndices.base(line) + i * outIndices.step] = from;
+                                }
+                            }
+                        });
         });
     });
 }
@@ -370,17 +383,19 @@ void cumsum(Context& context, const View& out, const View& input, int dim) {
         dispatchAll(input.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
             const Lines in(input, dim), target(out, dim);
-            parallelFor(in.count, std::max<int64_t>(1, kGrain / std::max<int64_t>(in.length, 1)), [&](int64_t begin, int64_t end) {
-                for (int64_t line = begin; line < end; line++) {
-                    const T* source = input.as<const T>() + in.base(line);
-                    T* sums = out.as<T>() + target.base(line);
-                    Accumulator<T> total{};
-                    for (int64_t i = 0; i < in.length; i++) {
-                        total += static_cast<Accumulator<T>>(static_cast<Compute<T>>(source[i * in.step]));
-                        sums[i * target.step] = finalValue<T>(total);
-                    }
-                }
-            });
+            parallelFor(in.count, std::max<int64_t>(1, kGrain / std::max<int64_t>(in.length, 1)),
+                        [&](int64_t begin, int64_t end) {
+                            for (int64_t line = begin; line < end; line++) {
+                                const T* source = input.as<const T>() + in.base(line);
+                                T* sums = out.as<T>() + target.base(line);
+                                Accumulator<T> total{};
+                                for (int64_t i = 0; i < in.length; i++) {
+                                    total += static_cast<Accumulator<T>>(
+                                        static_cast<Compute<T>>(source[i * in.step]));
+                                    sums[i * target.step] = finalValue<T>(total);
+                                }
+                            }
+                        });
         });
     });
 }

@@ -7,7 +7,8 @@ void where(Context& context, const View& out, const View& condition, const View&
     context.enqueue("where", [=] {
         dispatchAll(out.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
-            mapTernary<T, bool, T, T>(out, condition, a, b, [](bool chosen, T x, T y) { return chosen ? x : y; });
+            mapTernary<T, bool, T, T>(out, condition, a, b,
+                                      [](bool chosen, T x, T y) { return chosen ? x : y; });
         });
     });
 }

@@ -4,7 +4,8 @@
 #include "core/promotion.h"
 #include "cpu/loops.h"
 
-// Declared here one by one: including core/ops.h would recompile these slow files with every new line of the table.
+// Declared here one by one: including core/ops.h would recompile these slow files with every new line of the
+// table.
 namespace anneal::ops {
 Tensor to_dtype(Context& context, const Tensor& input, DType dtype);
 }  // namespace anneal::ops
@@ -24,7 +25,8 @@ Tensor applyUnary(Context& context, const char* op, const Tensor& input) {
     if (F::kKind == UnaryKind::Floating && !isFloating(input.dtype())) {
         return applyUnary<F>(context, op, ops::to_dtype(context, input, DType::Float32));
     }
-    CHECK_DTYPE(!F::kRefusesBool || input.dtype() != DType::Bool, op, ": bool tensors have none; convert them first");
+    CHECK_DTYPE(!F::kRefusesBool || input.dtype() != DType::Bool, op,
+                ": bool tensors have none; convert them first");
     const DType outType = F::kKind == UnaryKind::Test ? DType::Bool : input.dtype();
     Tensor out = context.emptyLike(input, outType);
     context.enqueue(op, [o = out.view(), a = input.view()] {
@@ -87,38 +89,39 @@ T geluOf(T x) {
 
 }  // namespace
 
-#define DEFINE_UNARY(name, kind, refusesBool, expression)                            \
-    namespace {                                                                      \
-    struct Unary_##name {                                                            \
-        static constexpr UnaryKind kKind = UnaryKind::kind;                          \
-        static constexpr bool kRefusesBool = refusesBool;                            \
-        template <typename T>                                                        \
-        static auto apply(T x) {                                                     \
-            return expression;                                                       \
-        }                                                                            \
-    };                                                                               \
-    }                                                                                \
-    namespace ops {                                                                  \
-    Tensor name(Context& context, const Tensor& input) {                             \
-        return applyUnary<Unary_##name>(context, #name, input);                      \
-    }                                                                                \
+#define DEFINE_UNARY(name, kind, refusesBool, expression)       \
+    namespace {                                                 \
+    struct Unary_##name {                                       \
+        static constexpr UnaryKind kKind = UnaryKind::kind;     \
+        static constexpr bool kRefusesBool = refusesBool;       \
+        template <typename T>                                   \
+        static auto apply(T x) {                                \
+            return expression;                                  \
+        }                                                       \
+    };                                                          \
+    }                                                           \
+    namespace ops {                                             \
+    Tensor name(Context& context, const Tensor& input) {        \
+        return applyUnary<Unary_##name>(context, #name, input); \
+    }                                                           \
     }
 #define UNARY_FLOATING(name, expression) DEFINE_UNARY(name, Floating, false, expression)
 #define UNARY_SAME(name, expression) DEFINE_UNARY(name, Same, false, expression)
-#define UNARY_NUMERIC(name, expression) DEFINE_UNARY(name, Same, true, expression)  // not for bool, as in PyTorch
+#define UNARY_NUMERIC(name, expression) \
+    DEFINE_UNARY(name, Same, true, expression)  // not for bool, as in PyTorch
 #define UNARY_TEST(name, expression) DEFINE_UNARY(name, Test, false, expression)
 // Functions that leave whole numbers as they are.
-#define UNARY_ROUNDING(name, function)                                               \
-    namespace {                                                                      \
-    template <typename T>                                                            \
-    T function##Of(T x) {                                                            \
-        if constexpr (std::is_floating_point_v<T>) {                                 \
-            return std::function(x);                                                 \
-        } else {                                                                     \
-            return x;                                                                \
-        }                                                                            \
-    }                                                                                \
-    }                                                                                \
+#define UNARY_ROUNDING(name, function)               \
+    namespace {                                      \
+    template <typename T>                            \
+    T function##Of(T x) {                            \
+        if constexpr (std::is_floating_point_v<T>) { \
+            return std::function(x);                 \
+        } else {                                     \
+            return x;                                \
+        }                                            \
+    }                                                \
+    }                                                \
     UNARY_SAME(name, function##Of(x))
 
 UNARY_NUMERIC(neg, static_cast<T>(T{} - x))
@@ -144,7 +147,7 @@ UNARY_FLOATING(cos, std::cos(x))
 UNARY_FLOATING(tan, std::tan(x))
 UNARY_FLOATING(tanh, std::tanh(x))
 UNARY_FLOATING(sigmoid, sigmoidOf(x))
-UNARY_FLOATING(silu, x * sigmoidOf(x))
+UNARY_FLOATING(silu, x* sigmoidOf(x))
 UNARY_FLOATING(gelu, geluOf(x))
 UNARY_FLOATING(softplus, softplusOf(x))
 UNARY_FLOATING(erf, std::erf(x))

@@ -99,7 +99,8 @@ function packageRoot(): string {
   let folder = path.dirname(fileURLToPath(import.meta.url))
   while (!existsSync(path.join(folder, 'package.json'))) {
     const parent = path.dirname(folder)
-    if (parent === folder) throw new ConfigError('the package.json of anneal was not found above its own code')
+    if (parent === folder)
+      throw new ConfigError('the package.json of anneal was not found above its own code')
     folder = parent
   }
   return folder

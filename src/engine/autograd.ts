@@ -13,7 +13,7 @@ export interface BackwardOptions {
   retainGraph?: boolean | undefined
 }
 
-type Hook = (gradient: Tensor) => Tensor | null | undefined | void
+type Hook = (gradient: Tensor) => Tensor | null | undefined
 
 declare module './tensor.ts' {
   interface Tensor {
@@ -215,7 +215,9 @@ Tensor.prototype.detach = function () {
 Tensor.prototype.registerHook = function (hook) {
   if (!this.requiresGrad) throw new AutogradError('registerHook: this tensor does not require gradients')
   const owner = this.gradFn
-  const hooks = owner ? (owner.hooks ??= []) : (this.gradHooks ??= [])
+  if (owner) owner.hooks ??= []
+  else this.gradHooks ??= []
+  const hooks = (owner ? owner.hooks : this.gradHooks) as Hook[]
   hooks.push(hook)
   return () => {
     const index = hooks.indexOf(hook)

@@ -28,7 +28,9 @@ export interface OpDefinition<Inputs extends unknown[]> {
  * A differentiable operation written in TypeScript.
  * @throws AutogradError in the backward pass when `backward` gives a wrong number or shape of gradients.
  */
-export function defineOp<Inputs extends unknown[]>(definition: OpDefinition<Inputs>): (...inputs: Inputs) => Tensor {
+export function defineOp<Inputs extends unknown[]>(
+  definition: OpDefinition<Inputs>,
+): (...inputs: Inputs) => Tensor {
   const { name } = definition
   if (typeof definition.forward !== 'function' || typeof definition.backward !== 'function') {
     throw new ConfigError(`defineOp ${name}: forward and backward must be functions`)

@@ -10,7 +10,9 @@ let defaultDevice = 'cpu'
 export function device(name: string): string {
   if (name === 'cpu' || name === 'auto') return 'cpu'
   if (/^cuda(:\d+)?$/.test(name)) {
-    throw new DeviceError(`${name} is not available: this build of anneal has no CUDA device. Use 'cpu' or 'auto'`)
+    throw new DeviceError(
+      `${name} is not available: this build of anneal has no CUDA device. Use 'cpu' or 'auto'`,
+    )
   }
   throw new DeviceError(`unknown device ${JSON.stringify(name)}; the devices are 'cpu' and 'auto'`)
 }

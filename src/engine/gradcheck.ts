@@ -33,7 +33,8 @@ export function gradcheck(
   const checked = inputs.filter((input) => input.requiresGrad)
   if (checked.length === 0) throw new AutogradError('gradcheck: no input requires gradients')
   for (const input of checked) {
-    if (input.dtype !== 'float64') throw new AutogradError(`gradcheck: inputs must be float64, got ${input.dtype}`)
+    if (input.dtype !== 'float64')
+      throw new AutogradError(`gradcheck: inputs must be float64, got ${input.dtype}`)
   }
   const weighted = (out: Tensor) => {
     const weights = Float64Array.from({ length: out.numel }, (_, i) => Math.cos(1 + i * 0.7) + 0.1)

@@ -22,13 +22,18 @@ export class GraphNode {
   readonly sequence: number
   readonly backward: BackwardFunction
   /** Hooks on the gradient of the output. */
-  hooks: ((gradient: Tensor) => Tensor | null | undefined | void)[] | null = null
+  hooks: ((gradient: Tensor) => Tensor | null | undefined)[] | null = null
   /** The output, if its gradient is to be kept (retainGrad). */
   retained: Tensor | null = null
   private tensors: (Tensor | null)[] | null
   private versions: number[]
 
-  constructor(name: string, edges: readonly Edge[], saved: readonly (Tensor | null)[], backward: BackwardFunction) {
+  constructor(
+    name: string,
+    edges: readonly Edge[],
+    saved: readonly (Tensor | null)[],
+    backward: BackwardFunction,
+  ) {
     this.name = name
     this.edges = edges
     this.sequence = nextSequence++

@@ -15,6 +15,25 @@ export { type DType, dtypeSize, dtypes, isFloatingPoint, type TensorData, type T
 export * from './errors.ts'
 export { type GradcheckOptions, gradcheck } from './gradcheck.ts'
 export * from './ops/activation.ts'
+export { add, clamp, div, maximum, minimum, mul, type Operand, pow, remainder, sub } from './ops/binary.ts'
+export { type ConvOptions, conv2d } from './ops/conv.ts'
+export { toDType } from './ops/convert.ts'
+export {
+  arange,
+  empty,
+  eye,
+  full,
+  linspace,
+  type NestedArray,
+  ones,
+  onesLike,
+  type Shape,
+  type TensorFromOptions,
+  type TensorOptions,
+  tensor,
+  zeros,
+  zerosLike,
+} from './ops/create.ts'
 export {
   abs,
   ceil,
@@ -38,26 +57,10 @@ export {
   tan,
   trunc,
 } from './ops/unary.ts'
-export { add, clamp, div, maximum, minimum, mul, type Operand, pow, remainder, sub } from './ops/binary.ts'
-export { type ConvOptions, conv2d } from './ops/conv.ts'
-export { toDType } from './ops/convert.ts'
-export {
-  arange,
-  empty,
-  eye,
-  full,
-  linspace,
-  type NestedArray,
-  ones,
-  onesLike,
-  type Shape,
-  type TensorFromOptions,
-  type TensorOptions,
-  tensor,
-  zeros,
-  zerosLike,
-} from './ops/create.ts'
+
 import './ops/fill.ts'
+
+export { dropout, dropout2d } from './ops/dropout.ts'
 export { normalizeImages } from './ops/image.ts'
 export {
   cat,
@@ -69,7 +72,6 @@ export {
   stack,
   where,
 } from './ops/indexing.ts'
-export { dropout, dropout2d } from './ops/dropout.ts'
 export {
   type BinaryCrossEntropyOptions,
   type BinaryCrossEntropyWithLogitsOptions,
@@ -115,7 +117,19 @@ export {
   variance,
 } from './ops/reduce.ts'
 export { logSoftmax, softmax } from './ops/softmax.ts'
-export { channelsLast, clone, contiguous, expand, flatten, permute, squeeze, transpose, unsqueeze } from './ops/view.ts'
+export {
+  channelsLast,
+  clone,
+  contiguous,
+  expand,
+  flatten,
+  permute,
+  squeeze,
+  transpose,
+  unsqueeze,
+} from './ops/view.ts'
+
 import './print.ts'
+
 export { scope } from './scope.ts'
 export { Tensor } from './tensor.ts'

@@ -36,7 +36,8 @@ function encode(op: string, inputs: readonly Argument[]): void {
 
 function encodeList(op: string, list: readonly unknown[], start: number): number {
   const { args, kinds } = addon
-  if (start + list.length + 1 > args.length) throw new AnnealError(`${op}: a list of ${list.length} is too long`)
+  if (start + list.length + 1 > args.length)
+    throw new AnnealError(`${op}: a list of ${list.length} is too long`)
   const ofTensors = list.length > 0 && list[0] instanceof Tensor
   let position = start
   kinds[position] = ofTensors ? kind.tensors : kind.numbers
@@ -44,7 +45,10 @@ function encodeList(op: string, list: readonly unknown[], start: number): number
   for (const value of list) {
     if (ofTensors && value instanceof Tensor) args[position++] = value.liveHandle()
     else if (!ofTensors && typeof value === 'number') args[position++] = value
-    else throw new AnnealError(`${op}: expected a list of ${ofTensors ? 'tensors' : 'numbers'}, found ${describe(value)}`)
+    else
+      throw new AnnealError(
+        `${op}: expected a list of ${ofTensors ? 'tensors' : 'numbers'}, found ${describe(value)}`,
+      )
   }
   return position
 }

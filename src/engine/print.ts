@@ -64,7 +64,14 @@ function shown(size: number, summarised: boolean): (number | null)[] {
   return [...all.slice(0, edgeItems), null, ...all.slice(size - edgeItems)]
 }
 
-function row(data: ArrayLike<number>, offset: number, size: number, format: Format, indent: number, summarised: boolean) {
+function row(
+  data: ArrayLike<number>,
+  offset: number,
+  size: number,
+  format: Format,
+  indent: number,
+  summarised: boolean,
+) {
   const items = shown(size, summarised).map((i) =>
     i === null ? ' ...' : format.text(data[offset + i] as number).padStart(format.width),
   )
@@ -101,7 +108,8 @@ function visible(data: ArrayLike<number>, shape: readonly number[], summarised: 
       return
     }
     const stride = shape.slice(depth + 1).reduce((product, length) => product * length, 1)
-    for (const i of shown(shape[depth] as number, summarised)) if (i !== null) walk(depth + 1, offset + i * stride)
+    for (const i of shown(shape[depth] as number, summarised))
+      if (i !== null) walk(depth + 1, offset + i * stride)
   }
   walk(0, 0)
   return values
@@ -125,7 +133,9 @@ export function format(x: Tensor): string {
     const floating = dtype === 'float32' || dtype === 'float64' || dtype === 'bfloat16' || dtype === 'float16'
     const style = floating ? floatFormat(values) : plainFormat(values, dtype === 'bool')
     body =
-      shape.length === 0 ? style.text(data[0] as number) : block(data, shape, 0, 0, style, 'tensor('.length, summarised)
+      shape.length === 0
+        ? style.text(data[0] as number)
+        : block(data, shape, 0, 0, style, 'tensor('.length, summarised)
   }
   return `tensor(${[body, ...suffixes].join(', ')})`
 }

@@ -49,7 +49,7 @@ export class Tensor {
   /** @internal Set when dispose() came while a recorded operation still needed the values. */
   disposed = false
   /** @internal Gradient hooks of a leaf. */
-  gradHooks: ((gradient: Tensor) => Tensor | null | undefined | void)[] | null = null
+  gradHooks: ((gradient: Tensor) => Tensor | null | undefined)[] | null = null
   private description: Description | null = null
 
   /** @internal Tensors come from `tensor`, `zeros`, … and from operations. */
@@ -154,7 +154,9 @@ export class Tensor {
     if (value !== null) {
       const here = this.shape.join(', ')
       if (value.shape.join(', ') !== here) {
-        throw new ShapeError(`grad: a gradient of shape [${value.shape.join(', ')}] for a tensor of [${here}]`)
+        throw new ShapeError(
+          `grad: a gradient of shape [${value.shape.join(', ')}] for a tensor of [${here}]`,
+        )
       }
       value.exposed = true
       value.keep()
@@ -291,7 +293,9 @@ export class Tensor {
   /** The raw bytes in logical order, without conversion: for files. */
   async bytes(): Promise<Uint8Array> {
     const { dtype } = this
-    const size = { float32: 4, float64: 8, bfloat16: 2, float16: 2, int64: 8, int32: 4, uint8: 1, bool: 1 }[dtype]
+    const size = { float32: 4, float64: 8, bfloat16: 2, float16: 2, int64: 8, int32: 4, uint8: 1, bool: 1 }[
+      dtype
+    ]
     const target = new Uint8Array(this.numel * size)
     await new Promise<void>((resolve, reject) => {
       guarded(() =>

@@ -70,7 +70,9 @@ describe('backward', () => {
 
   it('keeps to the dtype and layout of the leaf', () => {
     const weight = randn([2, 3, 3, 3], { requiresGrad: true })
-    conv2d(randn([1, 3, 5, 5]), weight).sum().backward()
+    conv2d(randn([1, 3, 5, 5]), weight)
+      .sum()
+      .backward()
     expect(weight.grad?.strides).toEqual(weight.strides)
     const x = leaf([1, 2])
     x.to('float64').mul(2).sum().backward()
@@ -174,7 +176,11 @@ describe('defineOp', () => {
   })
 
   it('names itself when its gradient has a wrong shape', () => {
-    const wrong = defineOp<[Tensor]>({ name: 'wrong', forward: (_, x) => x.mul(1), backward: () => ones([7]) })
+    const wrong = defineOp<[Tensor]>({
+      name: 'wrong',
+      forward: (_, x) => x.mul(1),
+      backward: () => ones([7]),
+    })
     const y = wrong(leaf([1, 2])).sum()
     expect(() => y.backward()).toThrow(/wrong: .*\[7\].*\[2\]/)
   })
@@ -208,7 +214,20 @@ describe('gradcheck', () => {
     ['mean over a dimension', (x) => x.mean(1), [a()]],
     ['sum, keepdim', (x) => x.mul(x.sum([0], { keepdim: true })), [a()]],
     ['var and std', (x) => x.var(0).add(x.std()), [a()]],
-    ['prod with a zero', (x) => x.prod(0), [tensor([[1, 0], [2, 3], [4, 5]], { dtype: 'float64', requiresGrad: true })]],
+    [
+      'prod with a zero',
+      (x) => x.prod(0),
+      [
+        tensor(
+          [
+            [1, 0],
+            [2, 3],
+            [4, 5],
+          ],
+          { dtype: 'float64', requiresGrad: true },
+        ),
+      ],
+    ],
     ['norm', (x) => x.norm().add(x.norm(1)).add(x.norm(3, 1).sum()), [a()]],
     ['max along a dimension', (x) => x.max(1).values, [a()]],
     ['topk', (x) => x.topk(2, 1).values, [a()]],
@@ -217,8 +236,19 @@ describe('gradcheck', () => {
     ['views', (x) => x.t().reshape(2, 6).unsqueeze(0).expand(3, 2, 6).permute(2, 0, 1), [a()]],
     ['indexing', (x) => x.index('1:', [0, 2, 2]), [a()]],
     ['matmul', (x, y) => x.matmul(y.t()), [a(), a()]],
-    ['batched matmul', (x, y) => x.matmul(y), [randn([2, 1, 3, 4], { dtype: 'float64', requiresGrad: true }), randn([5, 4, 2], { dtype: 'float64', requiresGrad: true })]],
-    ['matrix times vector', (x, y) => x.matmul(y), [a(), randn([4], { dtype: 'float64', requiresGrad: true })]],
+    [
+      'batched matmul',
+      (x, y) => x.matmul(y),
+      [
+        randn([2, 1, 3, 4], { dtype: 'float64', requiresGrad: true }),
+        randn([5, 4, 2], { dtype: 'float64', requiresGrad: true }),
+      ],
+    ],
+    [
+      'matrix times vector',
+      (x, y) => x.matmul(y),
+      [a(), randn([4], { dtype: 'float64', requiresGrad: true })],
+    ],
     ['where', (x, y) => where(x.gt(0), x, y.mul(2)), [a(), a()]],
   ]
   it.each(cases)('agrees for %s', (_, fn, inputs) => {

@@ -18,7 +18,10 @@ describe('scope', () => {
     const loss = scope(() => x.exp().mul(x.square()).sum())
     loss.backward()
     const expected = [1, 2].map((v) => Math.exp(v) * (v * v + 2 * v))
-    expect(x.grad?.toArray()).toEqual([expect.closeTo(expected[0] as number, 4), expect.closeTo(expected[1] as number, 4)])
+    expect(x.grad?.toArray()).toEqual([
+      expect.closeTo(expected[0] as number, 4),
+      expect.closeTo(expected[1] as number, 4),
+    ])
   })
 
   it('leaves leaf gradients alone', () => {
@@ -56,11 +59,10 @@ describe('scope', () => {
   })
 
   it('does not take tensors of code that runs meanwhile', async () => {
-    let outside: Tensor | undefined
     const running = scope(async () => {
       await new Promise((resolve) => setTimeout(resolve, 5))
     })
-    outside = ones([2])
+    const outside = ones([2])
     await running
     expect(outside.isAlive).toBe(true)
   })

@@ -44,13 +44,16 @@ describe('creation', () => {
 
   it('rounds to half precision as the hardware does', () => {
     // 1 + 2^-8 lies halfway between two bfloat16 numbers: to even. 2^-24 is float16's smallest subnormal.
-    expect(tensor([1 + 2 ** -8, 1 + 3 * 2 ** -8]).to('bfloat16').toArray()).toEqual([1, 1 + 2 ** -6])
-    expect(tensor([2 ** -24, 65504, 65536, 1 + 2 ** -11]).to('float16').toArray()).toEqual([
-      2 ** -24,
-      65504,
-      Number.POSITIVE_INFINITY,
-      1,
-    ])
+    expect(
+      tensor([1 + 2 ** -8, 1 + 3 * 2 ** -8])
+        .to('bfloat16')
+        .toArray(),
+    ).toEqual([1, 1 + 2 ** -6])
+    expect(
+      tensor([2 ** -24, 65504, 65536, 1 + 2 ** -11])
+        .to('float16')
+        .toArray(),
+    ).toEqual([2 ** -24, 65504, Number.POSITIVE_INFINITY, 1])
   })
 
   it('fills, counts and spaces', () => {
@@ -171,7 +174,11 @@ describe('views', () => {
     expect(x.permute(2, 0, 1).shape).toEqual([4, 2, 3])
     expect(x.transpose(0, -1).shape).toEqual([4, 3, 2])
     expect(x.unsqueeze(-1).squeeze().shape).toEqual([2, 3, 4])
-    expect(tensor([[1], [2]]).expand(-1, 3).toArray()).toEqual([
+    expect(
+      tensor([[1], [2]])
+        .expand(-1, 3)
+        .toArray(),
+    ).toEqual([
       [1, 1, 1],
       [2, 2, 2],
     ])
@@ -202,7 +209,14 @@ describe('views', () => {
 
 describe('printing', () => {
   it('looks like PyTorch', () => {
-    expect(String(tensor([[1, 2.5], [-3, 4]]))).toBe('tensor([[ 1.0000,  2.5000],\n        [-3.0000,  4.0000]])')
+    expect(
+      String(
+        tensor([
+          [1, 2.5],
+          [-3, 4],
+        ]),
+      ),
+    ).toBe('tensor([[ 1.0000,  2.5000],\n        [-3.0000,  4.0000]])')
     expect(String(arange(3))).toBe('tensor([0, 1, 2])')
     expect(String(tensor([1, 2], { dtype: 'float64' }))).toBe('tensor([1., 2.], dtype=float64)')
     expect(String(tensor([true, false]))).toBe('tensor([ True, False])')

@@ -39,7 +39,7 @@ void fill_(Context& context, const Tensor& target, double value) { cpu::fill(con
 
 void copy_(Context& context, const Tensor& target, const Tensor& source) {
     CHECK_SHAPE(broadcastSizes("copy_", target.sizes(), source.sizes()) == target.sizes(), "copy_: shape ",
-               source.sizes().toString(), " does not fit into ", target.sizes().toString());
+                source.sizes().toString(), " does not fit into ", target.sizes().toString());
     const bool sameMemory = target.storage().get() == source.storage().get();
     cpu::copy(context, target, sameMemory ? clone(context, source) : source);
 }
@@ -72,15 +72,18 @@ Tensor channels_last(Context& context, const Tensor& input) {
     return out;
 }
 
-Tensor normalize_images(Context& context, const Tensor& bytes, std::vector<double> mean, std::vector<double> deviation) {
+Tensor normalize_images(Context& context, const Tensor& bytes, std::vector<double> mean,
+                        std::vector<double> deviation) {
     CHECK_SHAPE(bytes.dims() == 4, "normalizeImages: expected [N, C, H, W], got ", bytes.sizes().toString());
-    CHECK_DTYPE(bytes.dtype() == DType::UInt8, "normalizeImages: expected uint8, got ", dtypeName(bytes.dtype()));
+    CHECK_DTYPE(bytes.dtype() == DType::UInt8, "normalizeImages: expected uint8, got ",
+                dtypeName(bytes.dtype()));
     const auto channels = static_cast<size_t>(bytes.size(1));
-    CHECK_SHAPE(mean.size() == channels && deviation.size() == channels, "normalizeImages: ", channels, " channels, but ",
-               mean.size(), " means and ", deviation.size(), " deviations");
+    CHECK_SHAPE(mean.size() == channels && deviation.size() == channels, "normalizeImages: ", channels,
+                " channels, but ", mean.size(), " means and ", deviation.size(), " deviations");
     std::vector<double> scale(channels), shift(channels);
     for (size_t c = 0; c < channels; c++) {
-        CHECK(deviation[c] != 0, ErrorKind::General, "normalizeImages: the deviation of channel ", c, " is zero");
+        CHECK(deviation[c] != 0, ErrorKind::General, "normalizeImages: the deviation of channel ", c,
+              " is zero");
         scale[c] = 1 / (255 * deviation[c]);
         shift[c] = -mean[c] / deviation[c];
     }

@@ -10,8 +10,9 @@ Tensor clamp(Context& context, const Tensor& input, optional<double> lower, opti
     const auto number = [](double value) {
         Operand operand;
         operand.number = value;
-        operand.category = value == static_cast<double>(static_cast<int64_t>(value)) ? Operand::Category::Integer
-                                                                                     : Operand::Category::Floating;
+        operand.category = value == static_cast<double>(static_cast<int64_t>(value))
+                               ? Operand::Category::Integer
+                               : Operand::Category::Floating;
         return operand;
     };
     Operand result;

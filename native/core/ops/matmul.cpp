@@ -9,13 +9,16 @@ namespace {
 // gemm reads a matrix whose rows or columns lie together; anything else is copied first.
 Tensor gemmReady(Context& context, const Tensor& input) {
     const int rows = input.dims() - 2, columns = input.dims() - 1;
-    const bool together = (input.strides()[columns] == 1 && (input.size(rows) == 1 || input.strides()[rows] >= input.size(columns))) ||
-                          (input.strides()[rows] == 1 && (input.size(columns) == 1 || input.strides()[columns] >= input.size(rows)));
+    const bool together = (input.strides()[columns] == 1 &&
+                           (input.size(rows) == 1 || input.strides()[rows] >= input.size(columns))) ||
+                          (input.strides()[rows] == 1 &&
+                           (input.size(columns) == 1 || input.strides()[columns] >= input.size(rows)));
     return together ? input : contiguous(context, input);
 }
 
 void requireSameDType(const char* op, const Tensor& a, const Tensor& b) {
-    CHECK_DTYPE(a.dtype() == b.dtype(), op, ": expected two tensors of one dtype, got ", describe(a), " and ", describe(b));
+    CHECK_DTYPE(a.dtype() == b.dtype(), op, ": expected two tensors of one dtype, got ", describe(a), " and ",
+                describe(b));
     CHECK_DTYPE(a.dtype() != DType::Bool, op, ": bool tensors cannot be multiplied as matrices");
 }
 
@@ -24,19 +27,22 @@ void requireSameDType(const char* op, const Tensor& a, const Tensor& b) {
 // torch.matmul: vectors count as a row on the left and a column on the right; leading dimensions broadcast.
 Tensor matmul(Context& context, const Tensor& left, const Tensor& right) {
     requireSameDType("matmul", left, right);
-    CHECK_SHAPE(left.dims() > 0 && right.dims() > 0, "matmul: both operands need at least one dimension, got ",
-               left.sizes().toString(), " and ", right.sizes().toString());
+    CHECK_SHAPE(left.dims() > 0 && right.dims() > 0,
+                "matmul: both operands need at least one dimension, got ", left.sizes().toString(), " and ",
+                right.sizes().toString());
     Tensor a = left.dims() == 1 ? unsqueeze(context, left, 0) : left;
     Tensor b = right.dims() == 1 ? unsqueeze(context, right, 1) : right;
     const int64_t m = a.size(a.dims() - 2), k = a.size(a.dims() - 1), n = b.size(b.dims() - 1);
-    CHECK_SHAPE(b.size(b.dims() - 2) == k, "matmul: shapes ", left.sizes().toString(), " and ", right.sizes().toString(),
-               " do not fit: ", k, " columns against ", b.size(b.dims() - 2), " rows");
+    CHECK_SHAPE(b.size(b.dims() - 2) == k, "matmul: shapes ", left.sizes().toString(), " and ",
+                right.sizes().toString(), " do not fit: ", k, " columns against ", b.size(b.dims() - 2),
+                " rows");
     a = gemmReady(context, a);
     b = gemmReady(context, b);
 
     // A stack of matrices times one matrix is one tall product.
     if (b.dims() == 2 && a.dims() > 2 && a.isContiguous()) {
-        const Tensor tall = matmul(context, a.window(Dims{a.numel() / std::max<int64_t>(k, 1), k}, Dims{k, 1}), b);
+        const Tensor tall =
+            matmul(context, a.window(Dims{a.numel() / std::max<int64_t>(k, 1), k}, Dims{k, 1}), b);
         Dims sizes = left.sizes();
         sizes[sizes.size() - 1] = n;
         if (k == 0) {
@@ -72,12 +78,15 @@ Tensor matmul(Context& context, const Tensor& left, const Tensor& right) {
 // input[..., in] weight[out, in]ᵀ + bias[out]
 Tensor linear(Context& context, const Tensor& input, const Tensor& weight, optional<Tensor> bias) {
     requireSameDType("linear", input, weight);
-    CHECK_SHAPE(weight.dims() == 2, "linear: expected a weight of [out, in], got ", weight.sizes().toString());
-    CHECK_SHAPE(input.dims() > 0 && input.sizes().back() == weight.size(1), "linear: the weight ", weight.sizes().toString(),
-               " expects ", weight.size(1), " input features, the input is ", input.sizes().toString());
+    CHECK_SHAPE(weight.dims() == 2, "linear: expected a weight of [out, in], got ",
+                weight.sizes().toString());
+    CHECK_SHAPE(input.dims() > 0 && input.sizes().back() == weight.size(1), "linear: the weight ",
+                weight.sizes().toString(), " expects ", weight.size(1), " input features, the input is ",
+                input.sizes().toString());
     const int64_t in = weight.size(1), out = weight.size(0);
     if (bias) {
-        CHECK_SHAPE(bias->sizes() == Dims{out}, "linear: expected a bias of [", out, "], got ", bias->sizes().toString());
+        CHECK_SHAPE(bias->sizes() == Dims{out}, "linear: expected a bias of [", out, "], got ",
+                    bias->sizes().toString());
         requireSameDType("linear", input, *bias);
         bias = contiguous(context, *bias);
     }

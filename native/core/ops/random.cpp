@@ -11,7 +11,8 @@ namespace {
 template <typename Fill>
 void fillInOrder(Context& context, const char* op, const Tensor& target, const Fill& fill) {
     const Tensor dense = target.isContiguous() ? target : context.empty(target.dtype(), target.sizes());
-    context.enqueue(op, [&generator = context.generator(), out = dense.view(), fill] { fill(generator, out); });
+    context.enqueue(op,
+                    [&generator = context.generator(), out = dense.view(), fill] { fill(generator, out); });
     if (!target.isContiguous()) copy_(context, target, dense);
 }
 
@@ -22,7 +23,8 @@ Tensor wideFor(Context& context, const Tensor& target) {
 }
 
 void requireFloating(const char* op, const Tensor& target) {
-    CHECK_DTYPE(isFloating(target.dtype()), op, ": expected a floating dtype, got ", dtypeName(target.dtype()));
+    CHECK_DTYPE(isFloating(target.dtype()), op, ": expected a floating dtype, got ",
+                dtypeName(target.dtype()));
 }
 
 }  // namespace
@@ -43,7 +45,8 @@ void uniform_(Context& context, const Tensor& target, double from, double to) {
 
 void normal_(Context& context, const Tensor& target, double mean, double deviation) {
     requireFloating("normal_", target);
-    CHECK(deviation >= 0, ErrorKind::General, "normal_: the standard deviation must not be negative, got ", deviation);
+    CHECK(deviation >= 0, ErrorKind::General, "normal_: the standard deviation must not be negative, got ",
+          deviation);
     const Tensor wide = wideFor(context, target);
     const bool oneByOne = !wide.isContiguous();
     fillInOrder(context, "normal_", wide, [mean, deviation, oneByOne](Generator& generator, const View& out) {
@@ -64,8 +67,8 @@ void normal_(Context& context, const Tensor& target, double mean, double deviati
 }
 
 void bernoulli_(Context& context, const Tensor& target, double probability) {
-    CHECK(probability >= 0 && probability <= 1, ErrorKind::General, "bernoulli_: the probability must be in [0, 1], got ",
-          probability);
+    CHECK(probability >= 0 && probability <= 1, ErrorKind::General,
+          "bernoulli_: the probability must be in [0, 1], got ", probability);
     const bool direct = target.dtype() == DType::Float32 || target.dtype() == DType::Float64;
     const Tensor wide = direct ? target : context.empty(DType::Float32, target.sizes());
     fillInOrder(context, "bernoulli_", wide, [probability](Generator& generator, const View& out) {

@@ -47,10 +47,12 @@ void requireFloating(const char* op, const Tensor& input) {
     CHECK_DTYPE(isFloating(input.dtype()), op, ": expected a floating dtype, got ", dtypeName(input.dtype()));
 }
 
-TensorList extremum(Context& context, const char* op, bool largest, const Tensor& input, int64_t dim, bool keepdim) {
+TensorList extremum(Context& context, const char* op, bool largest, const Tensor& input, int64_t dim,
+                    bool keepdim) {
     const int index = wrapDim(op, dim, input.dims());
     const Tensor source = input.dims() == 0 ? input.window(Dims{1}, Dims{1}) : input;
-    CHECK_SHAPE(source.size(index) > 0, op, ": dimension ", dim, " of ", input.sizes().toString(), " has no elements");
+    CHECK_SHAPE(source.size(index) > 0, op, ": dimension ", dim, " of ", input.sizes().toString(),
+                " has no elements");
     Dims full = source.sizes(), final = input.sizes();
     full[index] = 1;
     if (input.dims() > 0) {
@@ -124,7 +126,8 @@ Tensor argmin_all(Context& context, const Tensor& input) {
 TensorList sort(Context& context, const Tensor& input, int64_t dim, bool descending) {
     const int index = wrapDim("sort", dim, input.dims());
     if (input.dims() == 0) return {clone(context, input), full(context, Dims{}, 0, DType::Int64)};
-    Tensor values = context.empty(input.dtype(), input.sizes()), indices = context.empty(DType::Int64, input.sizes());
+    Tensor values = context.empty(input.dtype(), input.sizes()),
+           indices = context.empty(DType::Int64, input.sizes());
     cpu::sort(context, values, indices, input, index, descending, input.size(index));
     return {values, indices};
 }
@@ -132,8 +135,8 @@ TensorList sort(Context& context, const Tensor& input, int64_t dim, bool descend
 TensorList topk(Context& context, const Tensor& input, int64_t count, int64_t dim, bool largest) {
     const int index = wrapDim("topk", dim, input.dims());
     const Tensor source = input.dims() == 0 ? input.window(Dims{1}, Dims{1}) : input;
-    CHECK_SHAPE(count >= 0 && count <= source.size(index), "topk: ", count, " asked for, dimension ", dim, " of ",
-               input.sizes().toString(), " has ", source.size(index));
+    CHECK_SHAPE(count >= 0 && count <= source.size(index), "topk: ", count, " asked for, dimension ", dim,
+                " of ", input.sizes().toString(), " has ", source.size(index));
     Dims sizes = source.sizes();
     sizes[index] = count;
     Tensor values = context.empty(input.dtype(), sizes), indices = context.empty(DType::Int64, sizes);

@@ -14,18 +14,19 @@ Dims inferSizes(const char* op, const Tensor& input, Dims sizes) {
             unknown = i;
         } else {
             CHECK_SHAPE(sizes[i] >= 0, op, ": a size is negative in ", sizes.toString());
-            CHECK_SHAPE(!__builtin_mul_overflow(known, sizes[i], &known), op, ": too many elements: ", sizes.toString());
+            CHECK_SHAPE(!__builtin_mul_overflow(known, sizes[i], &known), op,
+                        ": too many elements: ", sizes.toString());
         }
     }
     const int64_t count = input.numel();
     if (unknown >= 0) {
         CHECK_SHAPE(known != 0 && count % known == 0, op, ": shape ", input.sizes().toString(), " (", count,
-                   " elements) cannot become ", sizes.toString());
+                    " elements) cannot become ", sizes.toString());
         sizes[unknown] = count / known;
         known = count;
     }
-    CHECK_SHAPE(known == count, op, ": shape ", input.sizes().toString(), " (", count, " elements) cannot become ",
-               sizes.toString(), " (", known, " elements)");
+    CHECK_SHAPE(known == count, op, ": shape ", input.sizes().toString(), " (", count,
+                " elements) cannot become ", sizes.toString(), " (", known, " elements)");
     return sizes;
 }
 
@@ -33,12 +34,14 @@ Dims inferSizes(const char* op, const Tensor& input, Dims sizes) {
 bool viewStrides(const Tensor& input, const Dims& sizes, Dims& strides) {
     strides = contiguousStrides(sizes);
     if (input.numel() == 0 || input.isContiguous()) return true;
-    // Walks both shapes from the back: each group of old dimensions that lies evenly in memory must be filled exactly.
+    // Walks both shapes from the back: each group of old dimensions that lies evenly in memory must be filled
+    // exactly.
     int view = sizes.size() - 1;
     int64_t base = input.strides().back(), oldCount = 1, newCount = 1;
     for (int i = input.dims() - 1; i >= 0; i--) {
         oldCount *= input.size(i);
-        const bool chunkEnds = i == 0 || (input.size(i - 1) != 1 && input.strides()[i - 1] != oldCount * base);
+        const bool chunkEnds =
+            i == 0 || (input.size(i - 1) != 1 && input.strides()[i - 1] != oldCount * base);
         if (!chunkEnds) continue;
         while (view >= 0 && (newCount < oldCount || sizes[view] == 1)) {
             strides[view] = newCount * base;
@@ -61,9 +64,9 @@ Tensor alias(Context&, const Tensor& input) { return input; }
 Tensor view(Context&, const Tensor& input, Dims sizes) {
     sizes = inferSizes("view", input, sizes);
     Dims strides;
-    CHECK_SHAPE(viewStrides(input, sizes, strides), "view: shape ", input.sizes().toString(), " with strides ",
-               input.strides().toString(), " cannot be viewed as ", sizes.toString(),
-               " without copying; use reshape, which copies when it must");
+    CHECK_SHAPE(viewStrides(input, sizes, strides), "view: shape ", input.sizes().toString(),
+                " with strides ", input.strides().toString(), " cannot be viewed as ", sizes.toString(),
+                " without copying; use reshape, which copies when it must");
     return input.window(sizes, strides);
 }
 
@@ -75,13 +78,14 @@ Tensor reshape(Context& context, const Tensor& input, Dims sizes) {
 }
 
 Tensor permute(Context&, const Tensor& input, Dims order) {
-    CHECK_SHAPE(order.size() == input.dims(), "permute: ", order.toString(), " does not name every dimension of ",
-               input.sizes().toString());
+    CHECK_SHAPE(order.size() == input.dims(), "permute: ", order.toString(),
+                " does not name every dimension of ", input.sizes().toString());
     Dims sizes, strides;
     unsigned seen = 0;
     for (int i = 0; i < order.size(); i++) {
         const int dim = wrapDim("permute", order[i], input.dims());
-        CHECK_SHAPE(!(seen & (1u << dim)), "permute: dimension ", dim, " appears twice in ", order.toString());
+        CHECK_SHAPE(!(seen & (1u << dim)), "permute: dimension ", dim, " appears twice in ",
+                    order.toString());
         seen |= 1u << dim;
         sizes.push(input.size(dim));
         strides.push(input.strides()[dim]);
@@ -91,13 +95,14 @@ Tensor permute(Context&, const Tensor& input, Dims order) {
 
 Tensor expand(Context&, const Tensor& input, Dims sizes) {
     const int added = sizes.size() - input.dims();
-    CHECK_SHAPE(added >= 0, "expand: ", sizes.toString(), " has fewer dimensions than ", input.sizes().toString());
+    CHECK_SHAPE(added >= 0, "expand: ", sizes.toString(), " has fewer dimensions than ",
+                input.sizes().toString());
     Dims strides = Dims::filled(sizes.size(), 0);
     for (int i = 0; i < sizes.size(); i++) {
         const int64_t old = i >= added ? input.size(i - added) : 1;
         if (sizes[i] == -1 && i >= added) sizes[i] = old;
         CHECK_SHAPE(sizes[i] == old || (old == 1 && sizes[i] >= 0), "expand: ", input.sizes().toString(),
-                   " cannot be expanded to ", sizes.toString(), " (dimension ", i, ")");
+                    " cannot be expanded to ", sizes.toString(), " (dimension ", i, ")");
         strides[i] = i >= added && sizes[i] == old ? input.strides()[i - added] : 0;
     }
     return input.window(sizes, strides);
@@ -152,8 +157,8 @@ Tensor select(Context&, const Tensor& input, int64_t dim, int64_t position) {
     CHECK_SHAPE(input.dims() > 0, "select: a tensor without dimensions has no elements to select");
     const int index = wrapDim("select", dim, input.dims());
     const int64_t size = input.size(index);
-    CHECK_SHAPE(position >= -size && position < size, "select: index ", position, " is out of range for dimension ", index,
-               " with size ", size);
+    CHECK_SHAPE(position >= -size && position < size, "select: index ", position,
+                " is out of range for dimension ", index, " with size ", size);
     if (position < 0) position += size;
     Dims sizes = input.sizes(), strides = input.strides();
     const int64_t offset = input.offset() + position * strides[index];

@@ -197,7 +197,11 @@ export function remainder(a: Operand, b: Operand): Tensor {
             call(
               'mul',
               g,
-              call('floor_divide', a instanceof Tensor ? node.saved(0) : a, b instanceof Tensor ? node.saved(1) : b),
+              call(
+                'floor_divide',
+                a instanceof Tensor ? node.saved(0) : a,
+                b instanceof Tensor ? node.saved(1) : b,
+              ),
             ),
           ),
         )
@@ -238,11 +242,17 @@ function inPlace(
   changedInPlace(target)
   if (!tracked) return
   const toOther = reducer(other)
-  target.gradFn = new GraphNode(name, inputs.map(edgeOf), [savesOther ? tensorOf(other) : null], (g, node) => {
-    const value = savesOther && other instanceof Tensor ? node.saved(0) : typeof other === 'object' ? 0 : other
-    const [toTarget, toB] = gradients(g, value)
-    return [toTarget, node.needs(1) && toB ? toOther(toB) : null]
-  })
+  target.gradFn = new GraphNode(
+    name,
+    inputs.map(edgeOf),
+    [savesOther ? tensorOf(other) : null],
+    (g, node) => {
+      const value =
+        savesOther && other instanceof Tensor ? node.saved(0) : typeof other === 'object' ? 0 : other
+      const [toTarget, toB] = gradients(g, value)
+      return [toTarget, node.needs(1) && toB ? toOther(toB) : null]
+    },
+  )
 }
 
 addMethods({
@@ -282,12 +292,14 @@ addMethods({
     return this
   },
   mul_(other) {
-    if (other instanceof Tensor && other.requiresGrad && isTracked([this])) return rebase(this, mul(snapshot(this), other))
+    if (other instanceof Tensor && other.requiresGrad && isTracked([this]))
+      return rebase(this, mul(snapshot(this), other))
     inPlace('mul_', this, other, (g, value) => [call('mul', g, value), null], true)
     return this
   },
   div_(other) {
-    if (other instanceof Tensor && other.requiresGrad && isTracked([this])) return rebase(this, div(snapshot(this), other))
+    if (other instanceof Tensor && other.requiresGrad && isTracked([this]))
+      return rebase(this, div(snapshot(this), other))
     inPlace('div_', this, other, (g, value) => [call('div', g, value), null], true)
     return this
   },
@@ -332,7 +344,9 @@ addMethods({
 // For in-place operations whose gradient needs the value from before: the old value under its own handle and history.
 function snapshot(target: Tensor): Tensor {
   if (target.isLeaf && target.leafRequiresGrad) {
-    throw new AutogradError('a leaf that requires gradients cannot be changed in place while operations are recorded')
+    throw new AutogradError(
+      'a leaf that requires gradients cannot be changed in place while operations are recorded',
+    )
   }
   const old = call('clone', target)
   old.gradFn = target.gradFn

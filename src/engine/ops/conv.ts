@@ -19,7 +19,12 @@ export function pair(value: number | readonly number[]): readonly number[] {
 }
 
 /** 2-D convolution of x [N, C, H, W] with weight [out, C / groups, h, w] and bias [out]. Channels-last inside. */
-export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
+export function conv2d(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvOptions = {},
+): Tensor {
   const stride = pair(options.stride ?? 1)
   const padding = pair(options.padding ?? 0)
   const dilation = pair(options.dilation ?? 1)
@@ -35,7 +40,17 @@ export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
     const withBias = node.needs(2)
     const [toWeight = null, toBias = null] =
       node.needs(1) || withBias
-        ? callMany('conv2d_backward_weight', g, input, kernel.shape, withBias, stride, padding, dilation, groups)
+        ? callMany(
+            'conv2d_backward_weight',
+            g,
+            input,
+            kernel.shape,
+            withBias,
+            stride,
+            padding,
+            dilation,
+            groups,
+          )
         : []
     return [toInput, toWeight, toBias]
   })

@@ -1,5 +1,5 @@
-import { type DType, dtypeCode, dtypes } from '../dtype.ts'
 import { device } from '../device.ts'
+import { type DType, dtypeCode, dtypes } from '../dtype.ts'
 import { record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'

@@ -43,7 +43,8 @@ function shapeList(shape: Shape): readonly number[] {
 // Walks the first element of each level for the shape, then checks every row against it.
 function flattenNested(data: NestedArray): { shape: number[]; flat: (number | boolean | bigint)[] } {
   const shape: number[] = []
-  for (let level: NestedArray | undefined = data; Array.isArray(level); level = level[0]) shape.push(level.length)
+  for (let level: NestedArray | undefined = data; Array.isArray(level); level = level[0])
+    shape.push(level.length)
   const flat: (number | boolean | bigint)[] = []
   const walk = (value: NestedArray, depth: number): void => {
     if (depth === shape.length) {
@@ -92,7 +93,9 @@ function upload(array: TypedArray, shape: readonly number[], dtype: DType): Tens
   }
   const count = shape.reduce((product, size) => product * size, 1)
   if (count * dtypeSize(held) !== source.byteLength) {
-    throw new ShapeError(`tensor: ${array.length} values do not fill the shape [${shape.join(', ')}] (${count})`)
+    throw new ShapeError(
+      `tensor: ${array.length} values do not fill the shape [${shape.join(', ')}] (${count})`,
+    )
   }
   if (source.buffer instanceof SharedArrayBuffer) source = source.slice()
   for (let i = 0; i < shape.length; i++) addon.args[i] = shape[i] as number
@@ -125,7 +128,8 @@ export function tensor(data: NestedArray | TypedArray, options: TensorFromOption
     shape = wanted
   }
   const first = flat[0]
-  const inferred: DType = typeof first === 'boolean' ? 'bool' : typeof first === 'bigint' ? 'int64' : 'float32'
+  const inferred: DType =
+    typeof first === 'boolean' ? 'bool' : typeof first === 'bigint' ? 'int64' : 'float32'
   const dtype = options.dtype ?? inferred
   dtypeCode(dtype)
   let array: TypedArray

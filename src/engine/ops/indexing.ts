@@ -125,7 +125,8 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
   const total = x.size(dim)
   let sizes: number[]
   if (typeof size === 'number') {
-    if (!Number.isInteger(size) || size <= 0) throw new ShapeError(`split: the size must be positive, got ${size}`)
+    if (!Number.isInteger(size) || size <= 0)
+      throw new ShapeError(`split: the size must be positive, got ${size}`)
     sizes = []
     for (let start = 0; start < total; start += size) sizes.push(Math.min(size, total - start))
   } else {
@@ -198,7 +199,8 @@ export function index(x: Tensor, items: readonly Index[]): Tensor {
       result = select(result, dim, item)
     } else if (typeof item === 'string') {
       const { start, stop, step } = parseRange(item)
-      if (start !== 0 || step !== 1 || stop !== Number.MAX_SAFE_INTEGER) result = slice(result, dim, start, stop, step)
+      if (start !== 0 || step !== 1 || stop !== Number.MAX_SAFE_INTEGER)
+        result = slice(result, dim, start, stop, step)
       dim++
     } else if (item instanceof Tensor && item.dtype === 'bool') {
       result = maskedSelect(result, dim, item)
@@ -278,7 +280,8 @@ addMethods({
     return split(this, size, dim)
   },
   chunk(count, dim = 0) {
-    if (!Number.isInteger(count) || count < 1) throw new ShapeError(`chunk: the count must be positive, got ${count}`)
+    if (!Number.isInteger(count) || count < 1)
+      throw new ShapeError(`chunk: the count must be positive, got ${count}`)
     return split(this, Math.max(1, Math.ceil(this.size(dim) / count)), dim)
   },
   toArray() {

@@ -84,7 +84,9 @@ export function mean(x: Tensor, dim?: Dims | null, { keepdim = false }: ReduceOp
   if (!isTracked([x])) return out
   const { shape } = x
   const count = reducedCount(shape, dims)
-  return record(out, 'mean', [x], [], (g) => [call('expand', restore(call('div', g, count), shape, dims), shape)])
+  return record(out, 'mean', [x], [], (g) => [
+    call('expand', restore(call('div', g, count), shape, dims), shape),
+  ])
 }
 
 export function prod(x: Tensor, dim?: Dims | null, { keepdim = false }: ReduceOptions = {}): Tensor {
@@ -147,7 +149,12 @@ export function amin(x: Tensor, dim?: Dims | null, options: ReduceOptions = {}):
   return extreme('amin', x, dim, options)
 }
 
-function extreme(name: 'amax' | 'amin', x: Tensor, dim?: Dims | null, { keepdim = false }: ReduceOptions = {}): Tensor {
+function extreme(
+  name: 'amax' | 'amin',
+  x: Tensor,
+  dim?: Dims | null,
+  { keepdim = false }: ReduceOptions = {},
+): Tensor {
   const dims = dimList(dim)
   const out = call(name, x, dims, keepdim)
   return record(out, name, [x], [x, out], (g, node) => {
@@ -159,14 +166,27 @@ function extreme(name: 'amax' | 'amin', x: Tensor, dim?: Dims | null, { keepdim 
 }
 
 // Puts gradients of picked elements back to where they were picked.
-function scatterBack(g: Tensor, indices: Tensor, shape: readonly number[], dim: number, keepdim: boolean): Tensor {
+function scatterBack(
+  g: Tensor,
+  indices: Tensor,
+  shape: readonly number[],
+  dim: number,
+  keepdim: boolean,
+): Tensor {
   const zeros = call('full', shape, 0, dtypeCode(g.dtype))
-  const [gradient, places] = keepdim ? [g, indices] : [call('unsqueeze', g, dim), call('unsqueeze', indices, dim)]
+  const [gradient, places] = keepdim
+    ? [g, indices]
+    : [call('unsqueeze', g, dim), call('unsqueeze', indices, dim)]
   callInPlace('scatter_add_', zeros, dim, places, gradient)
   return zeros
 }
 
-function alongDim(op: 'max_dim' | 'min_dim', x: Tensor, dim: number, options: ReduceOptions = {}): ValuesAndIndices {
+function alongDim(
+  op: 'max_dim' | 'min_dim',
+  x: Tensor,
+  dim: number,
+  options: ReduceOptions = {},
+): ValuesAndIndices {
   const { keepdim = false } = options
   const [values, indices] = callMany(op, x, dim, keepdim) as [Tensor, Tensor]
   if (!isTracked([x])) return { values, indices }

@@ -70,7 +70,9 @@ export function log(x: Tensor): Tensor {
 }
 
 export function log1p(x: Tensor): Tensor {
-  return record(call('log1p', x), 'log1p', [x], [x], (g, node) => [call('div', g, call('add', node.saved(0), 1))])
+  return record(call('log1p', x), 'log1p', [x], [x], (g, node) => [
+    call('div', g, call('add', node.saved(0), 1)),
+  ])
 }
 
 export function log2(x: Tensor): Tensor {

@@ -95,7 +95,9 @@ export function flatten(x: Tensor, startDim = 0, endDim = -1): Tensor {
   const start = startDim < 0 ? startDim + count : startDim
   const end = endDim < 0 ? endDim + count : endDim
   if (start < 0 || end >= count || start > end) {
-    throw new ShapeError(`flatten: dimensions ${startDim} to ${endDim} of a tensor of shape [${x.shape.join(', ')}]`)
+    throw new ShapeError(
+      `flatten: dimensions ${startDim} to ${endDim} of a tensor of shape [${x.shape.join(', ')}]`,
+    )
   }
   if (start === end) return x
   const joined = x.shape.slice(start, end + 1).reduce((product, size) => product * size, 1)
@@ -133,7 +135,9 @@ addMethods({
   },
   t() {
     if (this.ndim > 2) {
-      throw new ShapeError(`t: expected at most two dimensions, got [${this.shape.join(', ')}]; use transpose`)
+      throw new ShapeError(
+        `t: expected at most two dimensions, got [${this.shape.join(', ')}]; use transpose`,
+      )
     }
     return this.ndim < 2 ? this : transpose(this, 0, 1)
   },
