@@ -1,18 +1,15 @@
+// Reductions over any set of dimensions.
 #include "cpu/kernels.h"
-#include "cpu/loops.h"
+#include "cpu/lines.h"
+#include "cpu/parallel.h"
 
-#include <cmath>
-#include <limits>
+#include <algorithm>
+#include <functional>
 #include <vector>
 
 namespace anneal::cpu {
 
 namespace {
-
-// float32 sums are carried in double: free where memory is the limit, and it makes results independent of
-// chunking to the last bit that matters.
-template <typename T>
-using Accumulator = std::conditional_t<std::is_floating_point_v<Compute<T>>, double, int64_t>;
 
 template <typename A>
 struct SumState {
@@ -124,103 +121,167 @@ struct ReducePlan {
     }
 };
 
-template <typename State, typename T, typename Finish>
-void reduceWith(const View& out, const View& input, const Finish& finish) {
-    using A = Accumulator<T>;
-    const ReducePlan plan(out, input);
-    const T* source = input.as<const T>();
-    const auto load = [&](int64_t offset) { return static_cast<A>(static_cast<Compute<T>>(source[offset])); };
+// How states of one kind are started, fed and merged. The walk below is compiled once and knows them by these
+// functions alone: as a template over fifty kinds it took half a minute to compile.
+struct StateKind {
+    size_t bytes;
+    void (*start)(void* states, int64_t count);
+    // Adds `count` elements, `step` apart, to the eight lanes.
+    void (*addLine)(void* lanes, const void* source, int64_t offset, int64_t count, int64_t step);
+    // Adds one element to each of `count` states.
+    void (*addRow)(void* states, const void* source, int64_t offset, int64_t count, int64_t step);
+    void (*merge)(void* states, const void* others, int64_t count);
+};
 
-    if (plan.outputs == 0) return;
-    if (plan.inputsPerOutput == 0 || plan.innerIsKept == false || plan.kept.empty()) {
-        // Each output is a sum over rows that lie together in memory.
-        const Axis row = plan.reduced.empty() ? Axis{1, 0, 0} : plan.reduced[0];
-        const auto reduceRows = [&](int64_t base, int64_t begin, int64_t end) {
-            // Linear range [begin, end) of the reduced elements.
-            State lanes[8];
-            for (int64_t index = begin; index < end;) {
-                const int64_t column = index % row.size, count = std::min(row.size - column, end - index);
-                int64_t in = base, ignored = 0;
-                ReducePlan::offsets(plan.reduced, 1, index / row.size, in, ignored);
-                in += column * row.in;
-                int64_t i = 0;
-                for (; i + 8 <= count; i += 8) {
-                    for (int lane = 0; lane < 8; lane++) lanes[lane].add(load(in + (i + lane) * row.in));
-                }
-                for (; i < count; i++) lanes[0].add(load(in + i * row.in));
-                index += count;
-            }
-            for (int lane = 1; lane < 8; lane++) lanes[0].merge(lanes[lane]);
-            return lanes[0];
-        };
-        if (plan.outputs < 8 && plan.inputsPerOutput >= 2 * kGrain) {
-            const int64_t chunks = (plan.inputsPerOutput + kGrain - 1) / kGrain;
-            std::vector<State> partial(static_cast<size_t>(chunks));
-            for (int64_t index = 0; index < plan.outputs; index++) {
-                int64_t in = 0, target = 0;
-                ReducePlan::offsets(plan.kept, 0, index, in, target);
-                parallelFor(chunks, 1, [&](int64_t begin, int64_t end) {
-                    for (int64_t chunk = begin; chunk < end; chunk++) {
-                        partial[static_cast<size_t>(chunk)] = reduceRows(
-                            in, chunk * kGrain, std::min(plan.inputsPerOutput, (chunk + 1) * kGrain));
-                    }
-                });
-                State total;
-                for (const State& part : partial) total.merge(part);
-                finish(total, target);
-            }
-            return;
+constexpr int kLanes = 8;
+
+template <typename State, typename T>
+constexpr StateKind kStateKind{
+    sizeof(State),
+    [](void* states, int64_t count) { std::fill_n(static_cast<State*>(states), count, State{}); },
+    [](void* lanes, const void* source, int64_t offset, int64_t count, int64_t step) {
+        State state[kLanes];
+        std::copy_n(static_cast<State*>(lanes), kLanes, state);
+        const T* x = static_cast<const T*>(source) + offset;
+        const auto load = [](T value) { return static_cast<Accumulator<T>>(static_cast<Compute<T>>(value)); };
+        int64_t i = 0;
+        for (; i + kLanes <= count; i += kLanes) {
+            for (int lane = 0; lane < kLanes; lane++) state[lane].add(load(x[(i + lane) * step]));
         }
-        parallelFor(plan.outputs, std::max<int64_t>(1, kGrain / std::max<int64_t>(plan.inputsPerOutput, 1)),
-                    [&](int64_t begin, int64_t end) {
-                        for (int64_t index = begin; index < end; index++) {
-                            int64_t in = 0, target = 0;
-                            ReducePlan::offsets(plan.kept, 0, index, in, target);
-                            finish(reduceRows(in, 0, plan.inputsPerOutput), target);
-                        }
-                    });
-        return;
+        for (; i < count; i++) state[0].add(load(x[i * step]));
+        std::copy_n(state, kLanes, static_cast<State*>(lanes));
+    },
+    [](void* states, const void* source, int64_t offset, int64_t count, int64_t step) {
+        auto* state = static_cast<State*>(states);
+        const T* x = static_cast<const T*>(source) + offset;
+        for (int64_t i = 0; i < count; i++) {
+            state[i].add(static_cast<Accumulator<T>>(static_cast<Compute<T>>(x[i * step])));
+        }
+    },
+    [](void* states, const void* others, int64_t count) {
+        for (int64_t i = 0; i < count; i++) {
+            static_cast<State*>(states)[i].merge(static_cast<const State*>(others)[i]);
+        }
+    }};
+
+// finish(state, offset) writes an output.
+using Finish = std::function<void(const void* state, int64_t offset)>;
+
+class Reducer {
+  public:
+    Reducer(const View& out, const View& input, const StateKind& kind, const Finish& finish)
+        : plan_(out, input), kind_(kind), source_(input.data), finish_(finish) {}
+
+    void run() const {
+        if (plan_.outputs == 0) return;
+        if (plan_.inputsPerOutput > 0 && plan_.innerIsKept && !plan_.kept.empty()) {
+            byRowsOfStates();
+        } else if (plan_.outputs < 8 && plan_.inputsPerOutput >= 2 * kGrain) {
+            byChunksOfOutput();
+        } else {
+            byOutput();
+        }
+    }
+
+  private:
+    struct States {
+        explicit States(const StateKind& kind, int64_t count)
+            : memory(kind.bytes * static_cast<size_t>(count) / sizeof(double) + 1), bytes(kind.bytes) {
+            kind.start(memory.data(), count);
+        }
+        void* at(int64_t index) { return reinterpret_cast<char*>(memory.data()) + index * int64_t(bytes); }
+        std::vector<double> memory;
+        size_t bytes;
+    };
+
+    // Into lanes.at(0): the elements [begin, end) of those that one output, whose first lies at `base`,
+    // takes.
+    void reduceLines(States& lanes, int64_t base, int64_t begin, int64_t end) const {
+        const Axis row = plan_.reduced.empty() ? Axis{1, 0, 0} : plan_.reduced[0];
+        kind_.start(lanes.at(0), kLanes);
+        for (int64_t index = begin; index < end;) {
+            const int64_t column = index % row.size, count = std::min(row.size - column, end - index);
+            int64_t in = base, ignored = 0;
+            ReducePlan::offsets(plan_.reduced, 1, index / row.size, in, ignored);
+            kind_.addLine(lanes.at(0), source_, in + column * row.in, count, row.in);
+            index += count;
+        }
+        for (int lane = 1; lane < kLanes; lane++) kind_.merge(lanes.at(0), lanes.at(lane), 1);
+    }
+
+    void byOutput() const {
+        const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(plan_.inputsPerOutput, 1));
+        parallelFor(plan_.outputs, grain, [&](int64_t begin, int64_t end) {
+            States lanes(kind_, kLanes);
+            for (int64_t index = begin; index < end; index++) {
+                int64_t in = 0, target = 0;
+                ReducePlan::offsets(plan_.kept, 0, index, in, target);
+                reduceLines(lanes, in, 0, plan_.inputsPerOutput);
+                finish_(lanes.at(0), target);
+            }
+        });
+    }
+
+    // Few outputs of many elements: the team shares each.
+    void byChunksOfOutput() const {
+        const int64_t chunks = (plan_.inputsPerOutput + kGrain - 1) / kGrain;
+        for (int64_t index = 0; index < plan_.outputs; index++) {
+            int64_t in = 0, target = 0;
+            ReducePlan::offsets(plan_.kept, 0, index, in, target);
+            States partial(kind_, chunks);
+            parallelFor(chunks, 1, [&](int64_t begin, int64_t end) {
+                States lanes(kind_, kLanes);
+                for (int64_t chunk = begin; chunk < end; chunk++) {
+                    reduceLines(lanes, in, chunk * kGrain,
+                                std::min(plan_.inputsPerOutput, (chunk + 1) * kGrain));
+                    kind_.merge(partial.at(chunk), lanes.at(0), 1);
+                }
+            });
+            for (int64_t chunk = 1; chunk < chunks; chunk++) {
+                kind_.merge(partial.at(0), partial.at(chunk), 1);
+            }
+            finish_(partial.at(0), target);
+        }
     }
 
     // The innermost dimension stays: whole rows are added into a row of states.
-    const Axis row = plan.kept[0];
-    const int64_t outer = plan.outputs / row.size;
-    const auto addRows = [&](State* states, int64_t base, int64_t begin, int64_t end) {
-        for (int64_t index = begin; index < end; index++) {
-            int64_t in = base, ignored = 0;
-            ReducePlan::offsets(plan.reduced, 0, index, in, ignored);
-            for (int64_t i = 0; i < row.size; i++) states[i].add(load(in + i * row.in));
-        }
-    };
-    const int64_t grain = std::max<int64_t>(1, kGrain / row.size);
-    for (int64_t block = 0; block < outer; block++) {
-        int64_t in = 0, target = 0;
-        ReducePlan::offsets(plan.kept, 1, block, in, target);
-        const int64_t chunks = std::min<int64_t>(64, (plan.inputsPerOutput + grain - 1) / grain);
-        const int64_t perChunk = (plan.inputsPerOutput + chunks - 1) / chunks;
-        std::vector<State> states(static_cast<size_t>(chunks * row.size));
-        parallelFor(chunks, 1, [&](int64_t begin, int64_t end) {
-            for (int64_t chunk = begin; chunk < end; chunk++) {
-                addRows(states.data() + chunk * row.size, in, chunk * perChunk,
-                        std::min(plan.inputsPerOutput, (chunk + 1) * perChunk));
+    void byRowsOfStates() const {
+        const Axis row = plan_.kept[0];
+        const int64_t outer = plan_.outputs / row.size, grain = std::max<int64_t>(1, kGrain / row.size);
+        const int64_t chunks = std::min<int64_t>(64, (plan_.inputsPerOutput + grain - 1) / grain);
+        const int64_t perChunk = (plan_.inputsPerOutput + chunks - 1) / chunks;
+        for (int64_t block = 0; block < outer; block++) {
+            int64_t base = 0, target = 0;
+            ReducePlan::offsets(plan_.kept, 1, block, base, target);
+            States states(kind_, chunks * row.size);
+            parallelFor(chunks, 1, [&](int64_t begin, int64_t end) {
+                for (int64_t chunk = begin; chunk < end; chunk++) {
+                    const int64_t last = std::min(plan_.inputsPerOutput, (chunk + 1) * perChunk);
+                    for (int64_t index = chunk * perChunk; index < last; index++) {
+                        int64_t in = base, ignored = 0;
+                        ReducePlan::offsets(plan_.reduced, 0, index, in, ignored);
+                        kind_.addRow(states.at(chunk * row.size), source_, in, row.size, row.in);
+                    }
+                }
+            });
+            for (int64_t chunk = 1; chunk < chunks; chunk++) {
+                kind_.merge(states.at(0), states.at(chunk * row.size), row.size);
             }
-        });
-        for (int64_t i = 0; i < row.size; i++) {
-            State total = states[static_cast<size_t>(i)];
-            for (int64_t chunk = 1; chunk < chunks; chunk++)
-                total.merge(states[static_cast<size_t>(chunk * row.size + i)]);
-            finish(total, target + i * row.out);
+            for (int64_t i = 0; i < row.size; i++) finish_(states.at(i), target + i * row.out);
         }
     }
-}
 
-template <typename Out, typename A>
-Out finalValue(A value) {
-    if constexpr (std::is_same_v<Out, BFloat16> || std::is_same_v<Out, Float16>) {
-        return Out(static_cast<float>(value));
-    } else {
-        return static_cast<Out>(value);
-    }
+    const ReducePlan plan_;
+    const StateKind& kind_;
+    const void* const source_;
+    const Finish& finish_;
+};
+
+template <typename State, typename T, typename Write>
+void reduceWith(const View& out, const View& input, const Write& write) {
+    Reducer(out, input, kStateKind<State, T>, [&](const void* state, int64_t offset) {
+        write(*static_cast<const State*>(state), offset);
+    }).run();
 }
 
 }  // namespace
@@ -275,127 +336,6 @@ void variance(Context& context, const View& out, const View& input, double corre
             reduceWith<VarianceState<Accumulator<T>>, T>(out, input, [&](const auto& state, int64_t at) {
                 target[at] = finalValue<T>(state.squares / std::max(count - correction, 0.0));
             });
-        });
-    });
-}
-
-namespace {
-
-// Base offsets of the lines that run along `dim`, in row-major order of the other dimensions.
-struct Lines {
-    int64_t count = 1, length, step;
-    std::vector<int64_t> sizes, strides;
-
-    Lines(const View& view, int dim) : length(view.sizes[dim]), step(view.strides[dim]) {
-        for (int i = view.dims() - 1; i >= 0; i--) {
-            if (i == dim) continue;
-            sizes.push_back(view.sizes[i]);
-            strides.push_back(view.strides[i]);
-            count *= view.sizes[i];
-        }
-    }
-    int64_t base(int64_t index) const {
-        int64_t offset = 0;
-        for (size_t k = 0; k < sizes.size(); k++) {
-            offset += index % sizes[k] * strides[k];
-            index /= sizes[k];
-        }
-        return offset;
-    }
-};
-
-// Orders values as PyTorch does: NaN counts as larger than everything.
-template <typename C>
-bool before(C a, C b, bool descending) {
-    const bool nanA = a != a, nanB = b != b;
-    if (nanA || nanB) return descending ? nanA && !nanB : nanB && !nanA;
-    return descending ? a > b : a < b;
-}
-
-}  // namespace
-
-void extremum(Context& context, bool largest, const View& values, const View& indices, const View& input,
-              int dim) {
-    context.enqueue(largest ? "max" : "min", [=] {
-        dispatchAll(input.dtype, [&](auto tag) {
-            using T = typename decltype(tag)::type;
-            using C = Compute<T>;
-            const Lines in(input, dim), outValues(values, dim), outIndices(indices, dim);
-            parallelFor(in.count, std::max<int64_t>(1, kGrain / std::max<int64_t>(in.length, 1)),
-                        [&](int64_t begin, int64_t end) {
-                            for (int64_t line = begin; line < end; line++) {
-                                const T* source = input.as<const T>() + in.base(line);
-                                C best = static_cast<C>(source[0]);
-                                int64_t at = 0;
-                                for (int64_t i = 1; i < in.length && best == best; i++) {
-                                    const C value = static_cast<C>(source[i * in.step]);
-                                    if (value != value || (largest ? value > best : value < best)) {
-                                        best = value;
-                                        at = i;
-                                    }
-                                }
-                                values.as<T>()[outValues.base(line)] = static_cast<T>(best);
-                                indices.as<int64_t>()[outIndices.base(line)] = at;
-                            }
-                        });
-        });
-    });
-}
-
-void sort(Context& context, const View& values, const View& indices, const View& input, int dim,
-          bool descending, int64_t count) {
-    context.enqueue("sort", [=] {
-        dispatchAll(input.dtype, [&](auto tag) {
-            using T = typename decltype(tag)::type;
-            using C = Compute<T>;
-            const Lines in(input, dim), outValues(values, dim), outIndices(indices, dim);
-            parallelFor(in.count, std::max<int64_t>(1, kGrain / 16 / std::max<int64_t>(in.length, 1)),
-                        [&](int64_t begin, int64_t end) {
-                            std::vector<int64_t> order(static_cast<size_t>(in.length));
-                            for (int64_t line = begin; line < end; line++) {
-                                const T* source = input.as<const T>() + in.base(line);
-                                for (int64_t i = 0; i < in.length; i++) order[static_cast<size_t>(i)] = i;
-                                const auto less = [&](int64_t a, int64_t b) {
-                                    const C x = static_cast<C>(source[a * in.step]),
-                                            y = static_cast<C>(source[b * in.step]);
-                                    return before(x, y, descending) || (!before(y, x, descending) && a < b);
-                                };
-                                if (count < in.length) {
-                                    std::partial_sort(order.begin(), order.begin() + count, order.end(),
-                                                      less);
-                                } else {
-                                    std::sort(order.begin(), order.end(), less);
-                                }
-                                for (int64_t i = 0; i < count; i++) {
-                                    const int64_t from = order[static_cast<size_t>(i)];
-                                    values.as<T>()[outValues.base(line) + i * outValues.step] =
-                                        source[from * in.step];
-                                    indices.as<int64_t>()[outIndices.base(line) + i * outIndices.step] = from;
-                                }
-                            }
-                        });
-        });
-    });
-}
-
-void cumsum(Context& context, const View& out, const View& input, int dim) {
-    context.enqueue("cumsum", [=] {
-        dispatchAll(input.dtype, [&](auto tag) {
-            using T = typename decltype(tag)::type;
-            const Lines in(input, dim), target(out, dim);
-            parallelFor(in.count, std::max<int64_t>(1, kGrain / std::max<int64_t>(in.length, 1)),
-                        [&](int64_t begin, int64_t end) {
-                            for (int64_t line = begin; line < end; line++) {
-                                const T* source = input.as<const T>() + in.base(line);
-                                T* sums = out.as<T>() + target.base(line);
-                                Accumulator<T> total{};
-                                for (int64_t i = 0; i < in.length; i++) {
-                                    total += static_cast<Accumulator<T>>(
-                                        static_cast<Compute<T>>(source[i * in.step]));
-                                    sums[i * target.step] = finalValue<T>(total);
-                                }
-                            }
-                        });
         });
     });
 }
