@@ -3,6 +3,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "core/ops/operands.h"
 #include "core/promotion.h"
 #include "cpu/loops.h"
 
@@ -108,6 +109,7 @@ Tensor applyBinary(Context& context, const char* op, BinaryKind kind, const Oper
 // The result keeps the target's dtype and shape.
 template <typename F>
 void applyInPlace(Context& context, const char* op, BinaryKind kind, const Tensor& target, const Operand& b) {
+    ops::requireWritable(op, target);
     Operand a;
     a.tensor = target;
     if constexpr (F::kRefusesBool) refuseBool(op, a, b);

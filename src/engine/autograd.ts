@@ -1,10 +1,11 @@
-import { addon } from './addon.ts'
 import { dtypeCode } from './dtype.ts'
 import { AutogradError, ShapeError } from './errors.ts'
-import { type Edge, freedGraph, GraphNode } from './graph.ts'
-import { call, callInPlace } from './native.ts'
+import type { Edge } from './graph.ts'
+import { edgeOf } from './graph.ts'
+import { call } from './native.ts'
 import { engineState, type TensorScope, withState } from './state.ts'
 import { Tensor } from './tensor.ts'
+import { type GradientHook, walk } from './walk.ts'
 
 export interface BackwardOptions {
   /** The gradient of this tensor; needed unless it has one element. */
@@ -12,8 +13,6 @@ export interface BackwardOptions {
   /** Keep what the graph needs, to walk it again. Default false. */
   retainGraph?: boolean | undefined
 }
-
-type Hook = (gradient: Tensor) => Tensor | null | undefined
 
 declare module './tensor.ts' {
   interface Tensor {
@@ -24,107 +23,56 @@ declare module './tensor.ts' {
     backward(options?: BackwardOptions): void
     /** The same values without history; shares memory. */
     detach(): Tensor
+    /** Cuts this tensor off from its history: it becomes a leaf that requires no gradient. In place. Not for views. */
+    detach_(): this
     /** Calls `hook` with this tensor's gradient when it is known; what it returns replaces the gradient. Returns a remover. */
-    registerHook(hook: Hook): () => void
+    registerHook(hook: GradientHook): () => void
     /** Keeps the gradient of an intermediate tensor in its `grad`. */
     retainGrad(): this
   }
 }
 
-// Gradients on their way: each entry owns its tensor (an own handle, possibly on shared memory).
-function accumulate(existing: Tensor, incoming: Tensor): Tensor {
-  if (existing.dtype === incoming.dtype && !addon.sharesStorage(existing.liveHandle())) {
-    callInPlace('add_', existing, incoming)
-    incoming.dispose()
-    return existing
-  }
-  const total = call('add', existing, incoming)
-  existing.dispose()
-  incoming.dispose()
-  return total
-}
-
-function runHooks(hooks: Hook[] | null, gradient: Tensor): Tensor {
-  let current = gradient
-  for (const hook of hooks ?? []) {
-    const replacement = hook(current)
-    if (replacement instanceof Tensor && replacement !== current) current = call('alias', replacement)
-  }
-  return current
-}
-
-// Everything that gradients can reach from `root`, latest operation first.
-function reachable(root: GraphNode): GraphNode[] {
-  const seen = new Set<GraphNode>([root])
-  const pending = [root]
-  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-    for (const edge of node.edges) {
-      if (edge instanceof GraphNode && !seen.has(edge)) {
-        seen.add(edge)
-        pending.push(edge)
-      }
-    }
-  }
-  return [...seen].sort((a, b) => b.sequence - a.sequence)
-}
-
-function addToLeaf(leaf: Tensor, gradient: Tensor): void {
-  const hooked = runHooks(leaf.gradHooks, gradient)
-  if (hooked !== gradient) gradient.dispose()
-  const existing = leaf.accumulated
-  if (existing === null) {
-    // The first gradient is taken over, unless its memory is shared or lies in another order than the leaf's.
-    const sharedOrForeign =
-      addon.sharesStorage(hooked.liveHandle()) ||
-      hooked.dtype !== leaf.dtype ||
-      hooked.strides.some((stride, i) => stride !== leaf.strides[i] && leaf.shape[i] !== 1)
-    if (sharedOrForeign) {
-      const own = call('empty_like', leaf)
-      callInPlace('copy_', own, hooked)
-      hooked.dispose()
-      leaf.accumulated = own.keep()
-    } else {
-      leaf.accumulated = hooked.keep()
-    }
-  } else {
-    // In place, as in PyTorch: whoever holds `grad` sees the sum.
-    callInPlace('add_', existing, hooked)
-    existing.versionCounter.value++
-    hooked.dispose()
-  }
-}
-
-/** See Tensor.backward. */
-export function backward(root: Tensor, options: BackwardOptions = {}): void {
-  const { gradient, retainGraph = false } = options
+function requireHistory(name: string, root: Tensor): void {
   if (!root.requiresGrad) {
     throw new AutogradError(
-      'backward: this tensor has no history: nothing it was computed from requires gradients, ' +
+      `${name}: this tensor has no history: nothing it was computed from requires gradients, ` +
         'or it was computed inside noGrad or from detached values',
     )
   }
-  if (gradient === undefined && root.numel !== 1) {
+}
+
+// The gradient that the walk starts from, owned by the walk.
+function seedOf(name: string, root: Tensor, gradient: Tensor | null | undefined): Tensor {
+  if (gradient === undefined || gradient === null) {
+    if (root.numel === 1) return call('full', root.shape, 1, dtypeCode(root.dtype))
     throw new AutogradError(
-      `backward: only a tensor of one element has an implied gradient, this one has shape [${root.shape.join(', ')}]. ` +
+      `${name}: only a tensor of one element has an implied gradient, this one has shape [${root.shape.join(', ')}]. ` +
         'Reduce it (mean, sum) or pass { gradient }',
     )
   }
-  if (gradient !== undefined && gradient.shape.join() !== root.shape.join()) {
+  if (!(gradient instanceof Tensor)) {
+    throw new AutogradError(`${name}: the gradient must be a tensor, got ${typeof gradient}`)
+  }
+  if (gradient.shape.join() !== root.shape.join()) {
     throw new ShapeError(
-      `backward: the gradient has shape [${gradient.shape.join(', ')}], the tensor [${root.shape.join(', ')}]`,
+      `${name}: the gradient has shape [${gradient.shape.join(', ')}], the tensor [${root.shape.join(', ')}]`,
     )
   }
+  return gradient.dtype === root.dtype
+    ? call('alias', gradient)
+    : call('to_dtype', gradient, dtypeCode(root.dtype))
+}
+
+// Runs `body` as the backward pass runs: everything made inside is owned there, and freed unless handed out.
+function walking(body: (made: TensorScope, outer: TensorScope | null) => void): void {
   const state = engineState()
   const outer = { scope: state.scope, gradEnabled: state.gradEnabled, autocast: state.autocast }
-  // Everything made here is owned here: what is not passed on is freed as soon as a node is done.
   const made: TensorScope = { tensors: [] }
   state.scope = made
   state.gradEnabled = false
   state.autocast = null
   try {
-    const seed = gradient ? call('alias', gradient) : call('full', root.shape, 1, dtypeCode(root.dtype))
-    if (root.gradFn === null) addToLeaf(root, seed)
-    else walk(root.gradFn, seed, retainGraph, made)
+    body(made, outer.scope)
   } finally {
     state.scope = outer.scope
     state.gradEnabled = outer.gradEnabled
@@ -135,56 +83,91 @@ export function backward(root: Tensor, options: BackwardOptions = {}): void {
   }
 }
 
-function walk(root: GraphNode, seed: Tensor, retainGraph: boolean, made: TensorScope): void {
-  const gradients = new Map<GraphNode, Tensor>([[root, seed]])
-  const nodes = reachable(root)
-  for (const node of nodes) {
-    if (node.released && gradients.has(node)) throw freedGraph(node.name)
-  }
-  const kept = new Set<Tensor>([seed])
+/** See Tensor.backward. */
+export function backward(root: Tensor, options: BackwardOptions = {}): void {
+  const { gradient, retainGraph = false } = options
+  requireHistory('backward', root)
+  walking((made) => {
+    walk([{ edge: edgeOf(root), gradient: seedOf('backward', root, gradient) }], retainGraph, made, null)
+  })
+}
 
-  const deliver = (edge: Edge, incoming: Tensor): void => {
-    if (edge instanceof GraphNode) {
-      const existing = gradients.get(edge)
-      const total = existing ? accumulate(existing, incoming) : incoming
-      gradients.set(edge, total)
-      kept.add(total)
-    } else if (edge !== null) {
-      addToLeaf(edge, incoming)
-    }
-  }
+export interface GradOptions {
+  /** The gradients of the outputs, one each (null where an output has one element). */
+  gradOutputs?: readonly (Tensor | null)[] | undefined
+  /** Keep what the graph needs, to walk it again. Default false. */
+  retainGraph?: boolean | undefined
+  /** Give null for an input that the outputs do not depend on, instead of an error. Default false. */
+  allowUnused?: boolean | undefined
+  /** Gradients of gradients are not recorded: true is an error. */
+  createGraph?: boolean | undefined
+}
 
-  for (const node of nodes) {
-    const arrived = gradients.get(node)
-    if (arrived === undefined) continue
-    gradients.delete(node)
-    if (node.released) throw freedGraph(node.name)
-    const gradient = runHooks(node.hooks, arrived)
-    if (node.retained !== null) addToLeaf(node.retained, call('alias', gradient))
-    const results = node.backward(gradient, node)
-    for (let i = 0; i < node.edges.length; i++) {
-      const edge = node.edges[i] as Edge
-      const result = results[i]
-      if (edge === null || result === null || result === undefined) continue
-      // A tensor that somebody else holds (the gradient passed through, a saved value) gets a handle of its own.
-      const own = result.scope === made && result !== gradient && result !== arrived && !kept.has(result)
-      const passed = own ? result : call('alias', result)
-      kept.add(passed)
-      deliver(edge, passed)
-    }
-    if (!retainGraph) node.release()
-    // What this node made and nobody took is freed now; so is the gradient it consumed.
-    const waiting = new Set(gradients.values())
-    const left: Tensor[] = []
-    for (const tensor of made.tensors) {
-      if (tensor.handle === 0 || tensor.scope !== made) continue
-      if (waiting.has(tensor)) left.push(tensor)
-      else tensor.free()
-    }
-    made.tensors = left
-    kept.clear()
-    for (const tensor of left) kept.add(tensor)
+/**
+ * The gradients of the sum of `outputs` with respect to each of `inputs` (leaves or intermediates), without touching any
+ * `grad`; torch.autograd.grad.
+ * @throws AutogradError when an output has no history, an input requires no gradient, or an input is not reached
+ * (unless `allowUnused`).
+ */
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  options: GradOptions & { allowUnused: true },
+): (Tensor | null)[]
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  options?: GradOptions,
+): Tensor[]
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  options: GradOptions = {},
+): (Tensor | null)[] {
+  const { gradOutputs, retainGraph = false, allowUnused = false, createGraph = false } = options
+  if (createGraph) {
+    throw new AutogradError(
+      'grad: createGraph is not supported: backward passes are not recorded, so gradients of gradients cannot be taken. ' +
+        'Write the first gradient as a formula and differentiate that',
+    )
   }
+  const roots = tensorList('outputs', outputs)
+  const wanted = tensorList('inputs', inputs)
+  if (gradOutputs !== undefined && gradOutputs.length !== roots.length) {
+    throw new AutogradError(`grad: ${gradOutputs.length} gradOutputs for ${roots.length} outputs`)
+  }
+  const captured = new Map<Edge, Tensor | null>()
+  for (const input of wanted) {
+    if (!input.requiresGrad) throw new AutogradError('grad: one of the inputs does not require gradients')
+    captured.set(edgeOf(input), null)
+  }
+  let results: (Tensor | null)[] = []
+  walking((made, outer) => {
+    const starts = roots.map((root, i) => {
+      requireHistory('grad', root)
+      return { edge: edgeOf(root), gradient: seedOf('grad', root, gradOutputs?.[i]) }
+    })
+    walk(starts, retainGraph, made, captured)
+    results = wanted.map((input, i) => {
+      const found = captured.get(edgeOf(input)) ?? null
+      if (found === null && !allowUnused) {
+        throw new AutogradError(
+          `grad: the outputs do not depend on input ${i}; pass { allowUnused: true } to get null for it`,
+        )
+      }
+      return found
+    })
+    for (const result of results) result?.moveTo(outer)
+  })
+  return results
+}
+
+function tensorList(name: string, given: Tensor | readonly Tensor[]): readonly Tensor[] {
+  const list = given instanceof Tensor ? [given] : given
+  if (!Array.isArray(list) || list.length === 0 || !list.every((item) => item instanceof Tensor)) {
+    throw new AutogradError(`grad: ${name} must be a tensor or a list of tensors`)
+  }
+  return list
 }
 
 /** Runs `body` without recording gradients; `body` may be asynchronous. Returns what it returns. */
@@ -212,12 +195,26 @@ Tensor.prototype.detach = function () {
   return result
 }
 
+Tensor.prototype.detach_ = function () {
+  if (this.viewBase !== null) {
+    throw new AutogradError(
+      'detach_: a view cannot be detached in place; detach() gives a tensor without history',
+    )
+  }
+  this.gradFn = null
+  this.leafRequiresGrad = false
+  return this
+}
+
 Tensor.prototype.registerHook = function (hook) {
   if (!this.requiresGrad) throw new AutogradError('registerHook: this tensor does not require gradients')
+  if (typeof hook !== 'function') {
+    throw new AutogradError(`registerHook: expected a function, got ${typeof hook}`)
+  }
   const owner = this.gradFn
   if (owner) owner.hooks ??= []
   else this.gradHooks ??= []
-  const hooks = (owner ? owner.hooks : this.gradHooks) as Hook[]
+  const hooks = (owner ? owner.hooks : this.gradHooks) as GradientHook[]
   hooks.push(hook)
   return () => {
     const index = hooks.indexOf(hook)
@@ -226,6 +223,7 @@ Tensor.prototype.registerHook = function (hook) {
 }
 
 Tensor.prototype.retainGrad = function () {
+  if (!this.requiresGrad) throw new AutogradError('retainGrad: this tensor does not require gradients')
   if (this.gradFn !== null) this.gradFn.retained = this
   return this
 }

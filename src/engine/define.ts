@@ -63,6 +63,7 @@ export function defineOp<Inputs extends unknown[]>(
     if (!tracked || !isFloatingPoint(out.dtype)) return out
     // An input handed through would otherwise get this op as its own history.
     if (tensors.includes(out)) out = out.detach()
+    // A view of an input has been made without recording; in-place changes of it are refused from here on.
     const shapes = tensors.map((tensor) => tensor?.shape ?? null)
     node = new GraphNode(name, edges, kept, (gradient) => {
       const returned = definition.backward(context, gradient)

@@ -74,9 +74,9 @@ export class GraphNode {
     return this.tensors === null
   }
 
-  /** Lets go of what the forward pass kept. */
+  /** Lets go of what the forward pass kept. An operation that kept nothing can be walked again, as in PyTorch. */
   release(): void {
-    if (this.tensors === null) return
+    if (this.tensors === null || this.tensors.length === 0) return
     const tensors = this.tensors
     this.tensors = null
     for (const tensor of tensors) tensor?.dropSave()

@@ -1,5 +1,12 @@
 export type { MemoryStats } from './addon.ts'
-export { type BackwardOptions, enableGrad, isGradEnabled, noGrad } from './autograd.ts'
+export {
+  type BackwardOptions,
+  enableGrad,
+  type GradOptions,
+  grad,
+  isGradEnabled,
+  noGrad,
+} from './autograd.ts'
 export { defineOp, type OpContext, type OpDefinition } from './define.ts'
 export {
   device,
@@ -59,6 +66,7 @@ export {
 } from './ops/unary.ts'
 
 import './ops/fill.ts'
+import './ops/inPlace.ts'
 
 export { dropout, dropout2d } from './ops/dropout.ts'
 export { normalizeImages } from './ops/image.ts'
@@ -100,7 +108,7 @@ export {
   type MaxPoolOptions,
   maxPool2d,
 } from './ops/pool.ts'
-export { getRandomState, manualSeed, rand, randint, randn, randperm, setRandomState } from './ops/random.ts'
+export { getRngState, manualSeed, rand, randint, randn, randperm, setRngState } from './ops/random.ts'
 export {
   amax,
   amin,

@@ -1,3 +1,4 @@
+import { engineState } from './state.ts'
 import { Tensor } from './tensor.ts'
 
 /**
@@ -20,8 +21,11 @@ export function changedInPlace(tensor: Tensor): void {
   tensor.versionCounter.value++
 }
 
-/** The result of a view operation shares the version counter of what it looks at. */
+/** Ties the result of a view operation to what it looks at: version counter, and history after in-place changes. */
 export function asViewOf(view: Tensor, base: Tensor): Tensor {
-  view.versions = base.versionCounter
+  const counter = base.versionCounter
+  view.versions = counter
+  view.viewBase = base.viewBase ?? base
+  view.viewVersion = base.viewVersion >= 0 && engineState().gradEnabled ? counter.value : -1
   return view
 }

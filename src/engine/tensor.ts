@@ -15,6 +15,14 @@ interface Description {
   shape: number[]
   strides: number[]
   dtype: DType
+  offset: number
+}
+
+/** Where a tensor's elements lie in its memory, in elements. */
+export interface Geometry {
+  readonly shape: readonly number[]
+  readonly strides: readonly number[]
+  readonly offset: number
 }
 
 /** Counts in-place changes; shared by all views of the same memory. */
@@ -35,8 +43,6 @@ export class Tensor {
   /** @internal The scope that will free this tensor. */
   scope: TensorScope | null
   /** @internal */
-  gradFn: GraphNode | null = null
-  /** @internal */
   leafRequiresGrad = false
   /** @internal The accumulated gradient; `grad` is the public face. */
   accumulated: Tensor | null = null
@@ -44,6 +50,10 @@ export class Tensor {
   exposed = false
   /** @internal */
   versions: VersionCounter | null = null
+  /** @internal The tensor that this is a view of (never a view itself): an in-place change of either reaches both histories. */
+  viewBase: Tensor | null = null
+  /** @internal The version at which a view's history was right; -1 for views made while nothing was recorded. */
+  viewVersion = 0
   /** @internal How many recorded operations keep this tensor for their backward pass. */
   saves = 0
   /** @internal Set when dispose() came while a recorded operation still needed the values. */
@@ -51,6 +61,7 @@ export class Tensor {
   /** @internal Gradient hooks of a leaf. */
   gradHooks: ((gradient: Tensor) => Tensor | null | undefined)[] | null = null
   private description: Description | null = null
+  private node: GraphNode | null = null
 
   /** @internal Tensors come from `tensor`, `zeros`, … and from operations. */
   constructor(handle: number) {
@@ -63,7 +74,7 @@ export class Tensor {
 
   private describe(): Description {
     if (this.description === null) {
-      addon.describe(this.liveHandle())
+      addon.describe(this.disposed ? this.handle : this.liveHandle())
       const results = addon.results
       const dimensions = results[1] as number
       const shape: number[] = []
@@ -72,9 +83,28 @@ export class Tensor {
         shape.push(results[2 + i] as number)
         strides.push(results[2 + dimensions + i] as number)
       }
-      this.description = { dtype: dtypes[results[0] as number] as DType, shape, strides }
+      const offset = results[2 + 2 * dimensions] as number
+      this.description = { dtype: dtypes[results[0] as number] as DType, shape, strides, offset }
     }
     return this.description
+  }
+
+  /** @internal */
+  get geometry(): Geometry {
+    return this.describe()
+  }
+
+  /** @internal The operation that made this tensor; for a view, also what was done in place to what it looks at. */
+  get gradFn(): GraphNode | null {
+    if (this.viewBase !== null && this.viewVersion >= 0 && this.viewVersion !== this.versions?.value) {
+      rebaseView(this)
+    }
+    return this.node
+  }
+
+  set gradFn(node: GraphNode | null) {
+    this.node = node
+    if (this.viewVersion >= 0 && this.viewBase !== null) this.viewVersion = this.versions?.value ?? 0
   }
 
   /** Sizes of the dimensions; pictures are [N, C, H, W] whatever their order in memory. */
@@ -223,6 +253,8 @@ export class Tensor {
   /** @internal */
   free(): void {
     if (this.handle === 0) return
+    // Views of this tensor that live on may still have to know where they lie in it.
+    if (this.versions !== null && this.viewBase === null) this.describe()
     const handle = this.handle
     this.handle = 0
     if (this.scope === null) finalizers.unregister(this)
@@ -336,6 +368,13 @@ export class Tensor {
   [inspect.custom](): string {
     return this.isAlive ? this.toString() : 'tensor(<freed>)'
   }
+}
+
+let rebaseView: (view: Tensor) => void
+
+/** @internal Autograd's part in views: gives a view the history of what it looks at, after a change in place. */
+export function setViewRebaser(rebaser: (view: Tensor) => void): void {
+  rebaseView = rebaser
 }
 
 // The two ops that this file needs itself, without the general caller, which stands on it.

@@ -1,4 +1,4 @@
-import { getRandomState, noGrad, setRandomState, Tensor } from '../engine/index.ts'
+import { getRngState, noGrad, setRngState, Tensor } from '../engine/index.ts'
 import type { ParamState } from '../optim/index.ts'
 import type { Learner } from './Learner.ts'
 
@@ -17,7 +17,7 @@ export async function takeSnapshot(learner: Learner): Promise<Snapshot> {
   const { trainDl } = learner.data
   // First the loader: asking it may draw its seed, as the fit that follows would have done.
   const position = trainDl.state?.()
-  const random = getRandomState()
+  const random = getRngState()
   const modes = model.modules().map((module) => [module, module.training] as const)
   const tensors: Tensor[] = [...model.parameters(), ...model.buffers()]
   const copies = noGrad(() => tensors.map((tensor) => [tensor, copyOf(tensor)] as const))
@@ -37,7 +37,7 @@ export async function takeSnapshot(learner: Learner): Promise<Snapshot> {
       for (const [parameter, state] of remembered) optimizer.inner.state.set(parameter, state)
       for (const [group, values] of groups) Object.assign(group, values)
       for (const [module, training] of modes) module.training = training
-      setRandomState(random)
+      setRngState(random)
       if (position !== undefined) trainDl.loadState?.(position)
     },
   }

@@ -5,7 +5,7 @@ import {
   DTypeError,
   dropout,
   dropout2d,
-  getRandomState,
+  getRngState,
   manualSeed,
   ones,
   randn,
@@ -32,17 +32,17 @@ describe('dropout', () => {
 
   it('is the identity when evaluating or with p = 0, and draws nothing then', () => {
     manualSeed(5)
-    const before = getRandomState()
+    const before = getRngState()
     const x = randn([4]).detach()
     manualSeed(5)
     expect(dropout(x, 0.5, false)).toBe(x)
     expect(dropout(x, 0)).toBe(x)
-    expect(getRandomState()).toEqual(before)
+    expect(getRngState()).toEqual(before)
   })
 
   it('drops all with p = 1, drawing nothing', () => {
     manualSeed(5)
-    const before = getRandomState()
+    const before = getRngState()
     const x = ones([5], { requiresGrad: true })
     const y = dropout(x, 1)
     expect(y.toArray()).toEqual([0, 0, 0, 0, 0])
@@ -53,7 +53,7 @@ describe('dropout', () => {
         .sum()
         .item(),
     ).toBe(0)
-    expect(getRandomState()).toEqual(before)
+    expect(getRngState()).toEqual(before)
   })
 
   it('draws in the order of indices, whatever the order of memory', () => {

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import {
   type DType,
-  getRandomState,
+  getRngState,
   manualSeed,
   rand,
   randint,
   randn,
   randperm,
-  setRandomState,
+  setRngState,
   type Tensor,
   zeros,
 } from '../../src/engine/index.ts'
@@ -99,14 +99,14 @@ describe('the state of the generator', () => {
 
   it('has the bytes of torch.get_rng_state()', () => {
     manualSeed(42)
-    expect(bytes(getRandomState())).toBe(states.fresh)
+    expect(bytes(getRngState())).toBe(states.fresh)
     randn([3])
-    expect(bytes(getRandomState())).toBe(states.afterRandn3)
+    expect(bytes(getRngState())).toBe(states.afterRandn3)
   })
 
   it('goes on where PyTorch was when its bytes are put in', () => {
     manualSeed(1)
-    setRandomState(new Uint8Array(Buffer.from(states.afterRandn3, 'base64')))
+    setRngState(new Uint8Array(Buffer.from(states.afterRandn3, 'base64')))
     expectTensor(randn([2]), states.afterRandn3ThenRandn2, 1e-6, 'randn')
   })
 
@@ -114,19 +114,19 @@ describe('the state of the generator', () => {
     manualSeed(5)
     randn([7])
     rand([100])
-    const state = getRandomState()
+    const state = getRngState()
     const first = [valuesOf(randn([3])), valuesOf(rand([1000])), valuesOf(randperm(50))]
-    setRandomState(state)
+    setRngState(state)
     expect([valuesOf(randn([3])), valuesOf(rand([1000])), valuesOf(randperm(50))]).toEqual(first)
   })
 
   it('refuses bytes that are none, and keeps its place', () => {
     manualSeed(42)
-    expect(() => setRandomState(new Uint8Array(10))).toThrow(/5056/)
-    const broken = getRandomState()
+    expect(() => setRngState(new Uint8Array(10))).toThrow(/5056/)
+    const broken = getRngState()
     broken[12] = 0
-    expect(() => setRandomState(broken)).toThrow(/not the state/)
-    expect(bytes(getRandomState())).toBe(states.fresh)
+    expect(() => setRngState(broken)).toThrow(/not the state/)
+    expect(bytes(getRngState())).toBe(states.fresh)
   })
 })
 

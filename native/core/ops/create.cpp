@@ -1,5 +1,6 @@
 // Creation, filling, conversion.
 #include "core/ops.h"
+#include "core/ops/operands.h"
 #include "core/promotion.h"
 #include "cpu/kernels.h"
 
@@ -38,6 +39,7 @@ Tensor eye(Context& context, int64_t rows, int64_t columns, DType dtype) {
 void fill_(Context& context, const Tensor& target, double value) { cpu::fill(context, target, value); }
 
 void copy_(Context& context, const Tensor& target, const Tensor& source) {
+    requireWritable("copy_", target);
     CHECK_SHAPE(broadcastSizes("copy_", target.sizes(), source.sizes()) == target.sizes(), "copy_: shape ",
                 source.sizes().toString(), " does not fit into ", target.sizes().toString());
     const bool sameMemory = target.storage().get() == source.storage().get();

@@ -1,5 +1,6 @@
 // Joining and picking.
 #include "core/ops.h"
+#include "core/ops/operands.h"
 #include "cpu/kernels.h"
 
 namespace anneal::ops {
@@ -60,6 +61,7 @@ Tensor index_select(Context& context, const Tensor& input, int64_t dim, const Te
 void index_add_(Context& context, const Tensor& target, int64_t dim, const Tensor& indices,
                 const Tensor& source) {
     requireIndices("indexAdd", indices);
+    requireWritable("indexAdd", target);
     const int index = wrapDim("indexAdd", dim, target.dims());
     Dims sizes = target.sizes();
     CHECK_SHAPE(sizes.size() > 0, "indexAdd: the target has no dimensions");
@@ -88,6 +90,7 @@ Tensor gather(Context& context, const Tensor& input, int64_t dim, const Tensor& 
 void scatter_add_(Context& context, const Tensor& target, int64_t dim, const Tensor& indices,
                   const Tensor& source) {
     requireIndices("scatterAdd", indices);
+    requireWritable("scatterAdd", target);
     CHECK_SHAPE(target.dims() == indices.dims() && source.dims() == indices.dims() && target.dims() > 0,
                 "scatterAdd: target ", target.sizes().toString(), ", indices ", indices.sizes().toString(),
                 " and source ", source.sizes().toString(), " must have the same number of dimensions");

@@ -22,4 +22,13 @@ class OptionalView {
 // The type a kernel computes in, and keeps statistics and parameters in: float32 for half precision.
 inline DType computeType(DType dtype) { return dtype == DType::Float64 ? DType::Float64 : DType::Float32; }
 
+// What an op writes into must not have several elements in one place of memory, as expanded tensors do.
+inline void requireWritable(const char* op, const Tensor& target) {
+    for (int i = 0; i < target.dims(); i++) {
+        CHECK(target.strides()[i] != 0 || target.size(i) <= 1, ErrorKind::Shape, op, ": several elements of ",
+              target.sizes().toString(),
+              " lie in one place of memory (the tensor was expanded); clone() it first");
+    }
+}
+
 }  // namespace anneal::ops

@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "core/ops.h"
+#include "core/ops/operands.h"
 
 namespace anneal::ops {
 
@@ -10,6 +11,7 @@ namespace {
 // Draws in logical row-major order into dense memory, then copies to where the target's strides say.
 template <typename Fill>
 void fillInOrder(Context& context, const char* op, const Tensor& target, const Fill& fill) {
+    requireWritable(op, target);
     const Tensor dense = target.isContiguous() ? target : context.empty(target.dtype(), target.sizes());
     context.enqueue(op,
                     [&generator = context.generator(), out = dense.view(), fill] { fill(generator, out); });

@@ -167,4 +167,22 @@ Tensor select(Context&, const Tensor& input, int64_t dim, int64_t position) {
     return input.window(sizes, strides, offset);
 }
 
+// Any window on the storage, `offset` counted from its beginning.
+Tensor as_strided(Context&, const Tensor& input, Dims sizes, Dims strides, int64_t offset) {
+    CHECK_SHAPE(sizes.size() == strides.size(), "as_strided: ", sizes.size(), " sizes, but ", strides.size(),
+                " strides");
+    const bool any = numelOf(sizes) > 0;
+    int64_t end = any ? offset : 0;
+    bool fits = offset >= 0;
+    for (int i = 0; any && fits && i < sizes.size(); i++) {
+        int64_t reach = 0;
+        fits = strides[i] >= 0 && !__builtin_mul_overflow(sizes[i] - 1, strides[i], &reach) &&
+               !__builtin_add_overflow(end, reach, &end);
+    }
+    const auto count = static_cast<int64_t>(input.storage()->bytes() / dtypeSize(input.dtype()));
+    CHECK_SHAPE(fits && (!any || end < count), "as_strided: sizes ", sizes.toString(), " with strides ",
+                strides.toString(), " from ", offset, " on do not lie within ", count, " elements");
+    return input.window(sizes, strides, offset);
+}
+
 }  // namespace anneal::ops

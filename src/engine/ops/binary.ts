@@ -1,5 +1,5 @@
-import { AutogradError } from '../errors.ts'
-import { edgeOf, GraphNode, isTracked, record } from '../graph.ts'
+import { edgeOf, isTracked, record } from '../graph.ts'
+import { changeInPlace, recordInPlace, requireChangeable } from '../inPlace.ts'
 import { addMethods, changedInPlace } from '../methods.ts'
 import { call, callInPlace } from '../native.ts'
 import { Tensor } from '../tensor.ts'
@@ -221,38 +221,32 @@ export function clamp(x: Tensor, lower: number | null, upper: number | null = nu
   })
 }
 
-// What an in-place change means for the graph: leaves may not be changed while recording; anything else takes a new
-// place in the history.
+// In place: the operand is kept as it was, should it lie in the memory that changes.
 function inPlace(
   name: string,
   target: Tensor,
   other: Operand,
-  gradients: (g: Tensor, other: Tensor | number | boolean) => [Tensor | null, Tensor | null],
+  gradients: (g: Tensor, other: Operand) => [Tensor, Tensor | null],
   savesOther: boolean,
 ): void {
-  const inputs = [target, tensorOf(other)]
-  const tracked = isTracked(inputs)
-  if (tracked && target.isLeaf && target.leafRequiresGrad) {
-    throw new AutogradError(
-      `${name}: a leaf that requires gradients cannot be changed in place while operations are recorded; ` +
-        'do it inside noGrad, as optimizers do',
-    )
+  const operand = tensorOf(other)
+  const tracked = isTracked([target, operand])
+  if (!tracked) {
+    callInPlace(name, target, other)
+    changedInPlace(target)
+    return
   }
+  requireChangeable(name, target, [operand])
+  const toOther = reducer(other)
+  const shared = operand !== null && operand.versions !== null && operand.versions === target.versions
+  const kept = !savesOther || operand === null ? null : shared ? call('clone', operand) : operand
   callInPlace(name, target, other)
   changedInPlace(target)
-  if (!tracked) return
-  const toOther = reducer(other)
-  target.gradFn = new GraphNode(
-    name,
-    inputs.map(edgeOf),
-    [savesOther ? tensorOf(other) : null],
-    (g, node) => {
-      const value =
-        savesOther && other instanceof Tensor ? node.saved(0) : typeof other === 'object' ? 0 : other
-      const [toTarget, toB] = gradients(g, value)
-      return [toTarget, node.needs(1) && toB ? toOther(toB) : null]
-    },
-  )
+  recordInPlace(target, name, [operand], [kept], (g, node) => {
+    const value = kept !== null ? node.saved(0) : operand !== null ? 0 : other
+    const [toTarget, toB] = gradients(g, value)
+    return [toTarget, node.needs(1) && toB ? toOther(toB) : null]
+  })
 }
 
 addMethods({
@@ -292,21 +286,24 @@ addMethods({
     return this
   },
   mul_(other) {
-    if (other instanceof Tensor && other.requiresGrad && isTracked([this]))
-      return rebase(this, mul(snapshot(this), other))
-    inPlace('mul_', this, other, (g, value) => [call('mul', g, value), null], true)
+    if (other instanceof Tensor && isTracked([other])) {
+      changeInPlace('mul_', this, [other], (old) => mul(old, other))
+    } else inPlace('mul_', this, other, (g, value) => [call('mul', g, value), null], true)
     return this
   },
   div_(other) {
-    if (other instanceof Tensor && other.requiresGrad && isTracked([this]))
-      return rebase(this, div(snapshot(this), other))
-    inPlace('div_', this, other, (g, value) => [call('div', g, value), null], true)
+    if (other instanceof Tensor && isTracked([other])) {
+      changeInPlace('div_', this, [other], (old) => div(old, other))
+    } else inPlace('div_', this, other, (g, value) => [call('div', g, value), null], true)
     return this
   },
   pow_(exponent) {
-    if (isTracked([this, tensorOf(exponent)])) return rebase(this, pow(snapshot(this), exponent))
-    callInPlace('pow_', this, exponent)
-    changedInPlace(this)
+    if (isTracked([this, tensorOf(exponent)])) {
+      changeInPlace('pow_', this, [tensorOf(exponent)], (old) => pow(old, exponent))
+    } else {
+      callInPlace('pow_', this, exponent)
+      changedInPlace(this)
+    }
     return this
   },
   clamp(lower, upper) {
@@ -340,22 +337,3 @@ addMethods({
     return call('logical_xor', this, other)
   },
 })
-
-// For in-place operations whose gradient needs the value from before: the old value under its own handle and history.
-function snapshot(target: Tensor): Tensor {
-  if (target.isLeaf && target.leafRequiresGrad) {
-    throw new AutogradError(
-      'a leaf that requires gradients cannot be changed in place while operations are recorded',
-    )
-  }
-  const old = call('clone', target)
-  old.gradFn = target.gradFn
-  return old
-}
-
-function rebase<T extends Tensor>(target: T, result: Tensor): T {
-  callInPlace('copy_', target, result)
-  changedInPlace(target)
-  target.gradFn = result.gradFn
-  return target
-}

@@ -1,5 +1,6 @@
-import { AutogradError } from '../errors.ts'
-import { edgeOf, GraphNode, isTracked } from '../graph.ts'
+import { dtypeCode } from '../dtype.ts'
+import { isTracked } from '../graph.ts'
+import { recordInPlace, requireChangeable } from '../inPlace.ts'
 import { addMethods, changedInPlace } from '../methods.ts'
 import { call, callInPlace } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
@@ -16,41 +17,37 @@ declare module '../tensor.ts' {
   }
 }
 
-/** Leaves may not be overwritten while operations are recorded. */
-export function requireChangeable(name: string, target: Tensor): void {
-  if (target.leafRequiresGrad && isTracked([target])) {
-    throw new AutogradError(
-      `${name}: a leaf that requires gradients cannot be changed in place while operations are recorded; do it inside noGrad`,
-    )
-  }
+function zeros(gradient: Tensor): Tensor {
+  return call('full', gradient.shape, 0, dtypeCode(gradient.dtype))
 }
 
-function overwrite(name: string, target: Tensor): void {
+/** Notes that all values of `target` have been replaced: nothing computed before reaches them any more. */
+export function overwritten(name: string, target: Tensor): void {
   changedInPlace(target)
-  // What was computed before no longer reaches this value.
-  if (target.gradFn !== null && isTracked([target])) {
-    target.gradFn = new GraphNode(name, [target.gradFn], [], (g) => [call('mul', g, 0)])
-  }
+  if (isTracked([target])) recordInPlace(target, name, [], [], (g) => [zeros(g)])
 }
 
 addMethods({
   fill_(value) {
     requireChangeable('fill_', this)
     callInPlace('fill_', this, Number(value))
-    overwrite('fill_', this)
+    overwritten('fill_', this)
     return this
   },
   zero_() {
     return this.fill_(0)
   },
   copy_(source) {
-    requireChangeable('copy_', this)
+    requireChangeable('copy_', this, [source])
     callInPlace('copy_', this, source)
-    if (isTracked([source])) {
-      changedInPlace(this)
+    changedInPlace(this)
+    if (isTracked([this, source])) {
       const { shape, dtype } = source
-      this.gradFn = new GraphNode('copy_', [edgeOf(source)], [], (g) => [reduceLike(g, shape, dtype)])
-    } else overwrite('copy_', this)
+      recordInPlace(this, 'copy_', [source], [], (g, node) => [
+        node.needs(0) ? zeros(g) : null,
+        node.needs(1) ? reduceLike(g, shape, dtype) : null,
+      ])
+    }
     return this
   },
 })

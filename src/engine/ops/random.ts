@@ -1,11 +1,12 @@
 import { addon, guarded } from '../addon.ts'
 import { dtypeCode } from '../dtype.ts'
 import { ConfigError } from '../errors.ts'
-import { addMethods, changedInPlace } from '../methods.ts'
+import { requireChangeable } from '../inPlace.ts'
+import { addMethods } from '../methods.ts'
 import { call, callInPlace } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 import { empty, type Shape, type TensorOptions } from './create.ts'
-import { requireChangeable } from './fill.ts'
+import { overwritten } from './fill.ts'
 
 declare module '../tensor.ts' {
   interface Tensor {
@@ -30,12 +31,12 @@ export function manualSeed(seed: number | bigint): void {
 }
 
 /** The generator's whole state, in the layout of `torch.get_rng_state()`. */
-export function getRandomState(): Uint8Array {
+export function getRngState(): Uint8Array {
   return addon.generatorState()
 }
 
-/** Puts back what `getRandomState` gave. */
-export function setRandomState(state: Uint8Array): void {
+/** Puts back what `getRngState` gave. */
+export function setRngState(state: Uint8Array): void {
   guarded(() => addon.setGeneratorState(state))
 }
 
@@ -85,19 +86,19 @@ addMethods({
   uniform_(from = 0, to = 1) {
     requireChangeable('uniform_', this)
     callInPlace('uniform_', this, from, to)
-    changedInPlace(this)
+    overwritten('uniform_', this)
     return this
   },
   normal_(mean = 0, std = 1) {
     requireChangeable('normal_', this)
     callInPlace('normal_', this, mean, std)
-    changedInPlace(this)
+    overwritten('normal_', this)
     return this
   },
   bernoulli_(probability = 0.5) {
     requireChangeable('bernoulli_', this)
     callInPlace('bernoulli_', this, probability)
-    changedInPlace(this)
+    overwritten('bernoulli_', this)
     return this
   },
 })

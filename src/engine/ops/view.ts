@@ -1,3 +1,4 @@
+import { addon } from '../addon.ts'
 import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods, asViewOf, numberList } from '../methods.ts'
@@ -37,7 +38,9 @@ declare module '../tensor.ts' {
 
 /** A view whose gradient is the gradient under the old shape. */
 function reshaping(name: 'view' | 'reshape', x: Tensor, sizes: readonly number[]): Tensor {
-  const out = asViewOf(call(name, x, sizes), x)
+  const out = call(name, x, sizes)
+  // A reshape that had to copy looks at nobody.
+  if (name === 'view' || addon.sharesStorage(out.handle)) asViewOf(out, x)
   if (!isTracked([x])) return out
   const { shape } = x
   return record(out, name, [x], [], (g) => [call('reshape', g, shape)])
