@@ -45,7 +45,8 @@ Dims contiguousStrides(const Dims& sizes) {
     int64_t stride = 1;
     for (int i = sizes.size() - 1; i >= 0; i--) {
         strides[i] = stride;
-        stride *= std::max<int64_t>(sizes[i], 1);
+        // Sizes that no memory could hold are refused by numelOf; here they may not overflow.
+        if (__builtin_mul_overflow(stride, std::max<int64_t>(sizes[i], 1), &stride)) stride = 0;
     }
     return strides;
 }
