@@ -175,6 +175,8 @@ void binaryCrossEntropyBackward(Context& context, const View* gradInput, const V
         T *const toInput = optionalData<T>(gradInput), *const toTarget = optionalData<T>(gradTarget);
         const T *const g = gradient.as<T>(), *const x = input.as<T>(), *const y = target.as<T>();
         const T* const w = optionalData<T>(weight);
+        // PyTorch holds this bound in single precision.
+        constexpr auto kSmallest = static_cast<C>(1e-12f);
         context.enqueue("binaryCrossEntropy backward", [=] {
             parallelFor(count, kGrain, [=](int64_t begin, int64_t end) {
                 forLanes<C>(end - begin, [=](int64_t offset, auto lanes) {
@@ -184,7 +186,7 @@ void binaryCrossEntropyBackward(Context& context, const View* gradInput, const V
                     if (w) scale *= load(w + i, lanes);
                     if (toInput) {
                         const V product = (1 - probability) * probability;
-                        const V divisor = product < C(1e-12) ? splat<C>(C(1e-12)) : product;
+                        const V divisor = product < kSmallest ? splat<C>(kSmallest) : product;
                         store(toInput + i, (probability - label) / divisor * scale, lanes);
                     }
                     if (toTarget) {

@@ -9,12 +9,14 @@ const table: Table = {
   binaryCrossEntropyWithLogits: three((x, target, weights, { reduction, third }) =>
     F.binaryCrossEntropyWithLogits(x, target, { reduction, ...(third && { [third]: weights }) }),
   ),
-  binaryCrossEntropy: two((x, target, { reduction }) => F.binaryCrossEntropy(x, target, { reduction })),
+  binaryCrossEntropy: three((x, target, weight, { reduction }) =>
+    F.binaryCrossEntropy(x, target, { reduction, weight }),
+  ),
   mseLoss: two((x, target, { reduction }) => F.mseLoss(x, target, { reduction })),
   l1Loss: two((x, target, { reduction }) => F.l1Loss(x, target, { reduction })),
   smoothL1Loss: two((x, target, { reduction, beta }) => F.smoothL1Loss(x, target, { reduction, beta })),
   huberLoss: two((x, target, { reduction, delta }) => F.huberLoss(x, target, { reduction, delta })),
-  klDivLoss: two((x, target, { reduction }) => F.klDiv(x, target, { reduction })),
+  klDivLoss: two((x, target, { reduction, logTarget }) => F.klDiv(x, target, { reduction, logTarget })),
 }
 
 describeOps('opsLoss', table)

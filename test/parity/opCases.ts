@@ -42,6 +42,7 @@ export interface Arguments {
   reduction?: 'none' | 'mean' | 'sum'
   labelSmoothing?: number
   ignoreIndex?: number
+  logTarget?: boolean
   third?: 'weight' | 'posWeight'
   beta?: number
   delta?: number

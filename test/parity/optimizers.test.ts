@@ -9,9 +9,9 @@ interface Run {
   options: Options
   /** Options of the weight and of the bias, where they form groups of their own. */
   groups?: [Options, Options]
-  /** Learning rate of each step, where it changes. */
+  /** Learning rates, gone through again and again, where they change. */
   schedule?: number[]
-  steps: { loss: number; weight: EncodedTensor; bias: EncodedTensor }[]
+  steps: { loss: number; weight?: EncodedTensor; bias?: EncodedTensor }[]
 }
 
 type Options = Record<string, number | boolean | [number, number]>
@@ -61,13 +61,14 @@ function replay(run: Run, Optimizer: Constructor, dtype: DType, tolerance: numbe
     : [weight, bias]
   const optimizer = new Optimizer(params as Tensor[], run.options)
   run.steps.forEach((expected, step) => {
-    if (run.schedule) for (const group of optimizer.paramGroups) group.lr = run.schedule[step]!
+    if (run.schedule)
+      for (const group of optimizer.paramGroups) group.lr = run.schedule[step % run.schedule.length]!
     optimizer.zeroGrad()
     const loss = x.matmul(weight.t()).add(bias).sub(y).square().mean()
     loss.backward()
     optimizer.step()
     expectValues([loss.item()], [expected.loss], tolerance, `loss of step ${step}`)
-    expectTensor(weight, expected.weight, tolerance, `weight after step ${step}`)
-    expectTensor(bias, expected.bias, tolerance, `bias after step ${step}`)
+    if (expected.weight) expectTensor(weight, expected.weight, tolerance, `weight after step ${step}`)
+    if (expected.bias) expectTensor(bias, expected.bias, tolerance, `bias after step ${step}`)
   })
 }
