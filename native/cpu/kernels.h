@@ -22,12 +22,36 @@ void normalizeImages(Context& context, const View& out, const View& bytes, std::
 // --- ternary.cpp
 void where(Context& context, const View& out, const View& condition, const View& a, const View& b);
 
-// --- index.cpp
-void indexSelect(Context& context, const View& out, const View& input, int dim, const View& indices);
-void indexAdd(Context& context, const View& target, int dim, const View& indices, const View& source);
+// --- index.cpp: indices int64, int32 or uint8; checked by the kernel, since they are data
 void gather(Context& context, const View& out, const View& input, int dim, const View& indices);
+void scatter(Context& context, const View& target, int dim, const View& indices, const View& source);
 void scatterAdd(Context& context, const View& target, int dim, const View& indices, const View& source);
 void oneHot(Context& context, const View& out, const View& indices);
+
+// --- index_list.cpp: `indices`, all of one shape, pick from the dimensions from `start` on; that shape takes
+// their place in `out` and `values`. `fromEnd`: negative indices count from the end; else they are errors.
+struct IndexList {
+    int start;
+    std::vector<View> indices;
+    bool fromEnd;
+};
+void indexGet(Context& context, const View& out, const View& input, const IndexList& list);
+void indexPut(Context& context, const View& target, const IndexList& list, const View& values,
+              bool accumulate);
+
+// --- remap.cpp: out[i, j, …] = input[m0(i), m1(j), …]. A map is a list of runs: `length` neighbours in `out`
+// come from `source`, source + step, … of the input, or are filled where `source` is negative.
+struct Run {
+    int64_t length, source, step;
+};
+using AxisMap = std::vector<Run>;
+void remap(Context& context, const View& out, const View& input, std::vector<AxisMap> maps, double fill);
+// Adds up what each element of the input went into.
+void remapBackward(Context& context, const View& gradInput, const View& gradOutput,
+                   std::vector<AxisMap> maps);
+
+// --- triangle.cpp: what lies on and above (below) a diagonal of the last two dimensions; zero elsewhere
+void triangle(Context& context, const View& out, const View& input, int64_t diagonal, bool upper);
 
 // --- reduce.cpp: `out` has the input's dimensions, of size 1 where reduced
 enum class Reduction { Sum, Mean, Prod, Max, Min, Any, All };
@@ -38,7 +62,10 @@ void extremum(Context& context, bool largest, const View& values, const View& in
               int dim);
 void sort(Context& context, const View& values, const View& indices, const View& input, int dim,
           bool descending, int64_t count);
-void cumsum(Context& context, const View& out, const View& input, int dim);
+void cumsum(Context& context, const View& out, const View& input, int dim, bool reverse);
+void cumprod(Context& context, const View& out, const View& input, int dim);
+void cumprodBackward(Context& context, const View& gradInput, const View& gradOutput, const View& input,
+                     const View& output, int dim);
 
 // --- matmul.cpp: c[..., M, N] = a[..., M, K] b[..., K, N] + bias; any strides
 void matmul(Context& context, const View& c, const View& a, const View& b, const View* bias);

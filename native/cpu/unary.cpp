@@ -71,6 +71,15 @@ T timesOf(T x, T y) {
     }
 }
 
+template <typename T>
+T fractionOf(T x) {
+    if constexpr (std::is_floating_point_v<T>) {
+        return x - std::trunc(x);
+    } else {
+        return T{};
+    }
+}
+
 // Written so that neither end overflows.
 template <typename T>
 T sigmoidOf(T x) {
@@ -133,7 +142,9 @@ UNARY_ROUNDING(floor, floor)
 UNARY_ROUNDING(ceil, ceil)
 UNARY_ROUNDING(round, nearbyint)  // halves to even
 UNARY_ROUNDING(trunc, trunc)
+UNARY_NUMERIC(frac, fractionOf(x))
 UNARY_FLOATING(exp, std::exp(x))
+UNARY_FLOATING(exp2, std::exp2(x))
 UNARY_FLOATING(expm1, std::expm1(x))
 UNARY_FLOATING(log, std::log(x))
 UNARY_FLOATING(log1p, std::log1p(x))
@@ -145,6 +156,14 @@ UNARY_FLOATING(reciprocal, 1 / x)
 UNARY_FLOATING(sin, std::sin(x))
 UNARY_FLOATING(cos, std::cos(x))
 UNARY_FLOATING(tan, std::tan(x))
+UNARY_FLOATING(asin, std::asin(x))
+UNARY_FLOATING(acos, std::acos(x))
+UNARY_FLOATING(atan, std::atan(x))
+UNARY_FLOATING(sinh, std::sinh(x))
+UNARY_FLOATING(cosh, std::cosh(x))
+UNARY_FLOATING(asinh, std::asinh(x))
+UNARY_FLOATING(acosh, std::acosh(x))
+UNARY_FLOATING(atanh, std::atanh(x))
 UNARY_FLOATING(tanh, std::tanh(x))
 UNARY_FLOATING(sigmoid, sigmoidOf(x))
 UNARY_FLOATING(silu, x* sigmoidOf(x))

@@ -22,7 +22,9 @@ export { type DType, dtypeSize, dtypes, isFloatingPoint, type TensorData, type T
 export * from './errors.ts'
 export { type GradcheckOptions, gradcheck } from './gradcheck.ts'
 export * from './ops/activation.ts'
-export { add, clamp, div, maximum, minimum, mul, type Operand, pow, remainder, sub } from './ops/binary.ts'
+export { add, div, maximum, minimum, mul, type Operand, pow, remainder, sub } from './ops/binary.ts'
+export { clamp, type Limit, lerp } from './ops/clamp.ts'
+export { allclose, equal, isclose, type ToleranceOptions } from './ops/compare.ts'
 export { type ConvOptions, conv2d } from './ops/conv.ts'
 export { toDType } from './ops/convert.ts'
 export {
@@ -47,8 +49,10 @@ export {
   cos,
   erf,
   exp,
+  exp2,
   expm1,
   floor,
+  frac,
   log,
   log1p,
   log2,
@@ -68,15 +72,34 @@ export {
 import './ops/fill.ts'
 import './ops/inPlace.ts'
 
+export { movedim, swapaxes, unbind, unflatten } from './ops/dimensions.ts'
 export { dropout, dropout2d } from './ops/dropout.ts'
+export { einsum } from './ops/einsum.ts'
+export { type EmbeddingOptions, embedding } from './ops/embedding.ts'
+export {
+  amax,
+  amin,
+  argmax,
+  argmin,
+  argsort,
+  max,
+  min,
+  type SortOptions,
+  sort,
+  type TopkOptions,
+  topk,
+  type ValuesAndIndices,
+} from './ops/extreme.ts'
 export { normalizeImages } from './ops/image.ts'
 export {
   cat,
+  chunk,
   gather,
-  type Index,
   indexSelect,
   type NestedNumbers,
+  narrow,
   oneHot,
+  split,
   stack,
   where,
 } from './ops/indexing.ts'
@@ -91,7 +114,7 @@ export {
   nllLoss,
   type Reduction,
 } from './ops/loss.ts'
-export { linear, matmul } from './ops/matmul.ts'
+export { bmm, dot, linear, matmul, mm, mv, outer } from './ops/matmul.ts'
 export {
   type BatchNormOptions,
   batchNorm,
@@ -110,21 +133,34 @@ export {
 } from './ops/pool.ts'
 export { getRngState, manualSeed, rand, randint, randn, randperm, setRngState } from './ops/random.ts'
 export {
-  amax,
-  amin,
-  cumsum,
+  all,
+  any,
+  type Dims,
   logsumexp,
   mean,
-  norm,
   prod,
   type ReduceOptions,
   std,
   sum,
-  type ValuesAndIndices,
   type VarianceOptions,
   variance,
 } from './ops/reduce.ts'
+export { flip, type PadMode, type PadOptions, pad, repeat, repeatInterleave, roll } from './ops/remap.ts'
+export { cumprod, cumsum } from './ops/scan.ts'
+export {
+  type IndexAddOptions,
+  indexAdd,
+  maskedFill,
+  maskedSelect,
+  scatter,
+  scatterAdd,
+} from './ops/scatter.ts'
 export { logSoftmax, softmax } from './ops/softmax.ts'
+export type { IndexPutOptions } from './ops/subscript.ts'
+export type { Index } from './ops/subscriptPlan.ts'
+export { diagonal, tril, triu } from './ops/triangle.ts'
+export { acos, acosh, asin, asinh, atan, atan2, atanh, cosh, sinh } from './ops/trigonometry.ts'
+export { norm } from './ops/vectorNorm.ts'
 export {
   channelsLast,
   clone,

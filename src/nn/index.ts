@@ -4,6 +4,7 @@ export { BatchNorm1d, BatchNorm2d, type BatchNormFusion, type BatchNormOptions }
 export { ModuleList, Sequential } from './containers.ts'
 export { Conv2d, type Conv2dOptions, type ConvOptions } from './conv.ts'
 export { Dropout, Dropout2d } from './dropout.ts'
+export { Embedding, type EmbeddingLayerOptions } from './embedding.ts'
 export type { ForwardHook, ForwardPreHook, HookHandle } from './hooks.ts'
 export type { FanMode, KaimingOptions, Nonlinearity, TruncNormalOptions, XavierOptions } from './init.ts'
 export * as init from './init.ts'

@@ -1,5 +1,18 @@
-import { gelu, leakyRelu, silu, softplus, type Tensor, where } from '../../src/engine/index.ts'
-import { describeOps, one, type Table, two } from './opCases.ts'
+import {
+  elu,
+  gelu,
+  hardsigmoid,
+  hardswish,
+  leakyRelu,
+  logSigmoid,
+  mish,
+  selu,
+  silu,
+  softplus,
+  type Tensor,
+  where,
+} from '../../src/engine/index.ts'
+import { describeOps, one, type Table, three, two } from './opCases.ts'
 
 const unary = [
   'exp',
@@ -25,9 +38,20 @@ const unary = [
   'ceil',
   'round',
   'relu',
+  'exp2',
+  'trunc',
+  'frac',
+  'asin',
+  'acos',
+  'atan',
+  'sinh',
+  'cosh',
+  'asinh',
+  'acosh',
+  'atanh',
 ] as const
 
-const functions = { silu, softplus, gelu }
+const functions = { silu, softplus, gelu, selu, mish, hardswish, hardsigmoid, logSigmoid }
 
 const binary = [
   'add',
@@ -43,6 +67,8 @@ const binary = [
   'le',
   'gt',
   'ge',
+  'atan2',
+  'isclose',
 ] as const
 
 const table: Table = {
@@ -56,7 +82,13 @@ const table: Table = {
   subScalar: one((x, { scalar }) => x.sub(scalar!)),
   mulScalar: one((x, { scalar }) => x.mul(scalar!)),
   divScalar: one((x, { scalar }) => x.div(scalar!)),
+  geluTanh: one((x) => gelu(x, { approximate: 'tanh' })),
+  elu: one((x, { alpha }) => elu(x, alpha)),
+  clampBetween: three((x, low, high) => x.clamp(low, high)),
+  clampBelow: two((x, low) => x.clamp(low)),
+  lerp: two((a, b, { scalar }) => a.lerp(b, scalar!)),
+  lerpTensor: three((a, b, weight) => a.lerp(b, weight!)),
   where: ([condition, a, b]) => where(condition!, a!, b!),
 }
 
-describeOps('opsElementwise', table, ['geluTanh'])
+describeOps('opsElementwise', table)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { channelsLast, type DType, type Tensor } from '../../src/engine/index.ts'
+import { channelsLast, type DType, stack, type Tensor, zerosLike } from '../../src/engine/index.ts'
 import {
   type EncodedTensor,
   expectTensor,
@@ -20,6 +20,17 @@ export interface Arguments {
   correction?: number
   shape?: number[]
   index?: (number | string | null)[] | number
+  accumulate?: boolean
+  /** The shape to which the first input is expanded before the call. */
+  expandTo?: number[]
+  equation?: string
+  infiniteP?: 1 | -1
+  largest?: boolean
+  alpha?: number
+  shifts?: number | number[]
+  padMode?: 'reflect' | 'replicate' | 'circular'
+  count?: number
+  sizes?: number[]
   start?: number
   length?: number
   startDim?: number
@@ -37,7 +48,6 @@ export interface Arguments {
   chunks?: number
   size?: number | [number, number]
   repeats?: number[]
-  shift?: number
   diagonal?: number
   reduction?: 'none' | 'mean' | 'sum'
   labelSmoothing?: number
@@ -99,7 +109,7 @@ interface OpCase {
 }
 
 /** How the values of an input lie in memory: results must not depend on it. */
-type Layout = 'row-major' | 'channels-last' | 'reversed'
+type Layout = 'row-major' | 'channels-last' | 'reversed' | 'sliced'
 
 interface Variant {
   dtype: DType
@@ -115,6 +125,7 @@ const variants: Variant[] = [
   { dtype: 'float64', tolerance: 1e-10, layout: 'row-major', applies: () => true },
   { dtype: 'float32', tolerance: 1e-5, layout: 'channels-last', applies: (each) => largestRank(each) === 4 },
   { dtype: 'float32', tolerance: 1e-5, layout: 'reversed', applies: (each) => largestRank(each) > 1 },
+  { dtype: 'float32', tolerance: 1e-5, layout: 'sliced', applies: () => true },
 ]
 
 function largestRank({ inputs }: OpCase): number {
@@ -128,6 +139,11 @@ function arrange(x: Tensor, layout: Layout): Tensor {
     const order = x.shape.map((_, i) => x.ndim - 1 - i)
     return x.permute(order).contiguous().permute(order).detach()
   }
+  // Every second element of something twice as long, from the second on.
+  if (layout === 'sliced')
+    return stack([zerosLike(x), x], x.ndim)
+      .select(x.ndim, 1)
+      .detach()
   return x
 }
 
@@ -162,7 +178,8 @@ function checkCase(each: OpCase, call: Call, { dtype, tolerance, layout }: Varia
     const x = arrange(tensorOf(input, { dtype }), layout)
     return each.gradients?.[i] ? x.requiresGrad_() : x
   })
-  const result = call(inputs, each.arguments)
+  const { expandTo } = each.arguments
+  const result = call(expandTo ? [inputs[0]!.expand(expandTo), ...inputs.slice(1)] : inputs, each.arguments)
   const outputs = Array.isArray(result) ? result : [result]
   expect(outputs.length, 'number of outputs').toBe(each.outputs.length)
   outputs.forEach((output, i) => {

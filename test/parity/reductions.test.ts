@@ -18,14 +18,22 @@ const table: Table = {
   }),
   argmax: one((x, { dim, keepdim }) => x.argmax(dim as number | undefined, { keepdim })),
   argmin: one((x, { dim, keepdim }) => x.argmin(dim as number | undefined, { keepdim })),
-  prod: one((x, { dim }) => x.prod(dim)),
+  prod: one((x, { dim, keepdim }) => x.prod(dim, { keepdim })),
+  cumprod: one((x, { dim }) => x.cumprod(dim as number)),
+  any: one((x, { dim, keepdim }) => x.any(dim, { keepdim })),
+  all: one((x, { dim, keepdim }) => x.all(dim, { keepdim })),
+  amax: one((x, { dim, keepdim }) => x.amax(dim, { keepdim })),
+  amin: one((x, { dim, keepdim }) => x.amin(dim, { keepdim })),
+  argsort: one((x, { dim }) => x.argsort(dim as number)),
   cumsum: one((x, { dim }) => x.cumsum(dim as number)),
-  logsumexp: one((x, { dim }) => x.logsumexp(dim!)),
-  norm: one((x, { p, dim }) => x.norm(p, dim)),
+  logsumexp: one((x, { dim, keepdim }) => x.logsumexp(dim!, { keepdim })),
+  norm: one((x, { p, infiniteP, dim, keepdim }) =>
+    x.norm(infiniteP ? infiniteP * Number.POSITIVE_INFINITY : p, dim, { keepdim }),
+  ),
   softmax: one((x, { dim }) => softmax(x, dim as number)),
   logSoftmax: one((x, { dim }) => logSoftmax(x, dim as number)),
-  topk: one((x, { k, dim }) => {
-    const { values, indices } = x.topk(k!, dim as number)
+  topk: one((x, { k, dim, largest }) => {
+    const { values, indices } = x.topk(k!, dim as number, { largest })
     return [values, indices]
   }),
   sort: one((x, { dim, descending }) => {

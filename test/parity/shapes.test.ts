@@ -1,5 +1,5 @@
-import { cat, oneHot, stack } from '../../src/engine/index.ts'
-import { describeOps, one, type Table, two } from './opCases.ts'
+import { cat, embedding, oneHot, stack } from '../../src/engine/index.ts'
+import { describeOps, one, type Table, three, two } from './opCases.ts'
 
 const table: Table = {
   cat: (inputs, { dim }) => cat(inputs, dim as number),
@@ -21,16 +21,11 @@ const table: Table = {
   oneHot: one((x, { numClasses }) => oneHot(x, numClasses)),
   chunk: one((x, { chunks, dim }) => x.chunk(chunks!, dim as number)),
   split: one((x, { size, dim }) => x.split(size as number, dim as number)),
+  embedding: two((weight, indices, { paddingIndex }) =>
+    embedding(indices, weight, { paddingIdx: paddingIndex }),
+  ),
+  maskedFill: two((x, mask, { value }) => x.maskedFill(mask, value!)),
+  scatterAdd: three((x, indices, source, { dim }) => x.scatterAdd(dim as number, indices, source!)),
 }
 
-describeOps('opsShape', table, [
-  'embedding',
-  'flip',
-  'maskedFill',
-  'pad',
-  'repeat',
-  'roll',
-  'scatterAdd',
-  'tril',
-  'triu',
-])
+describeOps('opsShape', table)

@@ -1,4 +1,6 @@
 // Joining and picking.
+#include <algorithm>
+
 #include "core/ops.h"
 #include "core/ops/operands.h"
 #include "cpu/kernels.h"
@@ -11,6 +13,32 @@ void requireIndices(const char* op, const Tensor& indices) {
     CHECK_DTYPE(isIntegral(indices.dtype()), op, ": indices must be integers, got ",
                 dtypeName(indices.dtype()));
 }
+
+// The shape of what a list of indices picks.
+Dims indexedShape(const char* op, const Tensor& input, int64_t start, const TensorList& indices) {
+    const auto count = static_cast<int64_t>(indices.size());
+    CHECK_SHAPE(count > 0 && start >= 0 && start + count <= input.dims(), op, ": ", count,
+                " indices from dimension ", start, " on for shape ", input.sizes().toString());
+    for (const Tensor& index : indices) {
+        requireIndices(op, index);
+        CHECK_SHAPE(index.sizes() == indices[0].sizes(), op, ": indices of shapes ",
+                    indices[0].sizes().toString(), " and ", index.sizes().toString(), " differ");
+    }
+    Dims shape;
+    for (int i = 0; i < start; i++) shape.push(input.size(i));
+    for (const int64_t size : indices[0].sizes()) shape.push(size);
+    for (int i = static_cast<int>(start + count); i < input.dims(); i++) shape.push(input.size(i));
+    return shape;
+}
+
+cpu::IndexList listOf(int64_t start, const TensorList& indices, bool fromEnd) {
+    cpu::IndexList list{static_cast<int>(start), {}, fromEnd};
+    for (const Tensor& index : indices) list.indices.push_back(index.view());
+    return list;
+}
+
+// A tensor without dimensions as one of a single element.
+Tensor atLeastOne(const Tensor& input) { return input.dims() == 0 ? input.window(Dims{1}, Dims{1}) : input; }
 
 }  // namespace
 
@@ -43,39 +71,57 @@ Tensor cat(Context& context, const TensorList& inputs, int64_t dim) {
     return out;
 }
 
+Tensor index_get(Context& context, const Tensor& input, int64_t start, const TensorList& indices,
+                 bool fromEnd) {
+    const Dims shape = indexedShape("index", input, start, indices);
+    const bool pictures = input.isChannelsLast() && !input.isContiguous() && shape.size() == 4;
+    Tensor out =
+        pictures ? context.emptyChannelsLast(input.dtype(), shape) : context.empty(input.dtype(), shape);
+    cpu::indexGet(context, out, input, listOf(start, indices, fromEnd));
+    return out;
+}
+
+void index_put_(Context& context, const Tensor& target, int64_t start, const TensorList& indices,
+                const Tensor& values, bool accumulate) {
+    requireWritable("indexPut_", target);
+    const Dims shape = indexedShape("indexPut_", target, start, indices);
+    CHECK_SHAPE(broadcastSizes("indexPut_", shape, values.sizes()) == shape, "indexPut_: values of shape ",
+                values.sizes().toString(), " do not fit the places, of shape ", shape.toString());
+    Tensor source = expand(context, to_dtype(context, values, target.dtype()), shape);
+    if (source.storage().get() == target.storage().get())
+        source = contiguous(context, clone(context, source));
+    cpu::indexPut(context, target, listOf(start, indices, true), source, accumulate);
+}
+
 Tensor index_select(Context& context, const Tensor& input, int64_t dim, const Tensor& indices) {
     requireIndices("indexSelect", indices);
     CHECK_SHAPE(indices.dims() <= 1, "indexSelect: indices must have one dimension, got ",
                 indices.sizes().toString());
     CHECK_SHAPE(input.dims() > 0, "indexSelect: a tensor without dimensions has no elements to select");
     const int index = wrapDim("indexSelect", dim, input.dims());
-    Dims sizes = input.sizes();
-    sizes[index] = indices.numel();
-    Tensor out = input.isChannelsLast() && !input.isContiguous()
-                     ? context.emptyChannelsLast(input.dtype(), sizes)
-                     : context.empty(input.dtype(), sizes);
-    cpu::indexSelect(context, out, input, index, indices);
-    return out;
+    return index_get(context, input, index, {reshape(context, indices, Dims{-1})}, false);
 }
 
 void index_add_(Context& context, const Tensor& target, int64_t dim, const Tensor& indices,
                 const Tensor& source) {
     requireIndices("indexAdd", indices);
     requireWritable("indexAdd", target);
+    CHECK_SHAPE(target.dims() > 0, "indexAdd: the target has no dimensions");
+    CHECK_SHAPE(indices.dims() <= 1, "indexAdd: indices must have one dimension, got ",
+                indices.sizes().toString());
     const int index = wrapDim("indexAdd", dim, target.dims());
     Dims sizes = target.sizes();
-    CHECK_SHAPE(sizes.size() > 0, "indexAdd: the target has no dimensions");
     sizes[index] = indices.numel();
     CHECK_SHAPE(source.sizes() == sizes, "indexAdd: expected a source of shape ", sizes.toString(), ", got ",
                 source.sizes().toString());
-    cpu::indexAdd(context, target, index, indices, to_dtype(context, source, target.dtype()));
+    cpu::indexPut(context, target, listOf(index, {reshape(context, indices, Dims{-1})}, false),
+                  to_dtype(context, source, target.dtype()), true);
 }
 
 Tensor gather(Context& context, const Tensor& input, int64_t dim, const Tensor& indices) {
     requireIndices("gather", indices);
-    CHECK_SHAPE(input.dims() == indices.dims() && input.dims() > 0, "gather: input ",
-                input.sizes().toString(), " and indices ", indices.sizes().toString(),
-                " must have the same number of dimensions");
+    CHECK_SHAPE(input.dims() == indices.dims(), "gather: input ", input.sizes().toString(), " and indices ",
+                indices.sizes().toString(), " must have the same number of dimensions");
     const int index = wrapDim("gather", dim, input.dims());
     for (int i = 0; i < input.dims(); i++) {
         CHECK_SHAPE(i == index || indices.size(i) <= input.size(i), "gather: indices ",
@@ -83,24 +129,69 @@ Tensor gather(Context& context, const Tensor& input, int64_t dim, const Tensor& 
                     " in dimension ", i);
     }
     Tensor out = context.empty(input.dtype(), indices.sizes());
-    cpu::gather(context, out, input, index, indices);
+    cpu::gather(context, atLeastOne(out), atLeastOne(input), index, atLeastOne(indices));
     return out;
+}
+
+namespace {
+
+struct ScatterOperands {
+    int dim;
+    Tensor target, indices, source;
+};
+
+ScatterOperands scatterOperands(Context& context, const char* op, const Tensor& target, int64_t dim,
+                                const Tensor& indices, const Tensor& source) {
+    requireIndices(op, indices);
+    requireWritable(op, target);
+    CHECK_SHAPE(target.dims() == indices.dims() && source.dims() == indices.dims(), op, ": target ",
+                target.sizes().toString(), ", indices ", indices.sizes().toString(), " and source ",
+                source.sizes().toString(), " must have the same number of dimensions");
+    const int index = wrapDim(op, dim, target.dims());
+    for (int i = 0; i < target.dims(); i++) {
+        CHECK_SHAPE(indices.size(i) <= source.size(i) && (i == index || indices.size(i) <= target.size(i)),
+                    op, ": indices ", indices.sizes().toString(), " reach beyond target ",
+                    target.sizes().toString(), " or source ", source.sizes().toString(), " in dimension ", i);
+    }
+    Tensor values = to_dtype(context, source, target.dtype());
+    if (values.storage().get() == target.storage().get()) values = clone(context, values);
+    return {index, atLeastOne(target), atLeastOne(indices), atLeastOne(values)};
+}
+
+}  // namespace
+
+void scatter_(Context& context, const Tensor& target, int64_t dim, const Tensor& indices,
+              const Tensor& source) {
+    const ScatterOperands it = scatterOperands(context, "scatter", target, dim, indices, source);
+    cpu::scatter(context, it.target, it.dim, it.indices, it.source);
 }
 
 void scatter_add_(Context& context, const Tensor& target, int64_t dim, const Tensor& indices,
                   const Tensor& source) {
-    requireIndices("scatterAdd", indices);
-    requireWritable("scatterAdd", target);
-    CHECK_SHAPE(target.dims() == indices.dims() && source.dims() == indices.dims() && target.dims() > 0,
-                "scatterAdd: target ", target.sizes().toString(), ", indices ", indices.sizes().toString(),
-                " and source ", source.sizes().toString(), " must have the same number of dimensions");
-    const int index = wrapDim("scatterAdd", dim, target.dims());
-    for (int i = 0; i < target.dims(); i++) {
-        CHECK_SHAPE(indices.size(i) <= source.size(i) && (i == index || indices.size(i) <= target.size(i)),
-                    "scatterAdd: indices ", indices.sizes().toString(), " reach beyond target ",
-                    target.sizes().toString(), " or source ", source.sizes().toString(), " in dimension ", i);
+    const ScatterOperands it = scatterOperands(context, "scatterAdd", target, dim, indices, source);
+    cpu::scatterAdd(context, it.target, it.dim, it.indices, it.source);
+}
+
+Tensor nonzero(Context& context, const Tensor& input) {
+    const Tensor truth = contiguous(context, to_dtype(context, input, DType::Bool));
+    context.stream().wait();
+    context.stream().throwPendingError();
+    const bool* values = truth.view().as<const bool>();
+    const int64_t total = truth.numel();
+    const int64_t count = std::count(values, values + total, true);
+    Tensor places = context.empty(DType::Int64, Dims{input.dims(), count}, true);
+    int64_t* out = places.view().as<int64_t>();
+    int64_t found = 0;
+    for (int64_t i = 0; i < total; i++) {
+        if (!values[i]) continue;
+        int64_t rest = i;
+        for (int d = input.dims() - 1; d >= 0; d--) {
+            out[d * count + found] = rest % input.size(d);
+            rest /= input.size(d);
+        }
+        found++;
     }
-    cpu::scatterAdd(context, target, index, indices, to_dtype(context, source, target.dtype()));
+    return permute(context, places, Dims{1, 0});
 }
 
 Tensor one_hot(Context& context, const Tensor& indices, int64_t classes) {

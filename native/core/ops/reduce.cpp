@@ -144,12 +144,35 @@ TensorList topk(Context& context, const Tensor& input, int64_t count, int64_t di
     return {values, indices};
 }
 
-Tensor cumsum(Context& context, const Tensor& input, int64_t dim) {
+Tensor cumsum(Context& context, const Tensor& input, int64_t dim, bool reverse) {
     const int index = wrapDim("cumsum", dim, input.dims());
     const Tensor source = to_dtype(context, input, sumType(input));
     if (input.dims() == 0) return clone(context, source);
     Tensor out = context.empty(source.dtype(), source.sizes());
-    cpu::cumsum(context, out, source, index);
+    cpu::cumsum(context, out, source, index, reverse);
+    return out;
+}
+
+Tensor cumprod(Context& context, const Tensor& input, int64_t dim) {
+    const int index = wrapDim("cumprod", dim, input.dims());
+    const Tensor source = to_dtype(context, input, sumType(input));
+    if (input.dims() == 0) return clone(context, source);
+    Tensor out = context.empty(source.dtype(), source.sizes());
+    cpu::cumprod(context, out, source, index);
+    return out;
+}
+
+Tensor cumprod_backward(Context& context, const Tensor& gradient, const Tensor& input, const Tensor& output,
+                        int64_t dim) {
+    requireFloating("cumprod", input);
+    CHECK_SHAPE(gradient.sizes() == input.sizes() && output.sizes() == input.sizes(), "cumprod: gradient ",
+                gradient.sizes().toString(), " and output ", output.sizes().toString(), " for an input of ",
+                input.sizes().toString());
+    const int index = wrapDim("cumprod", dim, input.dims());
+    if (input.dims() == 0) return clone(context, gradient);
+    Tensor out = context.empty(input.dtype(), input.sizes());
+    cpu::cumprodBackward(context, out, to_dtype(context, gradient, input.dtype()), input,
+                         to_dtype(context, output, input.dtype()), index);
     return out;
 }
 

@@ -185,4 +185,27 @@ Tensor as_strided(Context&, const Tensor& input, Dims sizes, Dims strides, int64
     return input.window(sizes, strides, offset);
 }
 
+// The elements whose indices along both dimensions differ by `offset`; their dimension becomes the last.
+Tensor diagonal(Context&, const Tensor& input, int64_t offset, int64_t dim1, int64_t dim2) {
+    CHECK_SHAPE(input.dims() >= 2, "diagonal: expected at least two dimensions, got ",
+                input.sizes().toString());
+    const int row = wrapDim("diagonal", dim1, input.dims()), column = wrapDim("diagonal", dim2, input.dims());
+    CHECK_SHAPE(row != column, "diagonal: the two dimensions are the same: ", dim1, " and ", dim2);
+    const int64_t rows = input.size(row), columns = input.size(column);
+    const bool inside = offset < columns && -offset < rows;
+    const int64_t length = !inside       ? 0
+                           : offset >= 0 ? std::min(rows, columns - offset)
+                                         : std::min(rows + offset, columns);
+    Dims sizes = input.sizes(), strides = input.strides();
+    const int64_t step = strides[row] + strides[column];
+    const int64_t first = length == 0 ? 0 : offset >= 0 ? offset * strides[column] : -offset * strides[row];
+    sizes.erase(std::max(row, column));
+    strides.erase(std::max(row, column));
+    sizes.erase(std::min(row, column));
+    strides.erase(std::min(row, column));
+    sizes.push(length);
+    strides.push(step);
+    return input.window(sizes, strides, input.offset() + first);
+}
+
 }  // namespace anneal::ops

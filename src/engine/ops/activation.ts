@@ -1,3 +1,4 @@
+import { ConfigError } from '../errors.ts'
 import { record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
@@ -42,8 +43,21 @@ export function silu(x: Tensor): Tensor {
   return record(call('silu', x), 'silu', [x], [x], (g, node) => [call('silu_backward', g, node.saved(0))])
 }
 
-/** x · Φ(x) with the exact normal distribution function (Hendrycks and Gimpel 2016). */
-export function gelu(x: Tensor): Tensor {
+export interface GeluOptions {
+  /** 'tanh' computes Hendrycks and Gimpel's approximation. Default 'none'. */
+  approximate?: 'none' | 'tanh' | undefined
+}
+
+/** x · Φ(x) with the normal distribution function Φ (Hendrycks and Gimpel 2016). */
+export function gelu(x: Tensor, { approximate = 'none' }: GeluOptions = {}): Tensor {
+  if (approximate === 'tanh') {
+    const cube = x.mul(x).mul(x)
+    const inner = x.add(cube.mul(0.044715)).mul(Math.sqrt(2 / Math.PI))
+    return x.mul(tanh(inner).add(1)).mul(0.5)
+  }
+  if (approximate !== 'none') {
+    throw new ConfigError(`gelu: approximate must be 'none' or 'tanh', got ${JSON.stringify(approximate)}`)
+  }
   return record(call('gelu', x), 'gelu', [x], [x], (g, node) => [call('gelu_backward', g, node.saved(0))])
 }
 
@@ -52,6 +66,65 @@ export function softplus(x: Tensor): Tensor {
   return record(call('softplus', x), 'softplus', [x], [x], (g, node) => [
     call('softplus_backward', g, node.saved(0)),
   ])
+}
+
+/** x where positive, alpha · (exp(x) - 1) elsewhere (Clevert et al. 2015). */
+export function elu(x: Tensor, alpha = 1): Tensor {
+  return scaledElu('elu', x, alpha, 1)
+}
+
+/** ELU with the constants that keep activations at mean 0 and variance 1 (Klambauer et al. 2017). */
+export function selu(x: Tensor): Tensor {
+  return scaledElu('selu', x, 1.6732632423543772, 1.0507009873554805)
+}
+
+function scaledElu(name: string, x: Tensor, alpha: number, scale: number): Tensor {
+  const bent = call('mul', call('expm1', x), alpha * scale)
+  const straight = scale === 1 ? x : call('mul', x, scale)
+  const out = call('where', call('gt', x, 0), straight, bent)
+  return record(out, name, [x], [x], (g, node) => {
+    const input = node.saved(0)
+    const slope = call('mul', call('exp', input), alpha * scale)
+    return [call('mul', g, call('where', call('gt', input, 0), scale, slope))]
+  })
+}
+
+/** clamp(x / 6 + 1/2, 0, 1), a sigmoid of straight lines. */
+export function hardsigmoid(x: Tensor): Tensor {
+  const out = call('clamp', call('add', call('div', x, 6), 0.5), 0, 1)
+  return record(out, 'hardsigmoid', [x], [x], (g, node) => {
+    const input = node.saved(0)
+    const bent = call('logical_and', call('gt', input, -3), call('lt', input, 3))
+    return [call('where', bent, call('div', g, 6), 0)]
+  })
+}
+
+/** x · hardsigmoid(x) (Howard et al. 2019). */
+export function hardswish(x: Tensor): Tensor {
+  const out = call('div', call('mul', x, call('clamp', call('add', x, 3), 0, 6)), 6)
+  return record(out, 'hardswish', [x], [x], (g, node) => {
+    const input = node.saved(0)
+    const slope = call('add', call('div', input, 3), 0.5)
+    const above = call('where', call('le', input, 3), slope, 1)
+    return [call('mul', g, call('where', call('lt', input, -3), 0, above))]
+  })
+}
+
+/** x · tanh(softplus(x)) (Misra 2019). */
+export function mish(x: Tensor): Tensor {
+  return x.mul(tanh(softplus(x)))
+}
+
+/** The logarithm of sigmoid, without overflow. */
+export function logSigmoid(x: Tensor): Tensor {
+  return record(logSigmoidOf(x), 'logSigmoid', [x], [x], (g, node) => [
+    call('mul', g, call('sigmoid', call('neg', node.saved(0)))),
+  ])
+}
+
+// min(x, 0) - log(1 + exp(-|x|))
+function logSigmoidOf(x: Tensor): Tensor {
+  return call('sub', call('minimum', x, 0), call('log1p', call('exp', call('neg', call('abs', x)))))
 }
 
 addMethods({

@@ -1,3 +1,5 @@
+import { isFloatingPoint } from '../dtype.ts'
+import { DTypeError } from '../errors.ts'
 import { edgeOf, isTracked, record } from '../graph.ts'
 import { changeInPlace, recordInPlace, requireChangeable } from '../inPlace.ts'
 import { addMethods, changedInPlace } from '../methods.ts'
@@ -29,8 +31,6 @@ declare module '../tensor.ts' {
     mul_(other: Operand): this
     div_(other: Operand): this
     pow_(exponent: Operand): this
-    /** Limits values to [minimum, maximum]; null leaves a side open. */
-    clamp(minimum: number | null, maximum?: number | null): Tensor
     eq(other: Operand): Tensor
     ne(other: Operand): Tensor
     lt(other: Operand): Tensor
@@ -131,7 +131,19 @@ export function div(a: Operand, b: Operand): Tensor {
   })
 }
 
+// Integers have no fractions to answer with; PyTorch refuses too.
+function requirePower(base: Operand, exponent: Operand): void {
+  if (base instanceof Tensor && typeof exponent === 'number' && Number.isInteger(exponent) && exponent < 0) {
+    if (!isFloatingPoint(base.dtype)) {
+      throw new DTypeError(
+        `pow: ${base.dtype} cannot be raised to ${exponent}, a negative integer; use float() or double() first`,
+      )
+    }
+  }
+}
+
 export function pow(a: Operand, b: Operand): Tensor {
+  requirePower(a, b)
   const out = call('pow', a, b)
   const inputs = [tensorOf(a), tensorOf(b)]
   if (!isTracked(inputs)) return out
@@ -207,18 +219,6 @@ export function remainder(a: Operand, b: Operand): Tensor {
         )
       : null,
   ])
-}
-
-export function clamp(x: Tensor, lower: number | null, upper: number | null = null): Tensor {
-  const out = call('clamp', x, lower, upper)
-  return record(out, 'clamp', [x], [x], (g, node) => {
-    let inside = lower === null ? null : call('ge', node.saved(0), lower)
-    if (upper !== null) {
-      const below = call('le', node.saved(0), upper)
-      inside = inside ? call('logical_and', inside, below) : below
-    }
-    return [inside ? call('where', inside, g, 0) : g]
-  })
 }
 
 // In place: the operand is kept as it was, should it lie in the memory that changes.
@@ -298,6 +298,7 @@ addMethods({
     return this
   },
   pow_(exponent) {
+    requirePower(this, exponent)
     if (isTracked([this, tensorOf(exponent)])) {
       changeInPlace('pow_', this, [tensorOf(exponent)], (old) => pow(old, exponent))
     } else {
@@ -305,9 +306,6 @@ addMethods({
       changedInPlace(this)
     }
     return this
-  },
-  clamp(lower, upper) {
-    return clamp(this, lower, upper)
   },
   eq(other) {
     return call('eq', this, other)

@@ -2,6 +2,7 @@ import { changeInPlace } from '../inPlace.ts'
 import { addMethods } from '../methods.ts'
 import { Tensor } from '../tensor.ts'
 import type { Operand } from './binary.ts'
+import type { Limit } from './clamp.ts'
 
 /** Methods of one tensor that have a twin which writes the result into it. */
 const names = [
@@ -11,6 +12,7 @@ const names = [
   'square',
   'reciprocal',
   'exp',
+  'exp2',
   'expm1',
   'log',
   'log1p',
@@ -29,6 +31,7 @@ const names = [
   'ceil',
   'round',
   'trunc',
+  'frac',
 ] as const
 
 declare module '../tensor.ts' {
@@ -40,6 +43,7 @@ declare module '../tensor.ts' {
     square_(): this
     reciprocal_(): this
     exp_(): this
+    exp2_(): this
     expm1_(): this
     log_(): this
     log1p_(): this
@@ -58,8 +62,9 @@ declare module '../tensor.ts' {
     ceil_(): this
     round_(): this
     trunc_(): this
+    frac_(): this
     /** Limits values to [minimum, maximum] in place; null leaves a side open. */
-    clamp_(minimum: number | null, maximum?: number | null): this
+    clamp_(minimum: Limit, maximum?: Limit): this
     /** Remainder with the divisor's sign, in place. */
     remainder_(other: Operand): this
   }
@@ -77,7 +82,8 @@ for (const name of names) {
 
 addMethods({
   clamp_(minimum, maximum) {
-    changeInPlace('clamp_', this, [], (old) => old.clamp(minimum, maximum))
+    const limits = [minimum, maximum].map((limit) => (limit instanceof Tensor ? limit : null))
+    changeInPlace('clamp_', this, limits, (old) => old.clamp(minimum, maximum))
     return this
   },
   remainder_(other) {

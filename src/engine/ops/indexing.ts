@@ -5,33 +5,32 @@ import { addMethods, asViewOf } from '../methods.ts'
 import { call, callInPlace } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { reduceLike } from './binary.ts'
-import { tensor } from './create.ts'
-
-/**
- * One item of an index: a number takes one element (and drops the dimension), `'start:stop:step'` a range, `'...'` all
- * dimensions in between, null adds a dimension, integer lists and tensors pick
- * elements, boolean tensors those where they hold.
- */
-export type Index = number | string | null | readonly number[] | Tensor
+import { requireInteger, wrapDim } from './dims.ts'
 
 declare module '../tensor.ts' {
   interface Tensor {
-    /** NumPy-style indexing: `x.index('1:10', ':')`, `x.index(0, null)`, `x.index(places)`. */
-    index(...items: Index[]): Tensor
     /** The range start … stop - 1 of one dimension; negative bounds count from the end. */
     slice(dim: number, start?: number, stop?: number, step?: number): Tensor
     /** One element of a dimension, which is dropped. */
     select(dim: number, index: number): Tensor
     /** `length` elements of a dimension from `start` on. */
     narrow(dim: number, start: number, length: number): Tensor
-    /** The elements at the given places of one dimension. */
+    /**
+     * The elements at the given places of one dimension, counted from 0. A place out of range is found by the kernel: a
+     * ShapeError at the next read.
+     */
     indexSelect(dim: number, indices: Tensor): Tensor
-    /** out[i][j] = x[indices[i][j]][j] for dim 0, and alike for the others. */
+    /**
+     * out[i][j] = x[indices[i][j]][j] for dim 0, and alike for the others. Indices are integers from 0; one out of range
+     * is found by the kernel: a ShapeError at the next read.
+     */
     gather(dim: number, indices: Tensor): Tensor
     /** Pieces of `size` along a dimension (the last may be smaller), or pieces of the given sizes. */
     split(size: number | readonly number[], dim?: number): Tensor[]
     /** At most `count` pieces of equal size. */
     chunk(count: number, dim?: number): Tensor[]
+    /** The values of this tensor where the condition holds, those of `other` elsewhere; all broadcast together. */
+    where(condition: Tensor, other: Tensor | number): Tensor
     /** Nested arrays of numbers. Blocks until the values are there. */
     toArray(): NestedNumbers
   }
@@ -43,8 +42,8 @@ function zerosLike(g: Tensor, shape: readonly number[]): Tensor {
   return call('full', shape, 0, dtypeCode(g.dtype))
 }
 
-// Views that show a part: the gradient is zero elsewhere.
-function part(name: string, x: Tensor, cut: (tensor: Tensor) => Tensor): Tensor {
+/** A view that shows a part: the gradient is zero elsewhere. */
+export function part(name: string, x: Tensor, cut: (tensor: Tensor) => Tensor): Tensor {
   const out = asViewOf(cut(x), x)
   if (!isTracked([x])) return out
   const { shape } = x
@@ -75,6 +74,7 @@ export function indexSelect(x: Tensor, dim: number, indices: Tensor): Tensor {
 }
 
 export function gather(x: Tensor, dim: number, indices: Tensor): Tensor {
+  wrapDim('gather', dim, x.shape)
   const out = call('gather', x, dim, indices)
   if (!isTracked([x])) return out
   const { shape } = x
@@ -129,8 +129,10 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
       throw new ShapeError(`split: the size must be positive, got ${size}`)
     sizes = []
     for (let start = 0; start < total; start += size) sizes.push(Math.min(size, total - start))
+    if (total === 0) sizes.push(0)
   } else {
     sizes = [...size]
+    for (const length of sizes) requireInteger('split', 'every size', length, 0)
     if (sizes.reduce((sum, part) => sum + part, 0) !== total) {
       throw new ShapeError(`split: sizes ${sizes.join(' + ')} do not add up to ${total}`)
     }
@@ -142,81 +144,28 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
   })
 }
 
-interface Range {
-  start: number
-  stop: number
-  step: number
+/** At most `count` pieces of equal size; the last may be smaller. */
+export function chunk(x: Tensor, count: number, dim = 0): Tensor[] {
+  requireInteger('chunk', 'the count', count, 1)
+  const total = x.size(dim)
+  if (total === 0) return split(x, new Array<number>(count).fill(0), dim)
+  return split(x, Math.ceil(total / count), dim)
 }
 
-function parseRange(text: string): Range {
-  const parts = text.split(':')
-  if (parts.length < 2 || parts.length > 3 || !parts.every((piece) => /^\s*-?\d*\s*$/.test(piece))) {
-    throw new ShapeError(`index: expected 'start:stop' or 'start:stop:step', got ${JSON.stringify(text)}`)
+/** `length` elements of a dimension from `start` on. A view. */
+export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
+  const size = x.size(dim)
+  const from = start < 0 ? start + size : start
+  if (
+    !Number.isInteger(start) ||
+    !Number.isInteger(length) ||
+    from < 0 ||
+    length < 0 ||
+    from + length > size
+  ) {
+    throw new ShapeError(`narrow: ${length} elements from ${start} on of a dimension of size ${size}`)
   }
-  const [start = '', stop = '', step = ''] = parts.map((piece) => piece.trim())
-  const by = step === '' ? 1 : Number(step)
-  if (by < 1) throw new ShapeError(`index: the step must be positive, got ${by} in ${JSON.stringify(text)}`)
-  return {
-    start: start === '' ? 0 : Number(start),
-    stop: stop === '' ? Number.MAX_SAFE_INTEGER : Number(stop),
-    step: by,
-  }
-}
-
-// The elements where the mask holds, in one dimension in place of those that the mask covers. How many there are is
-// data: this waits for the mask.
-function maskedSelect(x: Tensor, dim: number, mask: Tensor): Tensor {
-  const covered = x.shape.slice(dim, dim + mask.ndim)
-  if (covered.join() !== mask.shape.join()) {
-    throw new ShapeError(
-      `index: a mask of shape [${mask.shape.join(', ')}] does not fit dimension ${dim} on of [${x.shape.join(', ')}]`,
-    )
-  }
-  const places: number[] = []
-  mask.dataSync().forEach((value, i) => {
-    if (value !== 0) places.push(i)
-  })
-  const flat = x.reshape([...x.shape.slice(0, dim), mask.numel, ...x.shape.slice(dim + mask.ndim)])
-  return indexSelect(flat, dim, tensor(places, { dtype: 'int64' }))
-}
-
-export function index(x: Tensor, items: readonly Index[]): Tensor {
-  const taken = items.reduce<number>((count, item) => {
-    if (item === null || item === '...') return count
-    return count + (item instanceof Tensor && item.dtype === 'bool' ? item.ndim : 1)
-  }, 0)
-  if (taken > x.ndim) {
-    throw new ShapeError(`index: ${taken} indices for a tensor of shape [${x.shape.join(', ')}]`)
-  }
-  let result = x
-  let dim = 0
-  for (const item of items) {
-    if (item === null) {
-      result = result.unsqueeze(dim++)
-    } else if (item === '...') {
-      dim += x.ndim - taken
-    } else if (typeof item === 'number') {
-      result = select(result, dim, item)
-    } else if (typeof item === 'string') {
-      const { start, stop, step } = parseRange(item)
-      if (start !== 0 || step !== 1 || stop !== Number.MAX_SAFE_INTEGER)
-        result = slice(result, dim, start, stop, step)
-      dim++
-    } else if (item instanceof Tensor && item.dtype === 'bool') {
-      result = maskedSelect(result, dim, item)
-      dim++
-    } else {
-      const places = item instanceof Tensor ? item : tensor(item, { dtype: 'int64' })
-      if (places.ndim > 1) {
-        throw new ShapeError(
-          `index: expected a list or a one-dimensional tensor of integers, got shape [${places.shape.join(', ')}]`,
-        )
-      }
-      result = indexSelect(result, dim, places)
-      dim++
-    }
-  }
-  return result
+  return slice(x, dim, from, from + length)
 }
 
 /** `a` where the condition holds, `b` elsewhere; all broadcast together. */
@@ -253,9 +202,6 @@ function nest(data: ArrayLike<number>, shape: readonly number[], bools: boolean)
 }
 
 addMethods({
-  index(...items) {
-    return index(this, items)
-  },
   slice(dim, start, stop, step) {
     return slice(this, dim, start, stop, step)
   },
@@ -263,12 +209,7 @@ addMethods({
     return select(this, dim, position)
   },
   narrow(dim, start, length) {
-    const size = this.size(dim)
-    const from = start < 0 ? start + size : start
-    if (from < 0 || length < 0 || from + length > size) {
-      throw new ShapeError(`narrow: ${length} elements from ${start} on of a dimension of size ${size}`)
-    }
-    return slice(this, dim, from, from + length)
+    return narrow(this, dim, start, length)
   },
   indexSelect(dim, indices) {
     return indexSelect(this, dim, indices)
@@ -279,10 +220,11 @@ addMethods({
   split(size, dim) {
     return split(this, size, dim)
   },
-  chunk(count, dim = 0) {
-    if (!Number.isInteger(count) || count < 1)
-      throw new ShapeError(`chunk: the count must be positive, got ${count}`)
-    return split(this, Math.max(1, Math.ceil(this.size(dim) / count)), dim)
+  chunk(count, dim) {
+    return chunk(this, count, dim)
+  },
+  where(condition, other) {
+    return where(condition, this, other)
   },
   toArray() {
     return nest(this.dataSync(), this.shape, this.dtype === 'bool')

@@ -1,8 +1,10 @@
+import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
-import { reduceLike } from './binary.ts'
+import { mul, reduceLike } from './binary.ts'
+import { unsqueeze } from './view.ts'
 
 declare module '../tensor.ts' {
   interface Tensor {
@@ -12,8 +14,12 @@ declare module '../tensor.ts' {
     mm(other: Tensor): Tensor
     /** Products of two stacks of matrices, [N, a, b] by [N, b, c]. */
     bmm(other: Tensor): Tensor
-    /** Inner product of two vectors. */
+    /** Product of a matrix and a vector. */
+    mv(other: Tensor): Tensor
+    /** Inner product of two vectors of one length. */
     dot(other: Tensor): Tensor
+    /** All products of the elements of two vectors, [n] and [m] to [n, m]. */
+    outer(other: Tensor): Tensor
   }
 }
 
@@ -62,17 +68,66 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   })
 }
 
+function requireRanks(op: string, a: Tensor, b: Tensor, ranks: readonly [number, number]): void {
+  if (a.ndim !== ranks[0] || b.ndim !== ranks[1]) {
+    throw new ShapeError(
+      `${op}: expected ${ranks[0]} and ${ranks[1]} dimensions, got shapes [${a.shape.join(', ')}] and [${b.shape.join(', ')}]`,
+    )
+  }
+}
+
+/** Product of two matrices, [n, k] by [k, m]. */
+export function mm(a: Tensor, b: Tensor): Tensor {
+  requireRanks('mm', a, b, [2, 2])
+  return matmul(a, b)
+}
+
+/** Products of two stacks of matrices, [N, n, k] by [N, k, m]; nothing broadcasts. */
+export function bmm(a: Tensor, b: Tensor): Tensor {
+  requireRanks('bmm', a, b, [3, 3])
+  if (a.shape[0] !== b.shape[0]) {
+    throw new ShapeError(
+      `bmm: stacks of ${a.shape[0]} and ${b.shape[0]} matrices, shapes [${a.shape.join(', ')}] and [${b.shape.join(', ')}]`,
+    )
+  }
+  return matmul(a, b)
+}
+
+/** Product of a matrix [n, k] and a vector [k]. */
+export function mv(a: Tensor, b: Tensor): Tensor {
+  requireRanks('mv', a, b, [2, 1])
+  return matmul(a, b)
+}
+
+/** Inner product of two vectors of one length. */
+export function dot(a: Tensor, b: Tensor): Tensor {
+  requireRanks('dot', a, b, [1, 1])
+  return matmul(a, b)
+}
+
+/** All products of the elements of two vectors, [n] and [m] to [n, m]. */
+export function outer(a: Tensor, b: Tensor): Tensor {
+  requireRanks('outer', a, b, [1, 1])
+  return mul(unsqueeze(a, 1), b)
+}
+
 addMethods({
   matmul(other) {
     return matmul(this, other)
   },
   mm(other) {
-    return matmul(this, other)
+    return mm(this, other)
   },
   bmm(other) {
-    return matmul(this, other)
+    return bmm(this, other)
+  },
+  mv(other) {
+    return mv(this, other)
   },
   dot(other) {
-    return matmul(this, other)
+    return dot(this, other)
+  },
+  outer(other) {
+    return outer(this, other)
   },
 })

@@ -12,6 +12,8 @@ declare module '../tensor.ts' {
     /** -1, 0 or 1. */
     sign(): Tensor
     exp(): Tensor
+    /** 2 to the power x. */
+    exp2(): Tensor
     /** exp(x) - 1, accurate near 0. */
     expm1(): Tensor
     /** Natural logarithm. */
@@ -36,6 +38,8 @@ declare module '../tensor.ts' {
     /** To the nearest integer, halves to even. */
     round(): Tensor
     trunc(): Tensor
+    /** x - trunc(x) */
+    frac(): Tensor
     isnan(): Tensor
     isinf(): Tensor
     isfinite(): Tensor
@@ -58,6 +62,11 @@ export function sign(x: Tensor): Tensor {
 export function exp(x: Tensor): Tensor {
   const y = call('exp', x)
   return record(y, 'exp', [x], [y], (g, node) => [call('mul', g, node.saved(0))])
+}
+
+export function exp2(x: Tensor): Tensor {
+  const y = call('exp2', x)
+  return record(y, 'exp2', [x], [y], (g, node) => [call('mul', g, call('mul', node.saved(0), Math.LN2))])
 }
 
 export function expm1(x: Tensor): Tensor {
@@ -147,6 +156,11 @@ export const ceil = step('ceil')
 export const round = step('round')
 export const trunc = step('trunc')
 
+/** x - trunc(x), with the sign of x. */
+export function frac(x: Tensor): Tensor {
+  return record(call('frac', x), 'frac', [x], [], (g) => [g])
+}
+
 addMethods({
   neg() {
     return neg(this)
@@ -159,6 +173,9 @@ addMethods({
   },
   exp() {
     return exp(this)
+  },
+  exp2() {
+    return exp2(this)
   },
   expm1() {
     return expm1(this)
@@ -210,6 +227,9 @@ addMethods({
   },
   trunc() {
     return trunc(this)
+  },
+  frac() {
+    return frac(this)
   },
   isnan() {
     return call('isnan', this)

@@ -1,0 +1,121 @@
+// Flipping, rolling, padding, repeating: each dimension is rearranged by itself, so one kernel serves them
+// all.
+#include "core/ops.h"
+#include "cpu/kernels.h"
+
+namespace anneal::ops {
+
+namespace {
+
+// In the order of `mapKinds` in src/engine/ops/remap.ts, with what the parameter means.
+enum class MapKind : int64_t {
+    Keep,
+    Flip,
+    Roll,        // places that elements move towards the end
+    Constant,    // elements added before the first; fewer than zero takes some away
+    Reflect,     // elements added before the first
+    Replicate,   // elements added before the first
+    Circular,    // elements added before the first
+    Repeat,      // the whole, several times
+    Interleave,  // each element, several times
+};
+
+constexpr int64_t kMapKinds = 9;
+
+// How `newSize` elements come from `size` ones.
+cpu::AxisMap mapOf(MapKind kind, int64_t size, int64_t newSize, int64_t parameter) {
+    const int64_t before = parameter, after = newSize - size - before;
+    switch (kind) {
+        case MapKind::Flip:
+            return {{size, size - 1, -1}};
+        case MapKind::Roll:
+            return {{parameter, size - parameter, 1}, {size - parameter, 0, 1}};
+        case MapKind::Constant: {
+            const int64_t first = std::min(std::max<int64_t>(before, 0), newSize);
+            const int64_t cut = std::max<int64_t>(-before, 0);
+            const int64_t inside = std::max<int64_t>(std::min(size - cut, newSize - first), 0);
+            return {{first, -1, 0}, {inside, cut, 1}, {newSize - first - inside, -1, 0}};
+        }
+        case MapKind::Reflect:
+            return {{before, before, -1}, {size, 0, 1}, {after, size - 2, -1}};
+        case MapKind::Replicate:
+            return {{before, 0, 0}, {size, 0, 1}, {after, size - 1, 0}};
+        case MapKind::Circular:
+            return {{before, size - before, 1}, {size, 0, 1}, {after, 0, 1}};
+        case MapKind::Repeat: {
+            if (size <= 1) return {{newSize, 0, 0}};
+            return cpu::AxisMap(static_cast<size_t>(newSize / size), {size, 0, 1});
+        }
+        case MapKind::Interleave: {
+            cpu::AxisMap map;
+            for (int64_t i = 0; i < size; i++) map.push_back({newSize / size, i, 0});
+            return map;
+        }
+        default:
+            return {{size, 0, 1}};
+    }
+}
+
+std::vector<cpu::AxisMap> mapsOf(const Dims& sizes, const Dims& newSizes, const Dims& kinds,
+                                 const Dims& parameters) {
+    CHECK_SHAPE(
+        sizes.size() == newSizes.size() && sizes.size() == kinds.size() && sizes.size() == parameters.size(),
+        "remap: ", sizes.toString(), " to ", newSizes.toString(), " by kinds ", kinds.toString(),
+        " with parameters ", parameters.toString());
+    std::vector<cpu::AxisMap> maps;
+    for (int d = 0; d < sizes.size(); d++) {
+        CHECK_SHAPE(kinds[d] >= 0 && kinds[d] < kMapKinds && newSizes[d] >= 0, "remap: kind ", kinds[d],
+                    " to size ", newSizes[d]);
+        maps.push_back(mapOf(static_cast<MapKind>(kinds[d]), sizes[d], newSizes[d], parameters[d]));
+        // Whatever the arguments were, no run may reach outside.
+        int64_t total = 0;
+        for (const cpu::Run& run : maps.back()) {
+            const int64_t last = run.source + (run.length - 1) * run.step;
+            const bool filled = run.source < 0 && run.step == 0 && kinds[d] == int64_t(MapKind::Constant);
+            CHECK_SHAPE(run.length == 0 || filled ||
+                            (run.length > 0 && run.source >= 0 && run.source < sizes[d] && last >= 0 &&
+                             last < sizes[d]),
+                        "a dimension of size ", sizes[d], " cannot become one of ", newSizes[d],
+                        " in this way (", parameters[d], ")");
+            total += run.length;
+        }
+        CHECK_SHAPE(total == newSizes[d], "a dimension of size ", sizes[d], " cannot become one of ",
+                    newSizes[d]);
+    }
+    return maps;
+}
+
+Tensor emptyInOrder(Context& context, const Tensor& like, const Dims& sizes) {
+    if (like.sizes() == sizes) return context.emptyLike(like);
+    return like.isChannelsLast() && !like.isContiguous() ? context.emptyChannelsLast(like.dtype(), sizes)
+                                                         : context.empty(like.dtype(), sizes);
+}
+
+}  // namespace
+
+Tensor remap(Context& context, const Tensor& input, Dims kinds, Dims sizes, Dims parameters, double fill) {
+    std::vector<cpu::AxisMap> maps = mapsOf(input.sizes(), sizes, kinds, parameters);
+    Tensor out = emptyInOrder(context, input, sizes);
+    cpu::remap(context, out, input, std::move(maps), fill);
+    return out;
+}
+
+Tensor remap_backward(Context& context, const Tensor& gradient, Dims inputSizes, Dims kinds,
+                      Dims parameters) {
+    CHECK_DTYPE(isFloating(gradient.dtype()), "remap: expected a floating gradient, got ",
+                dtypeName(gradient.dtype()));
+    std::vector<cpu::AxisMap> maps = mapsOf(inputSizes, gradient.sizes(), kinds, parameters);
+    Tensor out = emptyInOrder(context, gradient, inputSizes);
+    cpu::remapBackward(context, out, gradient, std::move(maps));
+    return out;
+}
+
+Tensor triangle(Context& context, const Tensor& input, int64_t diagonal, bool upper) {
+    CHECK_SHAPE(input.dims() >= 2, upper ? "triu" : "tril", ": expected at least two dimensions, got ",
+                input.sizes().toString());
+    Tensor out = context.empty(input.dtype(), input.sizes());
+    cpu::triangle(context, out, input, diagonal, upper);
+    return out;
+}
+
+}  // namespace anneal::ops
