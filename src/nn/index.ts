@@ -28,6 +28,7 @@ export { type ListOptions, Module } from './Module.ts'
 export { GroupNorm, type GroupNormOptions, LayerNorm, type LayerNormOptions } from './normalization.ts'
 export type { Pair } from './options.ts'
 export { Parameter } from './Parameter.ts'
+export { ReflectionPad2d, ReplicationPad2d, type Sides, ZeroPad2d } from './padding.ts'
 export {
   AdaptiveAvgPool2d,
   AdaptiveConcatPool2d,

@@ -35,6 +35,9 @@ const tolerance = 1e-6
 const builders: Record<string, () => { stateDict(): Record<string, Tensor> }> = {
   'Conv2d(3, 6, 5)': () => new nn.Conv2d(3, 6, 5),
   'Conv2d(4, 8, 3, groups 2, bias false)': () => new nn.Conv2d(4, 8, 3, { groups: 2, bias: false }),
+  'Conv1d(4, 6, 5)': () => new nn.Conv1d(4, 6, 5),
+  'ConvTranspose1d(4, 3, 2)': () => new nn.ConvTranspose1d(4, 3, 2),
+  'ConvTranspose2d(4, 6, (3, 2), groups 2)': () => new nn.ConvTranspose2d(4, 6, [3, 2], { groups: 2 }),
   'ConvTranspose2d(4, 6, 3)': () => new nn.ConvTranspose2d(4, 6, 3),
   'Linear(400, 120)': () => new nn.Linear(400, 120),
   'Linear(7, 3)': () => new nn.Linear(7, 3),

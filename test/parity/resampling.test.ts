@@ -6,6 +6,7 @@ import {
   pixelShuffle,
   pixelUnshuffle,
 } from '../../src/engine/index.ts'
+import * as nn from '../../src/nn/index.ts'
 import { describeOps, one, type Table, two } from './opCases.ts'
 
 const table: Table = {
@@ -17,7 +18,10 @@ const table: Table = {
   ),
   affineGrid: one((theta, { shape, alignCorners }) => affineGrid(theta, shape!, { alignCorners })),
   pixelShuffle: one((x, { upscaleFactor }) => pixelShuffle(x, upscaleFactor!)),
+  reflectionPad2d: one((x, { padding }) =>
+    new nn.ReflectionPad2d(padding as [number, number, number, number]).forward(x),
+  ),
   pixelUnshuffle: one((x, { upscaleFactor }) => pixelUnshuffle(x, upscaleFactor!)),
 }
 
-describeOps('opsResampling', table, ['reflectionPad2d'])
+describeOps('opsResampling', table)
