@@ -1,3 +1,4 @@
+import { requireFunction, requireOptions } from './check.ts'
 import { dtypeCode } from './dtype.ts'
 import { AutogradError, ShapeError } from './errors.ts'
 import type { Edge } from './graph.ts'
@@ -85,6 +86,7 @@ function walking(body: (made: TensorScope, outer: TensorScope | null) => void): 
 
 /** See Tensor.backward. */
 export function backward(root: Tensor, options: BackwardOptions = {}): void {
+  requireOptions('backward', options)
   const { gradient, retainGraph = false } = options
   requireHistory('backward', root)
   walking((made) => {
@@ -124,6 +126,7 @@ export function grad(
   inputs: Tensor | readonly Tensor[],
   options: GradOptions = {},
 ): (Tensor | null)[] {
+  requireOptions('grad', options)
   const { gradOutputs, retainGraph = false, allowUnused = false, createGraph = false } = options
   if (createGraph) {
     throw new AutogradError(
@@ -172,11 +175,13 @@ function tensorList(name: string, given: Tensor | readonly Tensor[]): readonly T
 
 /** Runs `body` without recording gradients; `body` may be asynchronous. Returns what it returns. */
 export function noGrad<T>(body: () => T): T {
+  requireFunction('noGrad', 'argument', body)
   return withState({ gradEnabled: false }, body)
 }
 
 /** Records gradients inside `noGrad`. */
 export function enableGrad<T>(body: () => T): T {
+  requireFunction('enableGrad', 'argument', body)
   return withState({ gradEnabled: true }, body)
 }
 

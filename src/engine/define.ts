@@ -1,3 +1,4 @@
+import { requireOptions, show } from './check.ts'
 import { isFloatingPoint } from './dtype.ts'
 import { AutogradError, ConfigError } from './errors.ts'
 import { edgeOf, GraphNode, isTracked } from './graph.ts'
@@ -31,9 +32,10 @@ export interface OpDefinition<Inputs extends unknown[]> {
 export function defineOp<Inputs extends unknown[]>(
   definition: OpDefinition<Inputs>,
 ): (...inputs: Inputs) => Tensor {
+  requireOptions('defineOp', definition)
   const { name } = definition
   if (typeof definition.forward !== 'function' || typeof definition.backward !== 'function') {
-    throw new ConfigError(`defineOp ${name}: forward and backward must be functions`)
+    throw new ConfigError(`defineOp ${show(name)}: forward and backward must be functions`)
   }
   return (...inputs) => {
     const tensors = inputs.map((input) => (input instanceof Tensor ? input : null))
@@ -59,7 +61,8 @@ export function defineOp<Inputs extends unknown[]>(
     } finally {
       state.gradEnabled = before
     }
-    if (!(out instanceof Tensor)) throw new ConfigError(`defineOp ${name}: forward must return a tensor`)
+    if (!(out instanceof Tensor))
+      throw new ConfigError(`defineOp ${show(name)}: forward must return a tensor`)
     if (!tracked || !isFloatingPoint(out.dtype)) return out
     // An input handed through would otherwise get this op as its own history.
     if (tensors.includes(out)) out = out.detach()

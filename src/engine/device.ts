@@ -1,4 +1,5 @@
 import { addon, guarded, type MemoryStats } from './addon.ts'
+import { show } from './check.ts'
 import { ConfigError, DeviceError } from './errors.ts'
 
 let defaultDevice = 'cpu'
@@ -8,6 +9,11 @@ let defaultDevice = 'cpu'
  * @throws DeviceError when this build or machine has no such device.
  */
 export function device(name: string): string {
+  if (typeof name !== 'string') {
+    throw new DeviceError(
+      `a device is given by its name, got ${show(name)}; the devices are 'cpu' and 'auto'`,
+    )
+  }
   if (name === 'cpu' || name === 'auto') return 'cpu'
   if (/^cuda(:\d+)?$/.test(name)) {
     throw new DeviceError(
@@ -50,7 +56,7 @@ export function synchronize(): void {
 /** How many threads the kernels use; the default is one per core. */
 export function setNumThreads(count: number): void {
   if (!Number.isInteger(count) || count < 1) {
-    throw new ConfigError(`setNumThreads: expected a positive integer, got ${count}`)
+    throw new ConfigError(`setNumThreads: expected a positive integer, got ${show(count)}`)
   }
   addon.setThreads(count)
 }

@@ -31,7 +31,9 @@ const sizes: Record<DType, number> = {
 export function dtypeCode(dtype: DType): number {
   const code = codes.get(dtype)
   if (code === undefined)
-    throw new DTypeError(`unknown dtype ${JSON.stringify(dtype)}; the dtypes are ${dtypes.join(', ')}`)
+    throw new DTypeError(
+      `unknown dtype ${typeof dtype === 'string' ? JSON.stringify(dtype) : `of type ${typeof dtype}`}; the dtypes are ${dtypes.join(', ')}`,
+    )
   return code
 }
 

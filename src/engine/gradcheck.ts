@@ -1,4 +1,5 @@
 import { noGrad } from './autograd.ts'
+import { requireFunction, requireOptions, requireTensor, show } from './check.ts'
 import { AutogradError } from './errors.ts'
 import { tensor } from './ops/create.ts'
 import type { Tensor } from './tensor.ts'
@@ -22,6 +23,11 @@ export function gradcheck(
   inputs: readonly Tensor[],
   options: GradcheckOptions = {},
 ): boolean {
+  requireFunction('gradcheck', 'first argument', fn)
+  requireOptions('gradcheck', options)
+  if (!Array.isArray(inputs))
+    throw new AutogradError(`gradcheck: expected a list of tensors, got ${show(inputs)}`)
+  for (const input of inputs) requireTensor('gradcheck', 'input', input)
   const { eps = 1e-6, atol = 1e-5, rtol = 1e-3 } = options
   const values = inputs.map((input) => Float64Array.from(input.dataSync()))
   const make = (track: boolean) =>
@@ -37,6 +43,7 @@ export function gradcheck(
       throw new AutogradError(`gradcheck: inputs must be float64, got ${input.dtype}`)
   }
   const weighted = (out: Tensor) => {
+    requireTensor('gradcheck', 'result of the function', out)
     const weights = Float64Array.from({ length: out.numel }, (_, i) => Math.cos(1 + i * 0.7) + 0.1)
     return out.mul(tensor(weights, { shape: out.shape })).sum()
   }

@@ -1,3 +1,4 @@
+import { requireFunction } from './check.ts'
 import { GraphNode } from './graph.ts'
 import { engineState, type TensorScope, withState } from './state.ts'
 import { Tensor } from './tensor.ts'
@@ -58,6 +59,7 @@ function close(scope: TensorScope, parent: TensorScope | null, result: unknown):
  * modules) and what their gradients need. `body` may be asynchronous; scopes nest. Returns what `body` returns.
  */
 export function scope<T>(body: () => T): T {
+  requireFunction('scope', 'argument', body)
   const parent = engineState().scope
   const own: TensorScope = { tensors: [] }
   let result: T

@@ -139,6 +139,9 @@ export class Tensor {
   /** The size of one dimension; negative numbers count from the end. */
   size(dim: number): number {
     const shape = this.describe().shape
+    if (typeof dim !== 'number') {
+      throw new ShapeError(`size: a dimension is a number, got ${typeof dim}`)
+    }
     const index = dim < 0 ? dim + shape.length : dim
     const size = shape[index]
     if (size === undefined) {
@@ -181,6 +184,9 @@ export class Tensor {
   }
 
   set grad(value: Tensor | null) {
+    if (value !== null && !(value instanceof Tensor)) {
+      throw new AutogradError(`grad: expected a tensor or null, got ${typeof value}`)
+    }
     if (value !== null) {
       const here = this.shape.join(', ')
       if (value.shape.join(', ') !== here) {

@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import { requireTensor } from '../engine/check.ts'
 import { AnnealError, ConfigError } from '../engine/errors.ts'
 import type { DType, Tensor } from '../engine/index.ts'
 import { convertModule } from './convert.ts'
@@ -71,6 +72,7 @@ export class Module<Inputs extends readonly unknown[] = [x: Tensor], Output = Te
    * `null` reserves the name. With `persistent: false` it is moved but not saved.
    */
   registerBuffer(name: string, tensor: Tensor | null, { persistent = true } = {}): void {
+    if (tensor !== null) requireTensor(this.constructor.name, `buffer '${name}'`, tensor)
     const present = (this as Record<string, unknown>)[name]
     if (!this.#buffers.has(name) && present !== undefined && present !== null) {
       throw new ConfigError(`${this.constructor.name}: cannot register buffer '${name}', the name is taken`)

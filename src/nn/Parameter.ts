@@ -1,4 +1,5 @@
 import { addon } from '../engine/addon.ts'
+import { requireOptions, requireTensor } from '../engine/check.ts'
 import { Tensor } from '../engine/index.ts'
 import { callInPlace } from '../engine/native.ts'
 
@@ -10,12 +11,18 @@ import { callInPlace } from '../engine/native.ts'
  * @throws AutogradError for a dtype that has no gradients
  */
 export class Parameter extends Tensor {
-  constructor(data: Tensor, { requiresGrad = true }: { requiresGrad?: boolean } = {}) {
-    super(handleOnSameMemory(data))
+  constructor(data: Tensor, options: { requiresGrad?: boolean } = {}) {
+    super(handleOnSameMemory(checked(data)))
+    requireOptions('Parameter', options)
     this.keep()
     this.versions = data.versionCounter
-    this.requiresGrad_(requiresGrad)
+    this.requiresGrad_(options.requiresGrad ?? true)
   }
+}
+
+function checked(data: Tensor): Tensor {
+  requireTensor('Parameter', 'first argument', data)
+  return data
 }
 
 function handleOnSameMemory(data: Tensor): number {

@@ -1,3 +1,4 @@
+import { show } from '../engine/check.ts'
 import { ConfigError } from '../engine/errors.ts'
 import {
   gelu,
@@ -27,7 +28,7 @@ export class LeakyReLU extends Module {
   constructor(negativeSlope = 0.01) {
     super()
     if (!Number.isFinite(negativeSlope)) {
-      throw new ConfigError(`LeakyReLU: negativeSlope must be a number, got ${String(negativeSlope)}`)
+      throw new ConfigError(`LeakyReLU: negativeSlope must be a number, got ${show(negativeSlope)}`)
     }
     this.negativeSlope = negativeSlope
   }

@@ -1,3 +1,4 @@
+import { requireTensor } from '../engine/check.ts'
 import { ConfigError, ShapeError } from '../engine/errors.ts'
 import { batchNorm, noGrad, ones, type Tensor, zeros } from '../engine/index.ts'
 import { Module } from './Module.ts'
@@ -80,6 +81,7 @@ abstract class BatchNorm extends Module {
   }
 
   override forward(x: Tensor, { activation, residual }: BatchNormFusion = {}): Tensor {
+    requireTensor(this.constructor.name, 'input', x)
     if (!this.inputDimensions.includes(x.shape.length)) {
       throw new ShapeError(
         `${this.constructor.name}: expected an input of ${this.inputDimensions.join(' or ')} dimensions, ` +

@@ -83,6 +83,9 @@ export class ModuleList<Item extends AnyModule = Module> extends Module<never[],
 
   constructor(modules: Iterable<Item> = []) {
     super()
+    if (typeof modules?.[Symbol.iterator] !== 'function') {
+      throw new ConfigError('ModuleList: expected a list of modules')
+    }
     this.append(...modules)
   }
 

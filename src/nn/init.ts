@@ -1,3 +1,4 @@
+import { requireNumber, requireOptions, requireTensor, show } from '../engine/check.ts'
 import { ConfigError, ShapeError } from '../engine/errors.ts'
 import { noGrad, type Tensor, tensor as tensorOf } from '../engine/index.ts'
 import { erfInverse, normalCdf } from './normal.ts'
@@ -89,10 +90,10 @@ export function kaimingNormal_(tensor: Tensor, options: KaimingOptions = {}): Te
 /**
  * Normal, cut to [a, b], by PyTorch's method (uniform draws through the inverse of the distribution's cumulative function).
  */
-export function truncNormal_(
-  tensor: Tensor,
-  { mean = 0, std = 1, a = -2, b = 2 }: TruncNormalOptions = {},
-): Tensor {
+export function truncNormal_(tensor: Tensor, options: TruncNormalOptions = {}): Tensor {
+  requireOptions('truncNormal_', options)
+  const { mean = 0, std = 1, a = -2, b = 2 } = options
+  for (const [name, value] of Object.entries({ mean, std, a, b })) requireNumber('truncNormal_', name, value)
   if (!(a < b) || !(std > 0)) {
     throw new ConfigError(`truncNormal_: needs a < b and std > 0, got a ${a}, b ${b}, std ${std}`)
   }
@@ -109,6 +110,7 @@ export function truncNormal_(
 
 /** The factor by which a nonlinearity shrinks the deviation; `slope` is leakyRelu's (default 0.01). PyTorch's table. */
 export function calculateGain(nonlinearity: Nonlinearity, slope = 0.01): number {
+  requireNumber('calculateGain', 'slope', slope)
   switch (nonlinearity) {
     case 'linear':
     case 'sigmoid':
@@ -123,13 +125,14 @@ export function calculateGain(nonlinearity: Nonlinearity, slope = 0.01): number 
       return 3 / 4
     default:
       throw new ConfigError(
-        `unknown nonlinearity '${String(nonlinearity)}'; choose linear, sigmoid, tanh, relu, leakyRelu or selu`,
+        `unknown nonlinearity ${show(nonlinearity)}; choose linear, sigmoid, tanh, relu, leakyRelu or selu`,
       )
   }
 }
 
 /** How many inputs feed one output (fanIn) and how many outputs one input feeds (fanOut), for weights `[out, in, …kernel]`. */
 export function calculateFanInAndFanOut(tensor: Tensor): { fanIn: number; fanOut: number } {
+  requireTensor('init', 'weight', tensor)
   const [outputs, inputs, ...kernel] = tensor.shape
   if (outputs === undefined || inputs === undefined) {
     throw new ShapeError(
@@ -141,22 +144,24 @@ export function calculateFanInAndFanOut(tensor: Tensor): { fanIn: number; fanOut
 }
 
 function xavierDeviation(tensor: Tensor, options: XavierOptions | number): number {
+  if (typeof options !== 'number') requireOptions('init', options)
   const gain = typeof options === 'number' ? options : (options.gain ?? 1)
   const { fanIn, fanOut } = calculateFanInAndFanOut(tensor)
   return gain * Math.sqrt(2 / (fanIn + fanOut))
 }
 
-function kaimingDeviation(
-  tensor: Tensor,
-  { a = 0, mode = 'fanIn', nonlinearity = 'leakyRelu' }: KaimingOptions,
-): number {
+function kaimingDeviation(tensor: Tensor, options: KaimingOptions): number {
+  requireOptions('init', options)
+  const { a = 0, mode = 'fanIn', nonlinearity = 'leakyRelu' } = options
+  requireNumber('init', 'slope a', a)
   if (mode !== 'fanIn' && mode !== 'fanOut') {
-    throw new ConfigError(`unknown fan mode '${String(mode)}'; choose fanIn or fanOut`)
+    throw new ConfigError(`unknown fan mode ${show(mode)}; choose fanIn or fanOut`)
   }
   return calculateGain(nonlinearity, a) / Math.sqrt(calculateFanInAndFanOut(tensor)[mode])
 }
 
 function fill(tensor: Tensor, write: () => unknown): Tensor {
+  requireTensor('init', 'first argument', tensor)
   noGrad(write)
   return tensor
 }

@@ -1,3 +1,4 @@
+import { show } from '../engine/check.ts'
 import { ConfigError } from '../engine/errors.ts'
 import { groupNorm, layerNorm, ones, type Tensor, zeros } from '../engine/index.ts'
 import { Module } from './Module.ts'
@@ -33,7 +34,12 @@ export class LayerNorm extends Module {
   constructor(normalizedShape: number | readonly number[], options: LayerNormOptions = {}) {
     super()
     rejectUnknownOptions('LayerNorm', options, ['eps', 'elementwiseAffine'])
-    const shape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape]
+    const shape =
+      typeof normalizedShape === 'number'
+        ? [normalizedShape]
+        : Array.isArray(normalizedShape)
+          ? [...normalizedShape]
+          : []
     if (shape.length === 0) throw new ConfigError('LayerNorm: normalizedShape needs at least one size')
     for (const size of shape) positiveInteger(size, 'LayerNorm', 'a size of normalizedShape')
     this.normalizedShape = shape
@@ -93,6 +99,7 @@ export class GroupNorm extends Module {
 }
 
 function checkEps(owner: string, eps: number): number {
-  if (!(eps >= 0)) throw new ConfigError(`${owner}: eps must not be negative, got ${String(eps)}`)
+  if (!(typeof eps === 'number' && eps >= 0))
+    throw new ConfigError(`${owner}: eps must not be negative, got ${show(eps)}`)
   return eps
 }

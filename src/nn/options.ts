@@ -1,3 +1,4 @@
+import { requireOptions, show } from '../engine/check.ts'
 import { ConfigError } from '../engine/errors.ts'
 
 /** One number for both directions, or `[vertical, horizontal]`. */
@@ -10,7 +11,7 @@ export function pair(value: Pair, owner: string, name: string, minimum: number):
     Array.isArray(both) && both.length === 2 && both.every((v) => Number.isInteger(v) && v >= minimum)
   if (!valid) {
     throw new ConfigError(
-      `${owner}: ${name} must be an integer of at least ${minimum}, or two of them, got ${JSON.stringify(value)}`,
+      `${owner}: ${name} must be an integer of at least ${minimum}, or two of them, got ${show(value)}`,
     )
   }
   return [both[0]!, both[1]!]
@@ -19,21 +20,22 @@ export function pair(value: Pair, owner: string, name: string, minimum: number):
 /** Checks a count such as a number of channels. */
 export function positiveInteger(value: number, owner: string, name: string): number {
   if (!Number.isInteger(value) || value < 1) {
-    throw new ConfigError(`${owner}: ${name} must be a positive integer, got ${String(value)}`)
+    throw new ConfigError(`${owner}: ${name} must be a positive integer, got ${show(value)}`)
   }
   return value
 }
 
 /** Checks a probability in [0, 1]. */
 export function probability(value: number, owner: string, name: string): number {
-  if (!(value >= 0 && value <= 1)) {
-    throw new ConfigError(`${owner}: ${name} must lie between 0 and 1, got ${String(value)}`)
+  if (!(typeof value === 'number' && value >= 0 && value <= 1)) {
+    throw new ConfigError(`${owner}: ${name} must lie between 0 and 1, got ${show(value)}`)
   }
   return value
 }
 
 /** Throws a ConfigError that names every key of `options` that is not in `known`. */
 export function rejectUnknownOptions(owner: string, options: object, known: readonly string[]): void {
+  requireOptions(owner, options)
   const unknown = Object.keys(options).filter((key) => !known.includes(key))
   if (unknown.length > 0) {
     throw new ConfigError(

@@ -1,3 +1,4 @@
+import { requireTensor } from '../engine/check.ts'
 import type { Tensor } from '../engine/index.ts'
 import { Module } from './Module.ts'
 import { reprFields } from './repr.ts'
@@ -14,6 +15,7 @@ export class Flatten extends Module {
   }
 
   override forward(x: Tensor): Tensor {
+    requireTensor('Flatten', 'input', x)
     return x.flatten(this.startDim, this.endDim)
   }
 

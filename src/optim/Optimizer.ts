@@ -1,3 +1,4 @@
+import { requireOptions, show } from '../engine/check.ts'
 import { CheckpointError, ConfigError } from '../engine/errors.ts'
 import { Tensor, zerosLike } from '../engine/index.ts'
 
@@ -43,6 +44,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
    * @throws ConfigError for no parameters, a parameter given twice, an unknown option or a value out of range
    */
   constructor(params: ParamsInput<Options>, options: Partial<Options>, defaults: Required<Options>) {
+    requireOptions(this.constructor.name, defaults)
     this.defaults = this.#complete(options, defaults, [])
     const entries = toArray<Tensor | ParamGroupInput<Options>>(params)
     if (entries.length === 0) {
@@ -175,6 +177,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     defaults: Required<Options>,
     reserved: readonly string[],
   ): Required<Options> {
+    requireOptions(this.constructor.name, options)
     const unknown = Object.keys(options).filter((key) => !Object.hasOwn(defaults, key))
     if (unknown.length > 0) {
       throw new ConfigError(
@@ -193,13 +196,13 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
 export function checkRange(owner: string, name: string, value: number, min: number, below = Infinity): void {
   if (typeof value === 'number' && value >= min && value < below) return
   const range = below === Infinity ? `at least ${min}` : `in [${min}, ${below})`
-  throw new ConfigError(`${owner}: ${name} must be ${range}, got ${String(value)}`)
+  throw new ConfigError(`${owner}: ${name} must be ${range}, got ${show(value)}`)
 }
 
 /** Throws a ConfigError unless both rates lie in [0, 1). */
 export function checkBetas(owner: string, betas: readonly number[]): void {
   if (!Array.isArray(betas) || betas.length !== 2) {
-    throw new ConfigError(`${owner}: betas must be two numbers, got ${JSON.stringify(betas)}`)
+    throw new ConfigError(`${owner}: betas must be two numbers, got ${show(betas)}`)
   }
   for (const [i, beta] of betas.entries()) checkRange(owner, `betas[${i}]`, beta, 0, 1)
 }
@@ -207,6 +210,7 @@ export function checkBetas(owner: string, betas: readonly number[]): void {
 function toArray<Item>(items: Iterable<Item>): Item[] {
   if (
     items instanceof Tensor ||
+    ArrayBuffer.isView(items) ||
     typeof (items as Iterable<Item> | undefined)?.[Symbol.iterator] !== 'function'
   ) {
     throw new ConfigError(

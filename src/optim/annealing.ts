@@ -1,3 +1,4 @@
+import { requireNumber, show } from '../engine/check.ts'
 import { ConfigError } from '../engine/errors.ts'
 
 /**
@@ -6,6 +7,12 @@ import { ConfigError } from '../engine/errors.ts'
  */
 export type AnnealingCurve = (start: number, end: number, fraction: number) => number
 
+function requireNumbers(curve: string, start: number, end: number, fraction: number): void {
+  requireNumber(curve, 'start', start)
+  requireNumber(curve, 'end', end)
+  requireNumber(curve, 'fraction', fraction)
+}
+
 /** Stays at `start`. */
 export function annealingNo(start: number, _end: number, _fraction: number): number {
   return start
@@ -13,6 +20,7 @@ export function annealingNo(start: number, _end: number, _fraction: number): num
 
 /** A straight line. */
 export function annealingLinear(start: number, end: number, fraction: number): number {
+  requireNumbers('annealingLinear', start, end, fraction)
   return start + fraction * (end - start)
 }
 
@@ -21,6 +29,7 @@ export function annealingLinear(start: number, end: number, fraction: number): n
  * @throws ConfigError unless both ends are on the same side of zero.
  */
 export function annealingExp(start: number, end: number, fraction: number): number {
+  requireNumbers('annealingExp', start, end, fraction)
   if (!(start * end > 0)) {
     throw new ConfigError(
       `exponential annealing needs two values of the same sign, neither zero; got ${start} to ${end}`,
@@ -31,11 +40,14 @@ export function annealingExp(start: number, end: number, fraction: number): numb
 
 /** Half a cosine wave: flat at both ends (Loshchilov & Hutter, "SGDR", 2017). */
 export function annealingCosine(start: number, end: number, fraction: number): number {
+  requireNumbers('annealingCosine', start, end, fraction)
   return end + ((start - end) / 2) * (1 + Math.cos(Math.PI * fraction))
 }
 
 /** A curve `end + (start - end) * (1 - fraction) ** degree`. `annealingPoly(1)` is a straight line. */
 export function annealingPoly(degree: number): AnnealingCurve {
-  if (!(degree > 0)) throw new ConfigError(`polynomial annealing needs a degree above 0, got ${degree}`)
+  if (!(typeof degree === 'number' && degree > 0)) {
+    throw new ConfigError(`polynomial annealing needs a degree above 0, got ${show(degree)}`)
+  }
   return (start, end, fraction) => end + (start - end) * (1 - fraction) ** degree
 }

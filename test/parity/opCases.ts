@@ -58,18 +58,16 @@ export interface Arguments {
   delta?: number
   kernelSize?: Pair
   stride?: Pair
-  padding?: Pair | number[] | 'same' | 'valid'
+  padding?: Pair | number[]
   outputPadding?: Pair
   dilation?: Pair
   groups?: number
   ceilMode?: boolean
   countIncludePad?: boolean
   outputSize?: Pair
-  scaleFactor?: Pair
+  scaleFactor?: number
   mode?: 'nearest' | 'bilinear'
   alignCorners?: boolean
-  recomputeScaleFactor?: boolean
-  paddingMode?: 'zeros' | 'border' | 'reflection'
   upscaleFactor?: number
   momentum?: number
   epsilon?: number

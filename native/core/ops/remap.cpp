@@ -94,8 +94,10 @@ Tensor emptyInOrder(Context& context, const Tensor& like, const Dims& sizes) {
 }  // namespace
 
 Tensor remap(Context& context, const Tensor& input, Dims kinds, Dims sizes, Dims parameters, double fill) {
-    std::vector<cpu::AxisMap> maps = mapsOf(input.sizes(), sizes, kinds, parameters);
+    // First the memory: maps to sizes that nothing can hold could not be held themselves.
     Tensor out = emptyInOrder(context, input, sizes);
+    if (out.numel() == 0) return out;
+    std::vector<cpu::AxisMap> maps = mapsOf(input.sizes(), sizes, kinds, parameters);
     cpu::remap(context, out, input, std::move(maps), fill);
     return out;
 }
@@ -104,8 +106,12 @@ Tensor remap_backward(Context& context, const Tensor& gradient, Dims inputSizes,
                       Dims parameters) {
     CHECK_DTYPE(isFloating(gradient.dtype()), "remap: expected a floating gradient, got ",
                 dtypeName(gradient.dtype()));
-    std::vector<cpu::AxisMap> maps = mapsOf(inputSizes, gradient.sizes(), kinds, parameters);
     Tensor out = emptyInOrder(context, gradient, inputSizes);
+    if (gradient.numel() == 0) {
+        cpu::fill(context, out, 0);
+        return out;
+    }
+    std::vector<cpu::AxisMap> maps = mapsOf(inputSizes, gradient.sizes(), kinds, parameters);
     cpu::remapBackward(context, out, gradient, std::move(maps));
     return out;
 }

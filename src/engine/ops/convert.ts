@@ -1,3 +1,4 @@
+import { requireTensor } from '../check.ts'
 import { device } from '../device.ts'
 import { type DType, dtypeCode, dtypes } from '../dtype.ts'
 import { record } from '../graph.ts'
@@ -23,6 +24,7 @@ declare module '../tensor.ts' {
 }
 
 export function toDType(x: Tensor, dtype: DType): Tensor {
+  requireTensor('toDType', 'first argument', x)
   if (x.dtype === dtype) return x
   const from = x.dtype
   return record(call('to_dtype', x, dtypeCode(dtype)), 'to', [x], [], (g) => [

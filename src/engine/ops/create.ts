@@ -1,7 +1,8 @@
 import { addon, guarded } from '../addon.ts'
+import { requireNumber, requireOptions, requireTensor, show } from '../check.ts'
 import { device as checkDevice } from '../device.ts'
 import { type DType, dtypeCode, dtypeSize, type TypedArray } from '../dtype.ts'
-import { DTypeError, ShapeError } from '../errors.ts'
+import { ConfigError, DTypeError, ShapeError } from '../errors.ts'
 import { numberList } from '../methods.ts'
 import { call } from '../native.ts'
 import { Tensor } from '../tensor.ts'
@@ -28,6 +29,7 @@ export type NestedArray = number | boolean | bigint | readonly NestedArray[]
 export type Shape = number | readonly number[]
 
 function finish(out: Tensor, options: TensorOptions): Tensor {
+  requireOptions('creating a tensor', options)
   if (options.device !== undefined) checkDevice(options.device)
   return options.requiresGrad ? out.requiresGrad_() : out
 }
@@ -35,7 +37,7 @@ function finish(out: Tensor, options: TensorOptions): Tensor {
 function shapeList(shape: Shape): readonly number[] {
   const list = numberList(shape, [])
   if (!Array.isArray(list) || list.some((size) => !Number.isInteger(size) || size < 0)) {
-    throw new ShapeError(`a shape is a list of non-negative integers, got ${JSON.stringify(shape)}`)
+    throw new ShapeError(`a shape is a list of non-negative integers, got ${show(shape)}`)
   }
   return list
 }
@@ -52,14 +54,14 @@ function flattenNested(data: NestedArray): { shape: number[]; flat: (number | bo
         throw new ShapeError(
           Array.isArray(value)
             ? `tensor: rows differ in depth: a list of ${value.length} where a number was expected`
-            : `tensor: expected numbers, found ${typeof value} ${String(value)}`,
+            : `tensor: expected numbers, found ${show(value)}`,
         )
       }
       flat.push(value)
       return
     }
     if (!Array.isArray(value) || value.length !== shape[depth]) {
-      const found = Array.isArray(value) ? `one of ${value.length}` : String(value)
+      const found = Array.isArray(value) ? `one of ${value.length}` : show(value)
       throw new ShapeError(`tensor: expected a list of ${shape[depth]} at depth ${depth}, found ${found}`)
     }
     for (const item of value) walk(item, depth + 1)
@@ -112,7 +114,9 @@ function upload(array: TypedArray, shape: readonly number[], dtype: DType): Tens
  * Numbers become float32 unless `dtype` says otherwise, booleans bool, big integers int64.
  */
 export function tensor(data: NestedArray | TypedArray, options: TensorFromOptions = {}): Tensor {
+  requireOptions('tensor', options)
   if (ArrayBuffer.isView(data)) {
+    requireAttached(data as TypedArray)
     const array = data as TypedArray
     const shape = options.shape ? shapeList(options.shape) : [array.length]
     return finish(upload(array, shape, options.dtype ?? dtypeOfArray(array)), options)
@@ -142,34 +146,54 @@ export function tensor(data: NestedArray | TypedArray, options: TensorFromOption
   return finish(upload(array, shape, dtype), options)
 }
 
+// The memory of an array that was transferred to another thread is gone, though the array still answers.
+function requireAttached(array: TypedArray): void {
+  if (array.byteLength > 0) return
+  try {
+    new Uint8Array(array.buffer)
+  } catch {
+    throw new ConfigError('tensor: the memory of this array has been transferred elsewhere (it is detached)')
+  }
+}
+
 function toBigInt(value: number | boolean | bigint): bigint {
+  if (typeof value === 'number' && !Number.isFinite(value)) {
+    throw new DTypeError(`tensor: ${value} cannot be an int64`)
+  }
   return typeof value === 'number' ? BigInt(Math.trunc(value)) : BigInt(value)
 }
 
 /** All elements `value`. */
 export function full(shape: Shape, value: number | boolean, options: TensorOptions = {}): Tensor {
+  requireOptions('full', options)
+  if (typeof value !== 'boolean') requireNumber('full', 'value', value)
   const dtype = options.dtype ?? (typeof value === 'boolean' ? 'bool' : 'float32')
   return finish(call('full', shapeList(shape), Number(value), dtypeCode(dtype)), options)
 }
 
 export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
+  requireOptions('zeros', options)
   return full(shape, 0, { ...options, dtype: options.dtype ?? 'float32' })
 }
 
 export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
+  requireOptions('ones', options)
   return full(shape, 1, { ...options, dtype: options.dtype ?? 'float32' })
 }
 
 /** Uninitialised memory, for what is filled at once. */
 export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
+  requireOptions('empty', options)
   return finish(call('empty', shapeList(shape), dtypeCode(options.dtype ?? 'float32')), options)
 }
 
 export function zerosLike(like: Tensor, options: TensorOptions = {}): Tensor {
+  requireTensor('zerosLike', 'first argument', like)
   return zeros(like.shape, { dtype: like.dtype, ...options })
 }
 
 export function onesLike(like: Tensor, options: TensorOptions = {}): Tensor {
+  requireTensor('onesLike', 'first argument', like)
   return ones(like.shape, { dtype: like.dtype, ...options })
 }
 
@@ -184,11 +208,12 @@ export function arange(
   options: TensorOptions = {},
 ): Tensor {
   const settings = [end, step, options].find((value) => typeof value === 'object') as TensorOptions
+  requireOptions('arange', settings)
   const start = typeof end === 'number' ? startOrEnd : 0
   const stop = typeof end === 'number' ? end : startOrEnd
   const by = typeof step === 'number' ? step : 1
   if (![start, stop, by].every(Number.isFinite) || by === 0 || (stop - start) / by < 0) {
-    throw new ShapeError(`arange: steps of ${by} do not lead from ${start} to ${stop}`)
+    throw new ShapeError(`arange: steps of ${by} do not lead from ${show(start)} to ${stop}`)
   }
   const integers = [start, stop, by].every(Number.isInteger)
   const dtype = settings.dtype ?? (integers ? 'int64' : 'float32')
@@ -197,12 +222,14 @@ export function arange(
 
 /** `steps` values from `start` to `end`, both included. */
 export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
+  requireOptions('linspace', options)
   return finish(call('linspace', start, end, steps, dtypeCode(options.dtype ?? 'float32')), options)
 }
 
 /** The identity matrix. */
 export function eye(rows: number, columns?: number | TensorOptions, options: TensorOptions = {}): Tensor {
   const settings = typeof columns === 'object' ? columns : options
+  requireOptions('eye', settings)
   const width = typeof columns === 'number' ? columns : rows
   return finish(call('eye', rows, width, dtypeCode(settings.dtype ?? 'float32')), settings)
 }

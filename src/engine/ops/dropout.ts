@@ -1,3 +1,4 @@
+import { requireTensor, show } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { record } from '../graph.ts'
@@ -5,7 +6,9 @@ import { call, callInPlace, callMany } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 
 function checkProbability(name: string, p: number): void {
-  if (!(p >= 0 && p <= 1)) throw new ConfigError(`${name}: the probability must be in [0, 1], got ${p}`)
+  if (!(typeof p === 'number' && p >= 0 && p <= 1)) {
+    throw new ConfigError(`${name}: the probability must be in [0, 1], got ${show(p)}`)
+  }
 }
 
 /**
@@ -26,6 +29,7 @@ export function dropout(x: Tensor, p = 0.5, training = true): Tensor {
  */
 export function dropout2d(x: Tensor, p = 0.5, training = true): Tensor {
   checkProbability('dropout2d', p)
+  requireTensor('dropout2d', 'input', x)
   if (x.ndim < 3) throw new ShapeError(`dropout2d: expected [N, C, …], got [${x.shape.join(', ')}]`)
   if (!training || p === 0) return x
   const shape = x.shape.map((size, i) => (i < 2 ? size : 1))

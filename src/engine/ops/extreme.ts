@@ -1,9 +1,10 @@
+import { requireOptions } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call, callInPlace, callMany } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
-import { type Dims, dimList, type ReduceOptions, restore } from './reduce.ts'
+import { type Dims, dimList, keepdimOf, type ReduceOptions, restore } from './reduce.ts'
 
 /** The values along a dimension and where they were found (int64). */
 export interface ValuesAndIndices {
@@ -51,12 +52,8 @@ export function amin(x: Tensor, dim?: Dims | null, options: ReduceOptions = {}):
   return extreme('amin', x, dim, options)
 }
 
-function extreme(
-  name: 'amax' | 'amin',
-  x: Tensor,
-  dim?: Dims | null,
-  { keepdim = false }: ReduceOptions = {},
-): Tensor {
+function extreme(name: 'amax' | 'amin', x: Tensor, dim?: Dims | null, options?: ReduceOptions): Tensor {
+  const keepdim = keepdimOf(name, options)
   const dims = dimList(dim)
   const out = call(name, x, dims, keepdim)
   return record(out, name, [x], [x, out], (g, node) => {
@@ -87,9 +84,9 @@ function alongDim(
   op: 'max_dim' | 'min_dim',
   x: Tensor,
   dim: number,
-  options: ReduceOptions = {},
+  options?: ReduceOptions,
 ): ValuesAndIndices {
-  const { keepdim = false } = options
+  const keepdim = keepdimOf(op, options)
   const [values, indices] = callMany(op, x, dim, keepdim) as [Tensor, Tensor]
   if (!isTracked([x])) return { values, indices }
   const { shape } = x
@@ -128,8 +125,9 @@ function place(
   op: 'max_dim' | 'min_dim',
   x: Tensor,
   dim: number | null | undefined,
-  { keepdim = false }: ReduceOptions = {},
+  options: ReduceOptions | undefined,
 ): Tensor {
+  const keepdim = keepdimOf(op, options)
   if (dim !== undefined && dim !== null) return callMany(op, x, dim, keepdim)[1] as Tensor
   const found = call(op === 'max_dim' ? 'argmax_all' : 'argmin_all', x)
   return keepdim ? call('reshape', found, new Array<number>(x.ndim).fill(1)) : found
@@ -146,17 +144,23 @@ export function argmin(x: Tensor, dim?: number | null, options?: ReduceOptions):
 }
 
 /** The elements in order along a dimension, and where they were; equal elements keep their order. */
-export function sort(x: Tensor, dim = -1, { descending = false }: SortOptions = {}): ValuesAndIndices {
+export function sort(x: Tensor, dim = -1, options: SortOptions = {}): ValuesAndIndices {
+  requireOptions('sort', options)
+  const { descending = false } = options
   return ordered('sort', x, dim, callMany('sort', x, dim, descending))
 }
 
 /** Where the elements in order along a dimension come from. int64. */
-export function argsort(x: Tensor, dim = -1, { descending = false }: SortOptions = {}): Tensor {
+export function argsort(x: Tensor, dim = -1, options: SortOptions = {}): Tensor {
+  requireOptions('argsort', options)
+  const { descending = false } = options
   return callMany('sort', x, dim, descending)[1] as Tensor
 }
 
 /** The k largest (or smallest) along a dimension, in order, and where they were. */
-export function topk(x: Tensor, k: number, dim = -1, { largest = true }: TopkOptions = {}): ValuesAndIndices {
+export function topk(x: Tensor, k: number, dim = -1, options: TopkOptions = {}): ValuesAndIndices {
+  requireOptions('topk', options)
+  const { largest = true } = options
   return ordered('topk', x, dim, callMany('topk', x, k, dim, largest))
 }
 

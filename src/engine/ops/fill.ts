@@ -1,3 +1,4 @@
+import { requireNumber, requireTensor } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { isTracked } from '../graph.ts'
 import { recordInPlace, requireChangeable } from '../inPlace.ts'
@@ -30,6 +31,7 @@ export function overwritten(name: string, target: Tensor): void {
 addMethods({
   fill_(value) {
     requireChangeable('fill_', this)
+    if (typeof value !== 'boolean') requireNumber('fill_', 'value', value)
     callInPlace('fill_', this, Number(value))
     overwritten('fill_', this)
     return this
@@ -38,6 +40,7 @@ addMethods({
     return this.fill_(0)
   },
   copy_(source) {
+    requireTensor('copy_', 'source', source)
     requireChangeable('copy_', this, [source])
     callInPlace('copy_', this, source)
     changedInPlace(this)

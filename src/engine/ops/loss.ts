@@ -1,3 +1,4 @@
+import { requireOptions, requireTensor, show } from '../check.ts'
 import { isFloatingPoint } from '../dtype.ts'
 import { ConfigError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
@@ -14,7 +15,7 @@ function reductionCode(op: string, reduction: Reduction): number {
   const code = reductions.indexOf(reduction)
   if (code < 0) {
     throw new ConfigError(
-      `${op}: the reduction must be one of ${reductions.join(', ')}, got ${JSON.stringify(reduction)}`,
+      `${op}: the reduction must be one of ${reductions.join(', ')}, got ${show(reduction)}`,
     )
   }
   return code
@@ -41,6 +42,8 @@ export interface CrossEntropyOptions extends NllLossOptions {
  * @throws ShapeError, DTypeError at once. A label out of range is found by the kernel: a ShapeError at the next read.
  */
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  requireOptions('crossEntropy', options)
+  requireTensor('crossEntropy', 'target', target)
   const { ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
   const code = reductionCode('crossEntropy', reduction)
   const weight = options.weight ?? null
@@ -109,6 +112,7 @@ function split(results: readonly Tensor[], wantFirst: boolean, wantSecond: boole
  * @throws ShapeError, DTypeError at once. A label out of range is found by the kernel: a ShapeError at the next read.
  */
 export function nllLoss(logProbabilities: Tensor, target: Tensor, options: NllLossOptions = {}): Tensor {
+  requireOptions('nllLoss', options)
   const { ignoreIndex = -100, reduction = 'mean' } = options
   const code = reductionCode('nllLoss', reduction)
   const weight = options.weight ?? null
@@ -153,6 +157,7 @@ export function binaryCrossEntropyWithLogits(
   target: Tensor,
   options: BinaryCrossEntropyWithLogitsOptions = {},
 ): Tensor {
+  requireOptions('binaryCrossEntropyWithLogits', options)
   const code = reductionCode('binaryCrossEntropyWithLogits', options.reduction ?? 'mean')
   const weight = options.weight ?? null
   const posWeight = options.posWeight ?? null
@@ -192,6 +197,7 @@ export function binaryCrossEntropy(
   target: Tensor,
   options: BinaryCrossEntropyOptions = {},
 ): Tensor {
+  requireOptions('binaryCrossEntropy', options)
   const code = reductionCode('binaryCrossEntropy', options.reduction ?? 'mean')
   const weight = options.weight ?? null
   const loss = call('binary_cross_entropy', input, target, weight, code)

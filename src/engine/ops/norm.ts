@@ -1,3 +1,4 @@
+import { requireOptions, show } from '../check.ts'
 import { ConfigError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { changedInPlace } from '../methods.ts'
@@ -28,6 +29,7 @@ export interface BatchNormOptions {
  * and a ReLU in the same pass over memory: relu(norm(x) + residual).
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
+  requireOptions('batchNorm', options)
   const { training = false, momentum = 0.1, eps = 1e-5, activation } = options
   const weight = options.weight ?? null
   const bias = options.bias ?? null
@@ -35,9 +37,7 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
   const runningMean = options.runningMean ?? null
   const runningVar = options.runningVar ?? null
   if (activation !== undefined && activation !== 'relu') {
-    throw new ConfigError(
-      `batchNorm: the activation can be 'relu' or left out, got ${JSON.stringify(activation)}`,
-    )
+    throw new ConfigError(`batchNorm: the activation can be 'relu' or left out, got ${show(activation)}`)
   }
   const relu = activation === 'relu'
   const [out, mean, inverseDeviation] = callMany(
@@ -115,6 +115,7 @@ export function layerNorm(
   normalizedShape: number | readonly number[],
   options: LayerNormOptions = {},
 ): Tensor {
+  requireOptions('layerNorm', options)
   const { eps = 1e-5 } = options
   const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape
   const weight = options.weight ?? null
@@ -157,6 +158,7 @@ export interface GroupNormOptions {
  * @throws ShapeError, DTypeError.
  */
 export function groupNorm(x: Tensor, groups: number, options: GroupNormOptions = {}): Tensor {
+  requireOptions('groupNorm', options)
   const { eps = 1e-5 } = options
   const weight = options.weight ?? null
   const bias = options.bias ?? null

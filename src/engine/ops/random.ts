@@ -1,4 +1,5 @@
 import { addon, guarded } from '../addon.ts'
+import { requireOptions, show } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { ConfigError } from '../errors.ts'
 import { requireChangeable } from '../inPlace.ts'
@@ -24,8 +25,8 @@ declare module '../tensor.ts' {
  * `torch.manual_seed(42); torch.randn(3, 5)`.
  */
 export function manualSeed(seed: number | bigint): void {
-  if (typeof seed === 'number' && !Number.isSafeInteger(seed)) {
-    throw new ConfigError(`manualSeed: expected an integer, got ${seed}`)
+  if (typeof seed !== 'bigint' && !Number.isSafeInteger(seed)) {
+    throw new ConfigError(`manualSeed: expected an integer, got ${show(seed)}`)
   }
   addon.manualSeed(BigInt.asUintN(64, BigInt(seed)))
 }
@@ -37,10 +38,14 @@ export function getRngState(): Uint8Array {
 
 /** Puts back what `getRngState` gave. */
 export function setRngState(state: Uint8Array): void {
+  if (!(state instanceof Uint8Array)) {
+    throw new ConfigError(`setRngState: expected what getRngState gave (a Uint8Array), got ${show(state)}`)
+  }
   guarded(() => addon.setGeneratorState(state))
 }
 
 function filled(shape: Shape, options: TensorOptions, fill: (out: Tensor) => void): Tensor {
+  requireOptions('random numbers', options)
   const out = empty(shape, { ...options, requiresGrad: false })
   fill(out)
   return options.requiresGrad ? out.requiresGrad_() : out
@@ -69,7 +74,7 @@ export function randint(
   const shape = (short ? highOrShape : shapeOrOptions) as Shape
   const settings = (short ? (shapeOrOptions as TensorOptions | undefined) : options) ?? {}
   if (!Number.isSafeInteger(low) || !Number.isSafeInteger(high)) {
-    throw new ConfigError(`randint: the limits must be integers, got ${low} and ${high}`)
+    throw new ConfigError(`randint: the limits must be integers, got ${show(low)} and ${show(high)}`)
   }
   return filled(shape, { ...settings, dtype: settings.dtype ?? 'int64' }, (out) =>
     callInPlace('random_', out, low, high),
@@ -78,6 +83,7 @@ export function randint(
 
 /** The numbers 0 … count - 1 in random order, int64. */
 export function randperm(count: number, options: TensorOptions = {}): Tensor {
+  requireOptions('randperm', options)
   const out = call('randperm', count)
   return options.dtype && options.dtype !== 'int64' ? call('to_dtype', out, dtypeCode(options.dtype)) : out
 }

@@ -1,3 +1,4 @@
+import { requireOptions } from '../check.ts'
 import { isFloatingPoint } from '../dtype.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
@@ -34,6 +35,13 @@ declare module '../tensor.ts' {
   }
 }
 
+/** @internal Whether reduced dimensions are kept. */
+export function keepdimOf(op: string, options: ReduceOptions | undefined): boolean {
+  if (options === undefined) return false
+  requireOptions(op, options)
+  return options.keepdim ?? false
+}
+
 /** @internal A list of dimensions; empty for all. */
 export function dimList(dim: Dims | null | undefined): readonly number[] {
   if (dim === null || dim === undefined) return []
@@ -52,7 +60,8 @@ export function reducedCount(shape: readonly number[], dims: readonly number[]):
   return dims.reduce((product, dim) => product * (shape[dim < 0 ? dim + shape.length : dim] ?? 1), 1)
 }
 
-export function sum(x: Tensor, dim?: Dims | null, { keepdim = false }: ReduceOptions = {}): Tensor {
+export function sum(x: Tensor, dim?: Dims | null, options?: ReduceOptions): Tensor {
+  const keepdim = keepdimOf('sum', options)
   const dims = dimList(dim)
   const out = call('sum', x, dims, keepdim)
   if (!isTracked([x])) return out
@@ -60,7 +69,8 @@ export function sum(x: Tensor, dim?: Dims | null, { keepdim = false }: ReduceOpt
   return record(out, 'sum', [x], [], (g) => [call('expand', restore(g, shape, dims), shape)])
 }
 
-export function mean(x: Tensor, dim?: Dims | null, { keepdim = false }: ReduceOptions = {}): Tensor {
+export function mean(x: Tensor, dim?: Dims | null, options?: ReduceOptions): Tensor {
+  const keepdim = keepdimOf('mean', options)
   const dims = dimList(dim)
   const out = call('mean', x, dims, keepdim)
   if (!isTracked([x])) return out
@@ -71,7 +81,8 @@ export function mean(x: Tensor, dim?: Dims | null, { keepdim = false }: ReduceOp
   ])
 }
 
-export function prod(x: Tensor, dim?: Dims | null, { keepdim = false }: ReduceOptions = {}): Tensor {
+export function prod(x: Tensor, dim?: Dims | null, options?: ReduceOptions): Tensor {
+  const keepdim = keepdimOf('prod', options)
   const dims = dimList(dim)
   const out = call('prod', x, dims, keepdim)
   if (!isTracked([x])) return out
@@ -90,6 +101,7 @@ export function prod(x: Tensor, dim?: Dims | null, { keepdim = false }: ReduceOp
 }
 
 export function variance(x: Tensor, dim?: Dims | null, options: VarianceOptions = {}): Tensor {
+  requireOptions('var', options)
   const { keepdim = false, correction = 1 } = options
   const dims = dimList(dim)
   const out = call('variance', x, dims, correction, keepdim)
@@ -103,6 +115,7 @@ export function variance(x: Tensor, dim?: Dims | null, options: VarianceOptions 
 }
 
 export function std(x: Tensor, dim?: Dims | null, options: VarianceOptions = {}): Tensor {
+  requireOptions('var', options)
   const { keepdim = false, correction = 1 } = options
   const dims = dimList(dim)
   const out = call('sqrt', call('variance', x, dims, correction, keepdim))
@@ -123,18 +136,20 @@ export function std(x: Tensor, dim?: Dims | null, options: VarianceOptions = {})
 }
 
 /** Whether any element is true, over the given dimensions or all. */
-export function any(x: Tensor, dim?: Dims | null, { keepdim = false }: ReduceOptions = {}): Tensor {
+export function any(x: Tensor, dim?: Dims | null, options?: ReduceOptions): Tensor {
+  const keepdim = keepdimOf('any', options)
   return call('any', x, dimList(dim), keepdim)
 }
 
 /** Whether all elements are true, over the given dimensions or all. */
-export function all(x: Tensor, dim?: Dims | null, { keepdim = false }: ReduceOptions = {}): Tensor {
+export function all(x: Tensor, dim?: Dims | null, options?: ReduceOptions): Tensor {
+  const keepdim = keepdimOf('all', options)
   return call('all', x, dimList(dim), keepdim)
 }
 
 /** log(sum(exp(x))) without overflow. Rows of nothing but -Infinity give -Infinity. */
 export function logsumexp(x: Tensor, dim: Dims, options: ReduceOptions = {}): Tensor {
-  const { keepdim = false } = options
+  const keepdim = keepdimOf('logsumexp', options)
   if (!isFloatingPoint(x.dtype)) return logsumexp(toDType(x, 'float32'), dim, options)
   const dims = dimList(dim)
   const highest = call('amax', x, dims, true)

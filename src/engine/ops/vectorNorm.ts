@@ -1,10 +1,11 @@
+import { requireTensor, show } from '../check.ts'
 import { dtypeCode, isFloatingPoint } from '../dtype.ts'
 import { ConfigError, DTypeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
-import { type Dims, dimList, type ReduceOptions, restore } from './reduce.ts'
+import { type Dims, dimList, keepdimOf, type ReduceOptions, restore } from './reduce.ts'
 
 declare module '../tensor.ts' {
   interface Tensor {
@@ -52,11 +53,12 @@ function slopeOf(x: Tensor, total: Tensor, p: number, dims: readonly number[]): 
 }
 
 /** See Tensor.norm. */
-export function norm(x: Tensor, p = 2, dim?: Dims | null, options: ReduceOptions = {}): Tensor {
+export function norm(x: Tensor, p = 2, dim?: Dims | null, options?: ReduceOptions): Tensor {
+  requireTensor('norm', 'first argument', x)
   if (typeof p !== 'number' || Number.isNaN(p))
-    throw new ConfigError(`norm: p must be a number, got ${String(p)}`)
+    throw new ConfigError(`norm: p must be a number, got ${show(p)}`)
   if (!isFloatingPoint(x.dtype)) throw new DTypeError(`norm: expected a floating dtype, got ${x.dtype}`)
-  const { keepdim = false } = options
+  const keepdim = keepdimOf('norm', options)
   const dims = dimList(dim)
   const out = normOf(x, p, dims, keepdim)
   if (!isTracked([x])) return out

@@ -1,3 +1,4 @@
+import { show } from '../../engine/check.ts'
 import { ConfigError } from '../../engine/errors.ts'
 import type { Reduction, Tensor } from '../../engine/index.ts'
 import { Module } from '../Module.ts'
@@ -29,7 +30,7 @@ export abstract class Loss<Reductions extends string = Reduction> extends Module
     const known = this.knownReductions()
     if (!known.includes(this.reduction)) {
       throw new ConfigError(
-        `${this.constructor.name}: unknown reduction '${this.reduction}'; choose ${known.join(', ')}`,
+        `${this.constructor.name}: unknown reduction ${show(this.reduction)}; choose ${known.join(', ')}`,
       )
     }
   }

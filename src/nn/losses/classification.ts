@@ -1,3 +1,4 @@
+import { requireTensor, show } from '../../engine/check.ts'
 import { ConfigError } from '../../engine/errors.ts'
 import { crossEntropy, nllLoss, softmax, type Tensor } from '../../engine/index.ts'
 import { probability } from '../options.ts'
@@ -22,6 +23,7 @@ export interface LabelSmoothingLossOptions extends LossOptions {
 
 /** Dimension of the classes in `[C]`, `[N, C]` or `[N, C, d1, …]`. */
 function classDim(output: Tensor): number {
+  requireTensor('decode', 'output', output)
   return output.shape.length === 1 ? 0 : 1
 }
 
@@ -62,7 +64,8 @@ export class CrossEntropyLoss extends Loss {
  * LabelSmoothingCrossEntropy. Predictions are probabilities (fastai v1 left them raw).
  */
 export class LabelSmoothingLoss extends CrossEntropyLoss {
-  constructor({ eps = 0.1, ...options }: LabelSmoothingLossOptions = {}) {
+  constructor(given: LabelSmoothingLossOptions = {}) {
+    const { eps = 0.1, ...options } = given ?? {}
     super({ ...options, labelSmoothing: probability(eps, 'LabelSmoothingLoss', 'eps') })
   }
 }
@@ -96,6 +99,6 @@ export class NLLLoss extends Loss {
 
 function classIndex(value: number, owner: string): number {
   if (!Number.isInteger(value))
-    throw new ConfigError(`${owner}: ignoreIndex must be an integer, got ${String(value)}`)
+    throw new ConfigError(`${owner}: ignoreIndex must be an integer, got ${show(value)}`)
   return value
 }

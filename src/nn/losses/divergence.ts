@@ -1,3 +1,4 @@
+import { requireOptions } from '../../engine/check.ts'
 import { type Tensor, where } from '../../engine/index.ts'
 import { checkSameShape, reduce } from './elementwise.ts'
 import { Loss } from './Loss.ts'
@@ -15,11 +16,9 @@ export interface KLDivLossOptions {
 const reductions: readonly string[] = ['none', 'mean', 'batchmean', 'sum']
 
 /** Kullback-Leibler divergence of the target distribution from log-probabilities: target · (log target - output). */
-export function klDiv(
-  output: Tensor,
-  target: Tensor,
-  { reduction = 'mean', logTarget = false }: KLDivLossOptions = {},
-): Tensor {
+export function klDiv(output: Tensor, target: Tensor, options: KLDivLossOptions = {}): Tensor {
+  requireOptions('klDiv', options)
+  const { reduction = 'mean', logTarget = false } = options
   checkSameShape('klDiv', output, target)
   const losses = logTarget
     ? target.exp().mul(target.sub(output))

@@ -1,8 +1,11 @@
+import { requireTensor, show } from '../../engine/check.ts'
 import { ConfigError, ShapeError } from '../../engine/errors.ts'
 import type { Reduction, Tensor } from '../../engine/index.ts'
 
 /** Element against element: `[N, 1]` against `[N]` would broadcast to `[N, N]` and train on nonsense. */
 export function checkSameShape(owner: string, output: Tensor, target: Tensor): void {
+  requireTensor(owner, 'output', output)
+  requireTensor(owner, 'target', target)
   const same =
     output.shape.length === target.shape.length && output.shape.every((size, i) => size === target.shape[i])
   if (same) return
@@ -17,5 +20,5 @@ export function reduce(owner: string, losses: Tensor, reduction: Reduction): Ten
   if (reduction === 'none') return losses
   if (reduction === 'mean') return losses.mean()
   if (reduction === 'sum') return losses.sum()
-  throw new ConfigError(`${owner}: unknown reduction '${String(reduction)}'; choose none, mean or sum`)
+  throw new ConfigError(`${owner}: unknown reduction ${show(reduction)}; choose none, mean or sum`)
 }

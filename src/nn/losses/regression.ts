@@ -1,3 +1,4 @@
+import { requireOptions, show } from '../../engine/check.ts'
 import { ConfigError } from '../../engine/errors.ts'
 import type { Tensor } from '../../engine/index.ts'
 import { checkSameShape, reduce } from './elementwise.ts'
@@ -18,12 +19,16 @@ function difference(owner: string, output: Tensor, target: Tensor): Tensor {
   return output.sub(target)
 }
 /** Squared difference. @throws ShapeError when the shapes differ (no broadcasting) */
-export function mseLoss(output: Tensor, target: Tensor, { reduction = 'mean' }: LossOptions = {}): Tensor {
+export function mseLoss(output: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  requireOptions('mseLoss', options)
+  const { reduction = 'mean' } = options
   return reduce('mseLoss', difference('mseLoss', output, target).square(), reduction)
 }
 
 /** Absolute difference. @throws ShapeError when the shapes differ (no broadcasting) */
-export function l1Loss(output: Tensor, target: Tensor, { reduction = 'mean' }: LossOptions = {}): Tensor {
+export function l1Loss(output: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  requireOptions('l1Loss', options)
+  const { reduction = 'mean' } = options
   return reduce('l1Loss', difference('l1Loss', output, target).abs(), reduction)
 }
 
@@ -31,28 +36,28 @@ export function l1Loss(output: Tensor, target: Tensor, { reduction = 'mean' }: L
  * Root of the mean (or sum) of squared differences; with 'none' the absolute differences. Its gradient is not defined where
  * output and target are equal throughout.
  */
-export function rmseLoss(output: Tensor, target: Tensor, { reduction = 'mean' }: LossOptions = {}): Tensor {
+export function rmseLoss(output: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  requireOptions('rmseLoss', options)
+  const { reduction = 'mean' } = options
   const apart = difference('rmseLoss', output, target)
   return reduction === 'none' ? apart.abs() : reduce('rmseLoss', apart.square(), reduction).sqrt()
 }
 
 /** ½d² up to |d| = delta, delta·(|d| - ½delta) beyond (Huber 1964). */
-export function huberLoss(
-  output: Tensor,
-  target: Tensor,
-  { reduction = 'mean', delta = 1 }: HuberLossOptions = {},
-): Tensor {
-  if (!(delta > 0)) throw new ConfigError(`huberLoss: delta must be positive, got ${String(delta)}`)
+export function huberLoss(output: Tensor, target: Tensor, options: HuberLossOptions = {}): Tensor {
+  requireOptions('huberLoss', options)
+  const { reduction = 'mean', delta = 1 } = options
+  if (!(typeof delta === 'number' && delta > 0))
+    throw new ConfigError(`huberLoss: delta must be positive, got ${show(delta)}`)
   return reduce('huberLoss', huber(difference('huberLoss', output, target), delta), reduction)
 }
 
 /** {@link huberLoss} divided by beta: ½d²/beta up to |d| = beta, |d| - ½beta beyond (Girshick 2015). */
-export function smoothL1Loss(
-  output: Tensor,
-  target: Tensor,
-  { reduction = 'mean', beta = 1 }: SmoothL1LossOptions = {},
-): Tensor {
-  if (!(beta >= 0)) throw new ConfigError(`smoothL1Loss: beta must not be negative, got ${String(beta)}`)
+export function smoothL1Loss(output: Tensor, target: Tensor, options: SmoothL1LossOptions = {}): Tensor {
+  requireOptions('smoothL1Loss', options)
+  const { reduction = 'mean', beta = 1 } = options
+  if (!(typeof beta === 'number' && beta >= 0))
+    throw new ConfigError(`smoothL1Loss: beta must not be negative, got ${show(beta)}`)
   const apart = difference('smoothL1Loss', output, target)
   return reduce('smoothL1Loss', beta === 0 ? apart.abs() : huber(apart, beta).div(beta), reduction)
 }

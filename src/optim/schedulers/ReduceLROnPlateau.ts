@@ -1,6 +1,7 @@
+import { show } from '../../engine/check.ts'
 import { CheckpointError, ConfigError } from '../../engine/errors.ts'
 import type { Optimizer } from '../Optimizer.ts'
-import { perGroup, rejectUnknown } from './Scheduler.ts'
+import { perGroup, rejectUnknown, requireOptimizer } from './Scheduler.ts'
 
 export interface ReduceLROnPlateauOptions {
   /** Whether the metric should fall or rise. Default 'min'. */
@@ -44,17 +45,18 @@ export class ReduceLROnPlateau {
 
   constructor(optimizer: Optimizer, options: ReduceLROnPlateauOptions = {}) {
     rejectUnknown('ReduceLROnPlateau', options, optionNames)
+    requireOptimizer('ReduceLROnPlateau', optimizer)
     this.optimizer = optimizer
     const { mode = 'min', factor = 0.1, patience = 10, threshold = 1e-4, thresholdMode = 'rel' } = options
-    if (!(factor > 0 && factor < 1)) {
-      throw new ConfigError(`ReduceLROnPlateau: factor must lie between 0 and 1, got ${String(factor)}`)
+    if (!(typeof factor === 'number' && factor > 0 && factor < 1)) {
+      throw new ConfigError(`ReduceLROnPlateau: factor must lie between 0 and 1, got ${show(factor)}`)
     }
     if (mode !== 'min' && mode !== 'max') {
-      throw new ConfigError(`ReduceLROnPlateau: unknown mode '${String(mode)}'; choose min or max`)
+      throw new ConfigError(`ReduceLROnPlateau: unknown mode ${show(mode)}; choose min or max`)
     }
     if (thresholdMode !== 'rel' && thresholdMode !== 'abs') {
       throw new ConfigError(
-        `ReduceLROnPlateau: unknown thresholdMode '${String(thresholdMode)}'; choose rel or abs`,
+        `ReduceLROnPlateau: unknown thresholdMode ${show(thresholdMode)}; choose rel or abs`,
       )
     }
     this.#options = {

@@ -1,3 +1,4 @@
+import { requireOptions, show } from '../../engine/check.ts'
 import { CheckpointError, ConfigError } from '../../engine/errors.ts'
 import type { Optimizer, OptimizerOptions, ParamGroup } from '../Optimizer.ts'
 
@@ -23,6 +24,7 @@ export abstract class Scheduler {
   stepCount = 0
 
   constructor(optimizer: Optimizer) {
+    requireOptimizer(this.constructor.name, optimizer)
     this.optimizer = optimizer
     this.baseLrs = optimizer.paramGroups.map(({ lr }) => lr)
   }
@@ -67,6 +69,13 @@ export abstract class Scheduler {
   }
 }
 
+/** Throws a ConfigError unless `optimizer` has groups of parameters. */
+export function requireOptimizer(owner: string, optimizer: Optimizer): void {
+  if (!Array.isArray(optimizer?.paramGroups)) {
+    throw new ConfigError(`${owner}: the first argument must be an optimizer, got ${show(optimizer)}`)
+  }
+}
+
 /** One value for each group, from one for all or a list. */
 export function perGroup(
   owner: string,
@@ -75,12 +84,16 @@ export function perGroup(
   groups: number,
 ): number[] {
   if (typeof value === 'number') return Array.from({ length: groups }, () => value)
+  if (!Array.isArray(value)) {
+    throw new ConfigError(`${owner}: ${name} must be a number or a list of numbers, got ${show(value)}`)
+  }
   if (value.length === groups) return [...value]
   throw new ConfigError(`${owner}: ${value.length} values of ${name} for ${groups} parameter groups`)
 }
 
 /** Throws a ConfigError that names the options that are not known. */
 export function rejectUnknown(owner: string, options: object, known: readonly string[]): void {
+  requireOptions(owner, options)
   const unknown = Object.keys(options).filter((key) => !known.includes(key))
   if (unknown.length > 0) {
     throw new ConfigError(
@@ -92,7 +105,7 @@ export function rejectUnknown(owner: string, options: object, known: readonly st
 /** Throws a ConfigError unless `value` is a positive integer. */
 export function checkSteps(owner: string, name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1) {
-    throw new ConfigError(`${owner}: ${name} must be a positive integer, got ${String(value)}`)
+    throw new ConfigError(`${owner}: ${name} must be a positive integer, got ${show(value)}`)
   }
 }
 

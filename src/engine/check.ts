@@ -1,0 +1,57 @@
+import { AnnealError, ConfigError } from './errors.ts'
+import { Tensor } from './tensor.ts'
+
+/** A value as it can stand in an error message, whatever it is. */
+export function show(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return JSON.stringify(value)
+    case 'bigint':
+      return `${value}n`
+    case 'function':
+      return 'a function'
+    case 'object':
+      break
+    default:
+      return String(value)
+  }
+  if (value === null) return 'null'
+  if (value instanceof Tensor) {
+    return value.isAlive ? `a tensor of shape [${value.shape.join(', ')}]` : 'a tensor that has been freed'
+  }
+  if (Array.isArray(value)) {
+    const shown = value.slice(0, 8).map(show)
+    return `[${shown.join(', ')}${value.length > 8 ? ', …' : ''}]`
+  }
+  const made = (value as { constructor?: unknown }).constructor
+  const name = typeof made === 'function' ? made.name : ''
+  return name === '' ? 'an object' : `an object of class ${name}`
+}
+
+/** @throws AnnealError unless `value` is a tensor. */
+export function requireTensor(op: string, name: string, value: unknown): asserts value is Tensor {
+  if (!(value instanceof Tensor)) {
+    throw new AnnealError(`${op}: the ${name} must be a tensor, got ${show(value)}`)
+  }
+}
+
+/** @throws ConfigError unless `options` is an object (or left out, where the caller has a default). */
+export function requireOptions(op: string, options: unknown): void {
+  if (options === null || typeof options !== 'object') {
+    throw new ConfigError(`${op}: the options must be an object, got ${show(options)}`)
+  }
+}
+
+/** @throws ConfigError unless `value` is a number. */
+export function requireNumber(op: string, name: string, value: unknown): asserts value is number {
+  if (typeof value !== 'number') {
+    throw new ConfigError(`${op}: the ${name} must be a number, got ${show(value)}`)
+  }
+}
+
+/** @throws ConfigError unless `value` is a function. */
+export function requireFunction(op: string, name: string, value: unknown): void {
+  if (typeof value !== 'function') {
+    throw new ConfigError(`${op}: the ${name} must be a function, got ${show(value)}`)
+  }
+}
