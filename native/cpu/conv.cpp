@@ -1,6 +1,7 @@
 #include "cpu/kernels.h"
 #include "cpu/onednn.h"
 #include "cpu/parallel.h"
+#include "cpu/simd.h"
 
 namespace anneal::cpu {
 
@@ -8,7 +9,7 @@ namespace {
 
 using onednn::memory;
 
-enum class Direction { Forward, BackwardInput, BackwardWeight };
+using Direction = ConvDirection;
 
 // A primitive with its memory objects: made once for a shape, then only pointed at new data.
 struct ConvEntry {
@@ -34,7 +35,9 @@ onednn::Key keyOf(Direction direction, const View& input, const View& weight, co
     for (int64_t size : input.sizes) key.push_back(size);
     for (int64_t size : weight.sizes) key.push_back(size);
     for (int64_t size : out.sizes) key.push_back(size);
-    for (int i = 0; i < 2; i++) key.insert(key.end(), {g.stride[i], g.padding[i], g.dilation[i]});
+    for (int i = 0; i < 2; i++) {
+        key.insert(key.end(), {g.stride[i], g.padding[i], g.paddingAfter[i], g.dilation[i]});
+    }
     return key;
 }
 
@@ -58,7 +61,7 @@ std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, con
         d.padding.push_back(g.padding[i]);
         // Rows and columns that the stride leaves over are oneDNN's to skip: a padding cut to fit would be
         // negative.
-        d.paddingAfter.push_back(g.padding[i]);
+        d.paddingAfter.push_back(g.paddingAfter[i]);
     }
     entry->plainWeight =
         memory::desc(weightDims, onednn::dataType(weight.dtype), g.groups > 1 ? tag::goihw : tag::oihw);
@@ -141,61 +144,13 @@ void runOneDnn(Direction direction, const View& input, const View& weight, const
     stream.wait();
 }
 
-// Double precision, which oneDNN does not have: plain loops, for numeric checks of gradients. Each direction
-// is the same sum over (output pixel, tap), written into a different one of the three tensors.
-void runDouble(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
-               const ConvGeometry& g) {
-    const int64_t perGroupOut = weight.sizes[0] / g.groups, perGroupIn = weight.sizes[1];
-    double *x = input.as<double>(), *w = weight.as<double>(), *y = out.as<double>();
-    if (direction == Direction::BackwardInput) std::fill_n(x, input.numel(), 0.0);
-    if (direction == Direction::BackwardWeight) {
-        std::fill_n(w, weight.numel(), 0.0);
-        if (bias) std::fill_n(bias->as<double>(), bias->numel(), 0.0);
-    }
-    for (int64_t n = 0; n < out.sizes[0]; n++) {
-        for (int64_t o = 0; o < out.sizes[1]; o++) {
-            const int64_t group = o / perGroupOut;
-            for (int64_t i = 0; i < out.sizes[2]; i++) {
-                for (int64_t j = 0; j < out.sizes[3]; j++) {
-                    double& target =
-                        y[n * out.strides[0] + o * out.strides[1] + i * out.strides[2] + j * out.strides[3]];
-                    if (direction == Direction::Forward) target = bias ? bias->as<double>()[o] : 0;
-                    if (direction == Direction::BackwardWeight && bias) bias->as<double>()[o] += target;
-                    for (int64_t c = 0; c < perGroupIn; c++) {
-                        for (int64_t p = 0; p < weight.sizes[2]; p++) {
-                            const int64_t row = i * g.stride[0] - g.padding[0] + p * g.dilation[0];
-                            if (row < 0 || row >= input.sizes[2]) continue;
-                            for (int64_t q = 0; q < weight.sizes[3]; q++) {
-                                const int64_t column = j * g.stride[1] - g.padding[1] + q * g.dilation[1];
-                                if (column < 0 || column >= input.sizes[3]) continue;
-                                double& source =
-                                    x[n * input.strides[0] + (group * perGroupIn + c) * input.strides[1] +
-                                      row * input.strides[2] + column * input.strides[3]];
-                                double& tap = w[o * weight.strides[0] + c * weight.strides[1] +
-                                                p * weight.strides[2] + q * weight.strides[3]];
-                                if (direction == Direction::Forward) {
-                                    target += source * tap;
-                                } else if (direction == Direction::BackwardInput) {
-                                    source += target * tap;
-                                } else {
-                                    tap += target * source;
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
 void enqueueConv(Context& context, const char* op, Direction direction, const View& input, const View& weight,
                  const View& out, const View* bias, const ConvGeometry& geometry) {
     const bool withBias = bias != nullptr;
     context.enqueue(op, [=, biasView = bias ? *bias : View{}] {
         const View* biasPointer = withBias ? &biasView : nullptr;
         if (input.dtype == DType::Float64) {
-            runDouble(direction, input, weight, out, biasPointer, geometry);
+            convDouble(direction, input, weight, out, biasPointer, geometry);
         } else {
             runOneDnn(direction, input, weight, out, biasPointer, geometry);
         }
@@ -219,6 +174,34 @@ void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* 
                           const View& gradOutput, const View& input, const ConvGeometry& geometry) {
     enqueueConv(context, "conv2d_backward_weight", Direction::BackwardWeight, input, gradWeight, gradOutput,
                 gradBias, geometry);
+}
+
+void addChannelBias(Context& context, const View& out, const View& bias) {
+    const int64_t channels = bias.sizes[0], pixels = out.numel() / channels;
+    dispatchFloating(out.dtype, [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        using C = Compute<T>;
+        T* const values = out.as<T>();
+        const T* const shifts = bias.as<T>();
+        context.enqueue("addChannelBias", [=] {
+            // Few channels would fill a part of a vector only: several pixels make a row.
+            const int64_t together = std::max<int64_t>(1, 64 / channels), size = together * channels;
+            std::vector<T> row(size);
+            for (int64_t i = 0; i < size; i++) row[i] = shifts[i % channels];
+            const T* const pattern = row.data();
+            const int64_t rows = (pixels + together - 1) / together;
+            parallelFor(rows, std::max<int64_t>(1, kGrain / size), [=](int64_t begin, int64_t end) {
+                for (int64_t r = begin; r < end; r++) {
+                    T* const target = values + r * size;
+                    simd::forLanes<C>(std::min(size, pixels * channels - r * size), [=](int64_t i,
+                                                                                        auto lanes) {
+                        simd::store(target + i,
+                                    simd::load(target + i, lanes) + simd::load(pattern + i, lanes), lanes);
+                    });
+                }
+            });
+        });
+    });
 }
 
 }  // namespace anneal::cpu

@@ -72,7 +72,7 @@ void matmul(Context& context, const View& c, const View& a, const View& b, const
 
 // --- conv.cpp: activations channels-last, weights contiguous
 struct ConvGeometry {
-    int64_t stride[2], padding[2], dilation[2], groups;
+    int64_t stride[2], padding[2], paddingAfter[2], dilation[2], groups;
 };
 void conv2d(Context& context, const View& out, const View& input, const View& weight, const View* bias,
             const ConvGeometry& geometry);
@@ -80,6 +80,13 @@ void conv2dBackwardInput(Context& context, const View& gradInput, const View& gr
                          const ConvGeometry& geometry);
 void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* gradBias,
                           const View& gradOutput, const View& input, const ConvGeometry& geometry);
+// out[n, c, y, x] += bias[c], both of one dtype.
+void addChannelBias(Context& context, const View& out, const View& bias);
+
+// --- conv_double.cpp: float64, which oneDNN does not have; runs at once, on the engine thread and its team
+enum class ConvDirection { Forward, BackwardInput, BackwardWeight };
+void convDouble(ConvDirection direction, const View& input, const View& weight, const View& out,
+                const View* bias, const ConvGeometry& geometry);
 
 // --- pool.cpp: everything channels-last; `indices` hold the tap that was largest in each window, as uint8 or
 // int32
@@ -97,6 +104,32 @@ void maxPool2dBackward(Context& context, const View& gradInput, const View& grad
 void averagePool2d(Context& context, const View& out, const View& input, const PoolGeometry& geometry);
 void averagePool2dBackward(Context& context, const View& gradInput, const View& gradOutput,
                            const PoolGeometry& geometry);
+
+// --- interpolate.cpp: channels-last; a scale of 0 stands for input size / output size
+struct InterpolateOptions {
+    bool linear, alignCorners;
+    double scale[2];  // output size / input size, as the caller asked for it
+};
+void interpolate2d(Context& context, const View& out, const View& input, const InterpolateOptions& options);
+void interpolate2dBackward(Context& context, const View& gradInput, const View& gradOutput,
+                           const InterpolateOptions& options);
+
+// --- pixel_shuffle.cpp: channels-last, of any dtype; `wide` is [N, C, H r, W r], `deep` [N, C r r, H, W]
+void pixelShuffle(Context& context, const View& wide, const View& deep, int64_t factor);
+void pixelUnshuffle(Context& context, const View& deep, const View& wide, int64_t factor);
+
+// --- grid_sample.cpp: pictures channels-last, grids [N, H, W, 2] contiguous; float32 or float64
+enum class GridBorder { Zeros, Border, Reflection };
+struct GridSampleOptions {
+    bool nearest, alignCorners;
+    GridBorder border;
+};
+void gridSample(Context& context, const View& out, const View& input, const View& grid,
+                const GridSampleOptions& options);
+void gridSampleBackwardInput(Context& context, const View& gradInput, const View& gradOutput,
+                             const View& grid, const GridSampleOptions& options);
+void gridSampleBackwardGrid(Context& context, const View& gradGrid, const View& gradOutput, const View& input,
+                            const View& grid, const GridSampleOptions& options);
 
 // --- batch_norm.cpp: [N, C] or channels-last; per-channel views contiguous, in the type computed in
 struct BatchNormOptions {

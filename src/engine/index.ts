@@ -25,8 +25,9 @@ export * from './ops/activation.ts'
 export { add, div, maximum, minimum, mul, type Operand, pow, remainder, sub } from './ops/binary.ts'
 export { clamp, type Limit, lerp } from './ops/clamp.ts'
 export { allclose, equal, isclose, type ToleranceOptions } from './ops/compare.ts'
-export { type ConvOptions, conv2d } from './ops/conv.ts'
+export { type ConvOptions, conv1d, conv2d } from './ops/conv.ts'
 export { toDType } from './ops/convert.ts'
+export { type ConvTransposeOptions, convTranspose1d, convTranspose2d } from './ops/convTranspose.ts'
 export {
   arange,
   empty,
@@ -90,6 +91,7 @@ export {
   topk,
   type ValuesAndIndices,
 } from './ops/extreme.ts'
+export { type AffineGridOptions, affineGrid, type GridSampleOptions, gridSample } from './ops/gridSample.ts'
 export { normalizeImages } from './ops/image.ts'
 export {
   cat,
@@ -103,6 +105,7 @@ export {
   stack,
   where,
 } from './ops/indexing.ts'
+export { type InterpolateMode, type InterpolateOptions, interpolate } from './ops/interpolate.ts'
 export {
   type BinaryCrossEntropyOptions,
   type BinaryCrossEntropyWithLogitsOptions,
@@ -123,6 +126,7 @@ export {
   type LayerNormOptions,
   layerNorm,
 } from './ops/norm.ts'
+export { pixelShuffle, pixelUnshuffle } from './ops/pixelShuffle.ts'
 export {
   type AvgPoolOptions,
   adaptiveAvgPool2d,

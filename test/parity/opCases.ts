@@ -58,16 +58,18 @@ export interface Arguments {
   delta?: number
   kernelSize?: Pair
   stride?: Pair
-  padding?: Pair | number[]
+  padding?: Pair | number[] | 'same' | 'valid'
   outputPadding?: Pair
   dilation?: Pair
   groups?: number
   ceilMode?: boolean
   countIncludePad?: boolean
   outputSize?: Pair
-  scaleFactor?: number
+  scaleFactor?: Pair
   mode?: 'nearest' | 'bilinear'
   alignCorners?: boolean
+  recomputeScaleFactor?: boolean
+  paddingMode?: 'zeros' | 'border' | 'reflection'
   upscaleFactor?: number
   momentum?: number
   epsilon?: number

@@ -1,4 +1,6 @@
-// Convolution: activations in channels-last order, weights [out, in / groups, height, width].
+// Convolution: activations in channels-last order, weights [out, in / groups, height, width]. The transposed
+// one has weights [in, out / groups, height, width]: it is the gradient of a convolution with respect to its
+// input, from `in` channels back to `out`.
 #include "core/ops.h"
 #include "cpu/kernels.h"
 
@@ -6,44 +8,95 @@ namespace anneal::ops {
 
 namespace {
 
+// Nothing near it makes sense, and sums of a few such numbers and products with sizes stay within 64 bits.
+constexpr int64_t kLargest = int64_t{1} << 30;
+
+// `padding` is [vertical, horizontal] or [top, left, bottom, right].
 cpu::ConvGeometry geometryOf(const char* op, const Dims& stride, const Dims& padding, const Dims& dilation,
                              int64_t groups) {
-    CHECK_SHAPE(stride.size() == 2 && padding.size() == 2 && dilation.size() == 2, op,
-                ": stride, padding and dilation take two numbers each");
+    CHECK_SHAPE(stride.size() == 2 && (padding.size() == 2 || padding.size() == 4) && dilation.size() == 2,
+                op, ": stride, padding and dilation take one number or two each, got ", stride.toString(),
+                ", ", padding.toString(), " and ", dilation.toString());
     cpu::ConvGeometry geometry{};
     for (int i = 0; i < 2; i++) {
-        CHECK_SHAPE(stride[i] > 0, op, ": the stride must be positive, got ", stride.toString());
-        CHECK_SHAPE(dilation[i] > 0, op, ": the dilation must be positive, got ", dilation.toString());
-        CHECK_SHAPE(padding[i] >= 0, op, ": the padding must not be negative, got ", padding.toString());
+        const int64_t after = padding[padding.size() == 4 ? 2 + i : i];
+        CHECK_SHAPE(stride[i] > 0 && stride[i] <= kLargest, op, ": the stride must be positive",
+                    stride[i] > 0 ? " and not enormous" : "", ", got ", stride.toString());
+        CHECK_SHAPE(dilation[i] > 0 && dilation[i] <= kLargest, op, ": the dilation must be positive",
+                    dilation[i] > 0 ? " and not enormous" : "", ", got ", dilation.toString());
+        CHECK_SHAPE(padding[i] >= 0 && after >= 0 && padding[i] <= kLargest && after <= kLargest, op,
+                    ": the padding must not be negative or enormous, got ", padding.toString());
         geometry.stride[i] = stride[i];
         geometry.padding[i] = padding[i];
+        geometry.paddingAfter[i] = after;
         geometry.dilation[i] = dilation[i];
     }
-    CHECK_SHAPE(groups > 0, op, ": groups must be positive, got ", groups);
+    CHECK_SHAPE(groups > 0 && groups <= kLargest, op, ": groups must be positive, got ", groups);
     geometry.groups = groups;
     return geometry;
 }
 
-Dims outputSizes(const char* op, const Dims& input, const Dims& weight, const cpu::ConvGeometry& g) {
+void checkPictures(const char* op, const Dims& input) {
     CHECK_SHAPE(input.size() == 4, op, ": expected an input of [N, C, H, W], got ", input.toString());
-    CHECK_SHAPE(weight.size() == 4, op, ": expected a weight of [out, in / groups, height, width], got ",
-                weight.toString());
+    CHECK_SHAPE(input[1] > 0 && input[2] > 0 && input[3] > 0, op,
+                ": channels, height and width of the input must not be zero, got ", input.toString());
+}
+
+// The distance from a kernel's first tap to one past its last.
+int64_t extentOf(const Dims& weight, const cpu::ConvGeometry& g, int i) {
+    return (weight[2 + i] - 1) * g.dilation[i] + 1;
+}
+
+void checkWeight(const char* op, const char* layout, const Dims& weight) {
+    CHECK_SHAPE(weight.size() == 4, op, ": expected a weight of ", layout, ", got ", weight.toString());
+    CHECK_SHAPE(weight[0] > 0 && weight[1] > 0 && weight[2] > 0 && weight[3] > 0, op,
+                ": the weight is empty: ", weight.toString());
+    CHECK_SHAPE(weight[2] <= kLargest && weight[3] <= kLargest, op,
+                ": the weight is too large: ", weight.toString());
+}
+
+Dims outputSizes(const char* op, const Dims& input, const Dims& weight, const cpu::ConvGeometry& g) {
+    checkPictures(op, input);
+    checkWeight(op, "[out, in / groups, height, width]", weight);
     CHECK_SHAPE(weight[1] * g.groups == input[1], op, ": the weight ", weight.toString(), " with ", g.groups,
                 " group(s) expects ", weight[1] * g.groups, " input channels, the input ", input.toString(),
                 " has ", input[1]);
     CHECK_SHAPE(weight[0] % g.groups == 0, op, ": ", weight[0], " output channels cannot be split into ",
                 g.groups, " groups");
-    CHECK_SHAPE(weight[0] > 0 && weight[2] > 0 && weight[3] > 0, op,
-                ": the weight is empty: ", weight.toString());
     Dims out{input[0], weight[0], 0, 0};
     for (int i = 0; i < 2; i++) {
-        const int64_t extent = (weight[2 + i] - 1) * g.dilation[i] + 1,
-                      padded = input[2 + i] + 2 * g.padding[i];
+        const int64_t extent = extentOf(weight, g, i),
+                      padded = input[2 + i] + g.padding[i] + g.paddingAfter[i];
         CHECK_SHAPE(padded >= extent, op, ": the kernel (", extent,
                     " with its dilation) is larger than the padded input (", padded, ") of ",
                     input.toString());
         out[2 + i] = (padded - extent) / g.stride[i] + 1;
     }
+    return out;
+}
+
+Dims transposedSizes(const char* op, const Dims& input, const Dims& weight, const cpu::ConvGeometry& g,
+                     const Dims& outputPadding) {
+    checkPictures(op, input);
+    checkWeight(op, "[in, out / groups, height, width]", weight);
+    CHECK_SHAPE(weight[0] == input[1], op, ": the weight ", weight.toString(), " expects ", weight[0],
+                " input channels, the input ", input.toString(), " has ", input[1]);
+    CHECK_SHAPE(weight[0] % g.groups == 0, op, ": ", weight[0], " input channels cannot be split into ",
+                g.groups, " groups");
+    CHECK_SHAPE(outputPadding.size() == 2, op, ": outputPadding takes one number or two, got ",
+                outputPadding.toString());
+    Dims out{input[0], weight[1] * g.groups, 0, 0};
+    for (int i = 0; i < 2; i++) {
+        CHECK_SHAPE(
+            outputPadding[i] >= 0 && outputPadding[i] < g.stride[i], op,
+            ": outputPadding must lie between 0 and the stride or the dilation, whichever is larger, got ",
+            outputPadding.toString(), " with a stride of ", g.stride[i], " and a dilation of ",
+            g.dilation[i]);
+        out[2 + i] = (input[2 + i] - 1) * g.stride[i] - g.padding[i] - g.paddingAfter[i] +
+                     extentOf(weight, g, i) + outputPadding[i];
+    }
+    CHECK_SHAPE(out[2] > 0 && out[3] > 0, op, ": nothing would be left of an input of ", input.toString(),
+                " with a kernel of ", weight[2], " by ", weight[3], ": the output would be ", out.toString());
     return out;
 }
 
@@ -58,6 +111,13 @@ Tensor activation(Context& context, const Tensor& tensor, DType dtype) {
     return channels_last(context, to_dtype(context, tensor, dtype));
 }
 
+Tensor biasOf(Context& context, const char* op, const Tensor& bias, int64_t channels, DType dtype) {
+    CHECK_SHAPE(bias.sizes() == Dims{channels}, op, ": expected a bias of [", channels, "], got ",
+                bias.sizes().toString());
+    CHECK_DTYPE(isFloating(bias.dtype()), op, ": expected a floating bias, got ", describe(bias));
+    return contiguous(context, to_dtype(context, bias, dtype));
+}
+
 }  // namespace
 
 Tensor conv2d(Context& context, const Tensor& input, const Tensor& weight, optional<Tensor> bias, Dims stride,
@@ -65,17 +125,29 @@ Tensor conv2d(Context& context, const Tensor& input, const Tensor& weight, optio
     const cpu::ConvGeometry geometry = geometryOf("conv2d", stride, padding, dilation, groups);
     const Dims sizes = outputSizes("conv2d", input.sizes(), weight.sizes(), geometry);
     const DType dtype = workType("conv2d", input, weight);
-    if (bias) {
-        CHECK_SHAPE(bias->sizes() == Dims{weight.size(0)}, "conv2d: expected a bias of [", weight.size(0),
-                    "], got ", bias->sizes().toString());
-        bias = contiguous(context, to_dtype(context, *bias, dtype));
-    }
+    if (bias) bias = biasOf(context, "conv2d", *bias, weight.size(0), dtype);
     Tensor out = context.emptyChannelsLast(dtype, sizes);
     if (out.numel() > 0) {
         const Tensor x = activation(context, input, dtype),
                      w = contiguous(context, to_dtype(context, weight, dtype));
         const View biasView = bias ? bias->view() : View{};
         cpu::conv2d(context, out, x, w, bias ? &biasView : nullptr, geometry);
+    }
+    return to_dtype(context, out, input.dtype());
+}
+
+Tensor conv_transpose2d(Context& context, const Tensor& input, const Tensor& weight, optional<Tensor> bias,
+                        Dims stride, Dims padding, Dims outputPadding, Dims dilation, int64_t groups) {
+    const char* const op = "convTranspose2d";
+    const cpu::ConvGeometry geometry = geometryOf(op, stride, padding, dilation, groups);
+    const Dims sizes = transposedSizes(op, input.sizes(), weight.sizes(), geometry, outputPadding);
+    const DType dtype = workType(op, input, weight);
+    if (bias) bias = biasOf(context, op, *bias, sizes[1], dtype);
+    Tensor out = context.emptyChannelsLast(dtype, sizes);
+    if (out.numel() > 0) {
+        cpu::conv2dBackwardInput(context, out, activation(context, input, dtype),
+                                 contiguous(context, to_dtype(context, weight, dtype)), geometry);
+        if (bias) cpu::addChannelBias(context, out, *bias);
     }
     return to_dtype(context, out, input.dtype());
 }

@@ -1,57 +1,139 @@
+import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call, callMany } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
+import { batched, checkTensor, type Pair, pair, single } from './spatial.ts'
 
 export interface ConvOptions {
   /** Steps between neighbouring outputs: one number, or [height, width]. Default 1. */
-  stride?: number | readonly number[] | undefined
-  /** Zeros added on every side. Default 0. */
-  padding?: number | readonly number[] | undefined
+  stride?: Pair | undefined
+  /**
+   * Zeros added on every side; 'same' for as many as keep the size (with a stride of 1; an odd one goes to the right and
+   * the bottom), 'valid' for none. Default 0.
+   */
+  padding?: Pair | 'same' | 'valid' | undefined
   /** Distance between kernel taps. Default 1. */
-  dilation?: number | readonly number[] | undefined
+  dilation?: Pair | undefined
   /** Independent blocks of channels. Default 1. */
   groups?: number | undefined
 }
 
-/** One number for both directions, or two. */
-export function pair(value: number | readonly number[]): readonly number[] {
-  return typeof value === 'number' ? [value, value] : value
+/** What the native op takes: pairs, and [top, left, bottom, right] where the sides differ. */
+interface Geometry {
+  stride: readonly number[]
+  padding: readonly number[]
+  dilation: readonly number[]
+  groups: number
 }
 
-/** 2-D convolution of x [N, C, H, W] with weight [out, C / groups, h, w] and bias [out]. Channels-last inside. */
+function isText(padding: ConvOptions['padding']): padding is 'same' | 'valid' {
+  return typeof padding === 'string'
+}
+
+function paddingInWords(
+  op: string,
+  padding: 'same' | 'valid',
+  kernel: readonly number[],
+  stride: readonly number[],
+  dilation: readonly number[],
+): readonly number[] {
+  if (padding === 'valid') return [0, 0]
+  if (padding !== 'same') {
+    throw new ConfigError(`${op}: padding must be numbers, 'same' or 'valid', got ${JSON.stringify(padding)}`)
+  }
+  if (stride.some((step) => step !== 1)) {
+    throw new ConfigError(`${op}: padding 'same' needs a stride of 1, got [${stride.join(', ')}]`)
+  }
+  const total = kernel.map((size, i) => (dilation[i] ?? 1) * (size - 1))
+  const before = total.map((zeros) => Math.floor(zeros / 2))
+  return [...before, ...total.map((zeros, i) => zeros - (before[i] as number))]
+}
+
+/**
+ * 2-D convolution (cross-correlation) of x [N, C, H, W] or [C, H, W] with weight [out, C / groups, h, w] and bias [out].
+ * Channels-last inside.
+ * @throws ShapeError, DTypeError, ConfigError.
+ */
 export function conv2d(
   x: Tensor,
   weight: Tensor,
   bias: Tensor | null = null,
   options: ConvOptions = {},
 ): Tensor {
+  checkTensor('conv2d', 'the weight', weight)
   const stride = pair(options.stride ?? 1)
-  const padding = pair(options.padding ?? 0)
   const dilation = pair(options.dilation ?? 1)
-  const groups = options.groups ?? 1
+  const given = options.padding ?? 0
+  const padding = isText(given)
+    ? paddingInWords('conv2d', given, weight.shape.slice(2), stride, dilation)
+    : pair(given)
+  const geometry = { stride, padding, dilation, groups: options.groups ?? 1 }
+  return batched('conv2d', x, 4, (pictures) => convolve('conv2d', pictures, weight, bias, geometry))
+}
+
+/**
+ * 1-D convolution (cross-correlation) of x [N, C, L] or [C, L] with weight [out, C / groups, l] and bias [out].
+ * @throws ShapeError, DTypeError, ConfigError.
+ */
+export function conv1d(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvOptions = {},
+): Tensor {
+  checkLineWeight('conv1d', weight, '[out, in / groups, length]')
+  const stride = single('conv1d', 'stride', options.stride ?? 1, 1)
+  const dilation = single('conv1d', 'dilation', options.dilation ?? 1, 1)
+  const given = options.padding ?? 0
+  const padding = isText(given)
+    ? paddingInWords('conv1d', given, [1, ...weight.shape.slice(2)], stride, dilation)
+    : single('conv1d', 'padding', given, 0)
+  const geometry = { stride, padding, dilation, groups: options.groups ?? 1 }
+  return batched('conv1d', x, 3, (lines) =>
+    convolve('conv1d', lines.unsqueeze(2), weight.unsqueeze(2), bias, geometry).squeeze(2),
+  )
+}
+
+export function checkLineWeight(op: string, weight: Tensor, layout: string): void {
+  checkTensor(op, 'the weight', weight)
+  if (weight.ndim !== 3) {
+    throw new ShapeError(`${op}: expected a weight of ${layout}, got [${weight.shape.join(', ')}]`)
+  }
+}
+
+function convolve(
+  name: string,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  { stride, padding, dilation, groups }: Geometry,
+): Tensor {
   const out = call('conv2d', x, weight, bias, stride, padding, dilation, groups)
   const inputs = [x, weight, bias]
   if (!isTracked(inputs)) return out
-  return record(out, 'conv2d', inputs, [x, weight], (g, node) => {
+  return record(out, name, inputs, [x, weight], (g, node) => {
     const [input, kernel] = [node.saved(0), node.saved(1)]
     const toInput = node.needs(0)
       ? call('conv2d_backward_input', g, kernel, input.shape, stride, padding, dilation, groups)
       : null
     const withBias = node.needs(2)
-    const [toWeight = null, toBias = null] =
-      node.needs(1) || withBias
-        ? callMany(
-            'conv2d_backward_weight',
-            g,
-            input,
-            kernel.shape,
-            withBias,
-            stride,
-            padding,
-            dilation,
-            groups,
-          )
-        : []
+    if (!node.needs(1)) return [toInput, null, withBias ? channelSums(g) : null]
+    const [toWeight, toBias = null] = callMany(
+      'conv2d_backward_weight',
+      g,
+      input,
+      kernel.shape,
+      withBias,
+      stride,
+      padding,
+      dilation,
+      groups,
+    )
     return [toInput, toWeight, toBias]
   })
+}
+
+/** What a bias receives from the gradient [N, C, H, W] of a sum that it is part of. */
+export function channelSums(gradient: Tensor): Tensor {
+  return call('sum', gradient, [0, 2, 3], false)
 }

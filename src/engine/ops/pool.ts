@@ -1,10 +1,7 @@
 import { isTracked, record } from '../graph.ts'
 import { call, callMany } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
-import { pair } from './conv.ts'
-
-/** One number for both directions, or [height, width]. */
-export type Pair = number | readonly number[]
+import { batched, type Pair, pair } from './spatial.ts'
 
 export interface MaxPoolOptions {
   /** Steps between windows. Default: the kernel's size. */
@@ -30,17 +27,12 @@ export interface AvgPoolOptions {
   divisorOverride?: number | undefined
 }
 
-// A single picture [C, H, W] goes through as a batch of one.
-function pooled(x: Tensor, pool: (pictures: Tensor) => Tensor): Tensor {
-  return x.ndim === 3 ? pool(x.unsqueeze(0)).squeeze(0) : pool(x)
-}
-
 /**
  * The largest value of each window of x [N, C, H, W] or [C, H, W]; NaN if there is one.
  * @throws ShapeError, DTypeError.
  */
 export function maxPool2d(x: Tensor, kernelSize: Pair, options: MaxPoolOptions = {}): Tensor {
-  return pooled(x, (pictures) => maxPoolBatch(pictures, kernelSize, options))
+  return batched('maxPool2d', x, 4, (pictures) => maxPoolBatch(pictures, kernelSize, options))
 }
 
 function maxPoolBatch(x: Tensor, kernelSize: Pair, options: MaxPoolOptions): Tensor {
@@ -71,7 +63,7 @@ function maxPoolBatch(x: Tensor, kernelSize: Pair, options: MaxPoolOptions): Ten
  * @throws ShapeError, DTypeError.
  */
 export function avgPool2d(x: Tensor, kernelSize: Pair, options: AvgPoolOptions = {}): Tensor {
-  return pooled(x, (pictures) => avgPoolBatch(pictures, kernelSize, options))
+  return batched('avgPool2d', x, 4, (pictures) => avgPoolBatch(pictures, kernelSize, options))
 }
 
 function avgPoolBatch(x: Tensor, kernelSize: Pair, options: AvgPoolOptions): Tensor {
@@ -92,7 +84,7 @@ function avgPoolBatch(x: Tensor, kernelSize: Pair, options: AvgPoolOptions): Ten
  * @throws ShapeError, DTypeError.
  */
 export function adaptiveAvgPool2d(x: Tensor, outputSize: Pair): Tensor {
-  return pooled(x, (pictures) => adaptiveAvgPoolBatch(pictures, outputSize))
+  return batched('adaptiveAvgPool2d', x, 4, (pictures) => adaptiveAvgPoolBatch(pictures, outputSize))
 }
 
 function adaptiveAvgPoolBatch(x: Tensor, outputSize: Pair): Tensor {
@@ -107,7 +99,7 @@ function adaptiveAvgPoolBatch(x: Tensor, outputSize: Pair): Tensor {
  * @throws ShapeError, DTypeError.
  */
 export function adaptiveMaxPool2d(x: Tensor, outputSize: Pair): Tensor {
-  return pooled(x, (pictures) => adaptiveMaxPoolBatch(pictures, outputSize))
+  return batched('adaptiveMaxPool2d', x, 4, (pictures) => adaptiveMaxPoolBatch(pictures, outputSize))
 }
 
 function adaptiveMaxPoolBatch(x: Tensor, outputSize: Pair): Tensor {
