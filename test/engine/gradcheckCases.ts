@@ -9,13 +9,16 @@ import {
   cat,
   channelsLast,
   conv2d,
+  convTranspose2d,
   crossEntropy,
   cumprod,
   diagonal,
   dropout,
   flip,
   gelu,
+  gridSample,
   groupNorm,
+  interpolate,
   layerNorm,
   leakyRelu,
   linear,
@@ -24,6 +27,8 @@ import {
   maxPool2d,
   nllLoss,
   pad,
+  pixelShuffle,
+  pixelUnshuffle,
   randn,
   repeat,
   roll,
@@ -367,6 +372,67 @@ export const cases: Record<string, GradientCase[]> = {
     fn: (x, weight, bias) => conv2d(x as Tensor, weight as Tensor, bias as Tensor, options),
     inputs: () => [pictures(), normal(4, 4 / options.groups, 3, 2), normal(4)],
   })),
+
+  conv_transpose2d: [
+    { stride: 1, padding: 0, groups: 1 },
+    { stride: 2, padding: 1, outputPadding: 1, groups: 2 },
+    { stride: [2, 1], padding: [0, 2], dilation: [1, 2], groups: 1 },
+  ].map((options) => ({
+    fn: (x, weight, bias) => convTranspose2d(x as Tensor, weight as Tensor, bias as Tensor, options),
+    inputs: () => [normal(2, 4, 3, 4), normal(4, 4 / options.groups, 3, 2), normal(4)],
+  })),
+  interpolate2d: [
+    one(pictures, (x) => interpolate(x, { size: [7, 4] })),
+    one(pictures, (x) => interpolate(x, { scaleFactor: 1.7, mode: 'bilinear' })),
+    one(pictures, (x) => interpolate(x, { size: [3, 9], mode: 'bilinear', alignCorners: true })),
+  ],
+  pixel_shuffle: [
+    one(
+      () => normal(2, 8, 2, 3),
+      (x) => pixelShuffle(x, 2),
+    ),
+  ],
+  pixel_unshuffle: [
+    one(
+      () => normal(2, 2, 4, 6),
+      (x) => pixelUnshuffle(x, 2),
+    ),
+  ],
+  grid_sample: (['zeros', 'border', 'reflection'] as const).flatMap((paddingMode) => [
+    two(
+      (x, grid) => gridSample(x, grid, { paddingMode, alignCorners: paddingMode === 'border' }),
+      () => normal(1, 2, 4, 5),
+      () =>
+        leaf([
+          [
+            [
+              [0.31, -0.42],
+              [1.37, 0.23],
+            ],
+            [
+              [-0.78, 0.87],
+              [-1.24, -1.43],
+            ],
+          ],
+        ]),
+    ),
+    one(
+      () => normal(1, 2, 4, 5),
+      (x) =>
+        gridSample(
+          x,
+          plain([
+            [
+              [
+                [0.31, -0.42],
+                [1.37, 0.23],
+              ],
+            ],
+          ]),
+          { mode: 'nearest', paddingMode },
+        ),
+    ),
+  ]),
 
   max_pool2d: [
     one(pictures, (x) => maxPool2d(x, 2)),
