@@ -148,6 +148,9 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
 export function chunk(x: Tensor, count: number, dim = 0): Tensor[] {
   requireInteger('chunk', 'the count', count, 1)
   const total = x.size(dim)
+  if (total === 0 && count > 2 ** 16) {
+    throw new ShapeError(`chunk: ${count} pieces of a dimension without elements`)
+  }
   if (total === 0) return split(x, new Array<number>(count).fill(0), dim)
   return split(x, Math.ceil(total / count), dim)
 }

@@ -1,3 +1,4 @@
+import { dtypeCode } from '../dtype.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods, numberList } from '../methods.ts'
@@ -217,15 +218,17 @@ export function repeatInterleave(
     return withSums('repeatInterleave', base, maps)
   }
   const counts = repeats instanceof Tensor ? Array.from(repeats.dataSync()) : [...repeats]
+  for (const count of counts) requireInteger('repeatInterleave', 'the number of copies', count, 0)
   if (counts.length === 1) return repeatInterleave(base, counts[0] as number, at)
   if (counts.length !== size || (repeats instanceof Tensor && repeats.ndim !== 1)) {
     throw new ShapeError(
       `repeatInterleave: ${counts.length} numbers of copies for a dimension of size ${size}`,
     )
   }
-  const places = counts.flatMap((count, i) =>
-    new Array<number>(requireInteger('repeatInterleave', 'the number of copies', count, 0)).fill(i),
-  )
+  // Should the result not fit into memory, the list of places must not be made either.
+  const total = counts.reduce((sum, count) => sum + count, 0)
+  call('empty', base.shape.with(at, total), dtypeCode(base.dtype)).dispose()
+  const places = counts.flatMap((count, i) => new Array<number>(count).fill(i))
   return indexSelect(base, at, tensor(places, { dtype: 'int64' }))
 }
 
