@@ -2,6 +2,7 @@
 #include "cpu/onednn.h"
 #include "cpu/parallel.h"
 #include "cpu/simd.h"
+#include "cpu/winograd.h"
 
 namespace anneal::cpu {
 
@@ -144,6 +145,18 @@ void runOneDnn(Direction direction, const View& input, const View& weight, const
     stream.wait();
 }
 
+void runWinograd(Direction direction, const View& input, const View& weight, const View& out,
+                 const View* bias, const ConvGeometry& g) {
+    switch (direction) {
+        case Direction::Forward:
+            return winograd::forward(out, input, weight, bias, g);
+        case Direction::BackwardInput:
+            return winograd::backwardInput(input, out, weight, g);
+        case Direction::BackwardWeight:
+            return winograd::backwardWeight(weight, out, input, g);
+    }
+}
+
 void enqueueConv(Context& context, const char* op, Direction direction, const View& input, const View& weight,
                  const View& out, const View* bias, const ConvGeometry& geometry) {
     const bool withBias = bias != nullptr;
@@ -151,6 +164,9 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
         const View* biasPointer = withBias ? &biasView : nullptr;
         if (input.dtype == DType::Float64) {
             convDouble(direction, input, weight, out, biasPointer, geometry);
+        } else if (winograd::suits(input, weight, out, geometry) &&
+                   (direction != Direction::BackwardWeight || !withBias)) {
+            runWinograd(direction, input, weight, out, biasPointer, geometry);
         } else {
             runOneDnn(direction, input, weight, out, biasPointer, geometry);
         }

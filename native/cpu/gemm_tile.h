@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/simd.h"
+
+// The innermost piece of a float32 matrix product, on operands that the caller has laid out for it.
+namespace anneal::cpu::gemm {
+
+constexpr int kWidth = simd::Lanes<float>::kCount;
+// Rows and vectors of a tile of the result that stay in registers: of 32 registers with AVX-512, of 16
+// without.
+#if defined(ANNEAL_AVX512)
+constexpr int kRows = 12;
+#else
+constexpr int kRows = 6;
+#endif
+constexpr int kVectors = 2;
+constexpr int kColumns = kVectors * kWidth;
+
+// c[i][j] (+)= sum over k of a[i * aRow + k * aStep] * b[k * bStep + j], for `Rows` rows and `Vectors`
+// vectors.
+template <int Rows, int Vectors>
+inline void tile(int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b, int64_t bStep,
+                 float* c, int64_t cRow, bool accumulate) {
+    using V = simd::Vector<float>;
+    V sum[Rows][Vectors];
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; i++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; v++) {
+            sum[i][v] = accumulate ? simd::load(c + i * cRow + v * kWidth) : V{};
+        }
+    }
+    for (int64_t k = 0; k < depth; k++) {
+        V right[Vectors];
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; v++) right[v] = simd::load(b + v * kWidth);
+#pragma GCC unroll 16
+        for (int i = 0; i < Rows; i++) {
+            const V left = simd::splat(a[i * aRow]);
+#pragma GCC unroll 4
+            for (int v = 0; v < Vectors; v++) sum[i][v] += left * right[v];
+        }
+        a += aStep;
+        b += bStep;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; i++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; v++) simd::store(c + i * cRow + v * kWidth, sum[i][v]);
+    }
+}
+
+using Tile = void (*)(int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b,
+                      int64_t bStep, float* c, int64_t cRow, bool accumulate);
+
+// The tile for what is left at an edge.
+template <int Vectors>
+Tile tileOf(int rows) {
+    static constexpr Tile kTiles[] = {
+        tile<1, Vectors>,
+        tile<2, Vectors>,
+        tile<3, Vectors>,
+        tile<4, Vectors>,
+        tile<5, Vectors>,
+        tile<6, Vectors>,
+#if defined(ANNEAL_AVX512)
+        tile<7, Vectors>,
+        tile<8, Vectors>,
+        tile<9, Vectors>,
+        tile<10, Vectors>,
+        tile<11, Vectors>,
+        tile<12, Vectors>,
+#endif
+    };
+    return kTiles[rows - 1];
+}
+
+// c[rows, columns] (+)= a b, where columns are whole vectors. `b` is cut into panels of kColumns columns that
+// lie `bPanel` apart (kColumns where its rows are rows of memory).
+inline void product(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t aRow, int64_t aStep,
+                    const float* b, int64_t bPanel, int64_t bStep, float* c, int64_t cRow, bool accumulate) {
+    for (int64_t j = 0; j < columns; j += kColumns) {
+        const bool whole = columns - j >= kColumns;
+        const float* panel = b + j / kColumns * bPanel;
+        for (int64_t i = 0; i < rows; i += kRows) {
+            const int count = static_cast<int>(rows - i < kRows ? rows - i : kRows);
+            const Tile run = whole ? tileOf<kVectors>(count) : tileOf<1>(count);
+            run(depth, a + i * aRow, aRow, aStep, panel, bStep, c + i * cRow + j, cRow, accumulate);
+        }
+    }
+}
+
+}  // namespace anneal::cpu::gemm
