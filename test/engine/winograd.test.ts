@@ -17,7 +17,7 @@ function gradients(
 ) {
   const leaves = [x, weight, ...(bias ? [bias] : [])].map((tensor) => tensor.clone().requiresGrad_())
   const out = F.conv2d(leaves[0]!, leaves[1]!, leaves[2] ?? null, { padding })
-  out.backward(outGradient)
+  out.backward({ gradient: outGradient })
   return [out.detach(), ...leaves.map((leaf) => leaf.grad!)]
 }
 
@@ -56,7 +56,7 @@ describe('3 x 3 convolutions of many pixels', () => {
         padding,
       )
       // The direct method's errors for these shapes are between 1e-6 and 1e-5.
-      single.forEach((tensor, i) => expect(largestError(tensor, exact[i]!)).toBeLessThan(1e-5))
+      for (const [i, tensor] of single.entries()) expect(largestError(tensor, exact[i]!)).toBeLessThan(1e-5)
     },
   )
 
