@@ -39,12 +39,16 @@ void indexGet(Context& context, const View& out, const View& input, const IndexL
 void indexPut(Context& context, const View& target, const IndexList& list, const View& values,
               bool accumulate);
 
-// --- remap.cpp: out[i, j, …] = input[m0(i), m1(j), …]. A map is a list of runs: `length` neighbours in `out`
-// come from `source`, source + step, … of the input, or are filled where `source` is negative.
+// --- remap.cpp: out[i, j, …] = input[m0(i), m1(j), …]. A map is a list of runs, gone through `times` times:
+// `length` neighbours in `out` come from `source`, source + step, … of the input, each `every` times in a
+// row, or are filled where `source` is negative.
 struct Run {
-    int64_t length, source, step;
+    int64_t length, source, step, every = 1;
 };
-using AxisMap = std::vector<Run>;
+struct AxisMap {
+    std::vector<Run> runs;
+    int64_t times = 1;
+};
 void remap(Context& context, const View& out, const View& input, std::vector<AxisMap> maps, double fill);
 // Adds up what each element of the input went into.
 void remapBackward(Context& context, const View& gradInput, const View& gradOutput,

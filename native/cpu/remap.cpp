@@ -21,6 +21,15 @@ int innermost(const View& view) {
     return inner;
 }
 
+template <typename Body>
+void forEachRun(const AxisMap& map, const Body& body) {
+    for (int64_t time = 0; time < map.times; time++) {
+        for (const Run& run : map.runs) body(run);
+    }
+}
+
+int64_t sourceOf(const Run& run, int64_t i) { return run.source + i / run.every * run.step; }
+
 // A dimension across the rows: where each of its places comes from, as an offset in elements.
 struct OuterAxis {
     int64_t size, step;
@@ -34,12 +43,11 @@ std::vector<OuterAxis> outerAxes(const View& out, const View& input, const std::
         if (d == inner) continue;
         OuterAxis axis{out.sizes[d], out.strides[d], {}};
         axis.source.reserve(static_cast<size_t>(axis.size));
-        for (const Run& run : maps[static_cast<size_t>(d)]) {
+        forEachRun(maps[static_cast<size_t>(d)], [&](const Run& run) {
             for (int64_t i = 0; i < run.length; i++) {
-                axis.source.push_back(run.source < 0 ? kNowhere
-                                                     : (run.source + i * run.step) * input.strides[d]);
+                axis.source.push_back(run.source < 0 ? kNowhere : sourceOf(run, i) * input.strides[d]);
             }
-        }
+        });
         axes.push_back(std::move(axis));
     }
     return axes;
@@ -48,9 +56,13 @@ std::vector<OuterAxis> outerAxes(const View& out, const View& input, const std::
 template <typename T>
 void copyRuns(T* target, int64_t targetStep, const T* source, int64_t sourceStep, const AxisMap& map,
               T fill) {
-    for (const Run& run : map) {
+    forEachRun(map, [&](const Run& run) {
         if (run.source < 0 || source == nullptr) {
             for (int64_t i = 0; i < run.length; i++) target[i * targetStep] = fill;
+        } else if (run.every > 1) {
+            for (int64_t i = 0; i < run.length; i++) {
+                target[i * targetStep] = source[sourceOf(run, i) * sourceStep];
+            }
         } else {
             const T* from = source + run.source * sourceStep;
             const int64_t step = run.step * sourceStep;
@@ -61,7 +73,7 @@ void copyRuns(T* target, int64_t targetStep, const T* source, int64_t sourceStep
             }
         }
         target += run.length * targetStep;
-    }
+    });
 }
 
 // For each place of the input's dimension, the offsets in the output of what came from it.
@@ -138,13 +150,13 @@ void remapBackward(Context& context, const View& gradInput, const View& gradOutp
                 InverseAxis axis{gradInput.sizes[d], gradInput.strides[d], {}};
                 axis.uses.resize(static_cast<size_t>(axis.size));
                 int64_t place = 0;
-                for (const Run& run : maps[static_cast<size_t>(d)]) {
+                forEachRun(maps[static_cast<size_t>(d)], [&](const Run& run) {
                     for (int64_t i = 0; i < run.length; i++, place++) {
                         if (run.source < 0) continue;
-                        axis.uses[static_cast<size_t>(run.source + i * run.step)].push_back(
-                            place * gradOutput.strides[d]);
+                        axis.uses[static_cast<size_t>(sourceOf(run, i))].push_back(place *
+                                                                                   gradOutput.strides[d]);
                     }
-                }
+                });
                 axes.push_back(std::move(axis));
             }
             const AxisMap& map = maps[static_cast<size_t>(inner)];
@@ -162,13 +174,13 @@ void remapBackward(Context& context, const View& gradInput, const View& gradOutp
                                 std::fill(sums.begin(), sums.end(), 0.0);
                                 forEachUse(axes, place, 0, 0, [&](int64_t offset) {
                                     const T* g = gradOutput.as<const T>() + offset;
-                                    for (const Run& run : map) {
+                                    forEachRun(map, [&](const Run& run) {
                                         for (int64_t i = 0; i < run.length && run.source >= 0; i++) {
-                                            sums[static_cast<size_t>(run.source + i * run.step)] +=
+                                            sums[static_cast<size_t>(sourceOf(run, i))] +=
                                                 static_cast<double>(static_cast<Compute<T>>(g[i * step]));
                                         }
                                         g += run.length * step;
-                                    }
+                                    });
                                 });
                                 T* result = gradInput.as<T>() + to;
                                 for (int64_t i = 0; i < length; i++) {

@@ -142,7 +142,8 @@ export function changeInPlace(
   const tracked = isTracked([target, ...others])
   const old = tracked ? snapshot(target) : target
   const result = compute(old)
-  if (isFloatingPoint(result.dtype) && !isFloatingPoint(target.dtype)) {
+  const widens = isFloatingPoint(result.dtype) && !isFloatingPoint(target.dtype)
+  if (widens || (target.dtype === 'bool' && result.dtype !== 'bool')) {
     throw new DTypeError(
       `${name}: a result of ${result.dtype} cannot be stored in a tensor of ${target.dtype}`,
     )

@@ -43,10 +43,14 @@ const builders: Record<string, () => { stateDict(): Record<string, Tensor> }> = 
   'Linear(7, 3)': () => new nn.Linear(7, 3),
   'Linear(7, 3, bias false)': () => new nn.Linear(7, 3, { bias: false }),
   'BatchNorm2d(4)': () => new nn.BatchNorm2d(4),
+  'LayerNorm(5)': () => new nn.LayerNorm(5),
+  'GroupNorm(2, 6)': () => new nn.GroupNorm(2, 6),
+  'Embedding(10, 4)': () => new nn.Embedding(10, 4),
+  'Embedding(10, 4, padding 3)': () => new nn.Embedding(10, 4, { paddingIdx: 3 }),
   LeNet: () => new LeNet(),
 }
 
-const notYet = ['Embedding(10, 4)', 'Embedding(10, 4, padding 3)', 'GroupNorm(2, 6)', 'LayerNorm(5)']
+const notYet: string[] = []
 
 describe('a freshly built layer has PyTorch’s weights', () => {
   it('has a builder for every layer of the fixture', () => {

@@ -13,9 +13,27 @@ interface BinaryTable {
   results: Record<string, Results>
 }
 
-type UnaryOp = 'sum' | 'mean' | 'exp' | 'sqrt' | 'neg' | 'abs' | 'sigmoid' | 'relu' | 'argmax' | 'max'
+interface InPlaceTable {
+  name: 'add_' | 'sub_' | 'mul_' | 'div_' | 'pow_' | 'remainder_'
+  results: Record<string, Results>
+}
 
-const { binary, unary } = loadFixture<{ binary: BinaryTable[]; unary: Record<UnaryOp, Results> }>('promotion')
+/** Ops of one tensor that are called with more than it. */
+const calls: Record<string, (x: Tensor) => Tensor> = {
+  cumsum: (x) => x.cumsum(0),
+  cumprod: (x) => x.cumprod(0),
+  sort: (x) => x.sort().values,
+  clamp: (x) => x.clamp(0, 1),
+  clampFraction: (x) => x.clamp(0.5),
+  flip: (x) => x.flip(0),
+  logsumexp: (x) => x.logsumexp(0),
+}
+
+const { binary, inPlace, unary } = loadFixture<{
+  binary: BinaryTable[]
+  inPlace: InPlaceTable[]
+  unary: Record<string, Results>
+}>('promotion')
 
 const shapes = { tensor: [[2], [2]], scalarTensor: [[2], []], bothScalarTensors: [[], []] } as const
 
@@ -54,11 +72,28 @@ describe('dtypes of results are PyTorch’s', () => {
     })
   }
 
+  for (const { name, results } of inPlace) {
+    it(`${name} keeps the dtype or refuses`, () => {
+      const actual: Record<string, DType | null> = {}
+      const expected: Record<string, DType | null> = {}
+      for (const [a, row] of Object.entries(results)) {
+        for (const [b, dtype] of Object.entries(row)) {
+          const left = ones([2], { dtype: a as DType })
+          const right = numbers[b] ?? ones([2], { dtype: b as DType })
+          actual[`${a}, ${b}`] = resultOf(() => left[name](right))
+          expected[`${a}, ${b}`] = dtype
+        }
+      }
+      expect(lines(actual)).toEqual(lines(expected))
+    })
+  }
+
   for (const [op, expected] of Object.entries(unary)) {
     it(`${op} of one tensor`, () => {
       const actual = Object.keys(expected).map((dtype): [string, DType | null] => {
         const x = ones([2], { dtype: dtype as DType })
-        return [dtype, resultOf(() => x[op as UnaryOp]())]
+        const call = calls[op] ?? (() => x[op as 'sum']())
+        return [dtype, resultOf(() => call(x))]
       })
       expect(lines(Object.fromEntries(actual))).toEqual(lines(expected))
     })

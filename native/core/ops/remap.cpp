@@ -27,33 +27,45 @@ cpu::AxisMap mapOf(MapKind kind, int64_t size, int64_t newSize, int64_t paramete
     const int64_t before = parameter, after = newSize - size - before;
     switch (kind) {
         case MapKind::Flip:
-            return {{size, size - 1, -1}};
+            return {{{size, size - 1, -1}}};
         case MapKind::Roll:
-            return {{parameter, size - parameter, 1}, {size - parameter, 0, 1}};
+            return {{{parameter, size - parameter, 1}, {size - parameter, 0, 1}}};
         case MapKind::Constant: {
             const int64_t first = std::min(std::max<int64_t>(before, 0), newSize);
             const int64_t cut = std::max<int64_t>(-before, 0);
             const int64_t inside = std::max<int64_t>(std::min(size - cut, newSize - first), 0);
-            return {{first, -1, 0}, {inside, cut, 1}, {newSize - first - inside, -1, 0}};
+            return {{{first, -1, 0}, {inside, cut, 1}, {newSize - first - inside, -1, 0}}};
         }
         case MapKind::Reflect:
-            return {{before, before, -1}, {size, 0, 1}, {after, size - 2, -1}};
+            return {{{before, before, -1}, {size, 0, 1}, {after, size - 2, -1}}};
         case MapKind::Replicate:
-            return {{before, 0, 0}, {size, 0, 1}, {after, size - 1, 0}};
+            return {{{before, 0, 0}, {size, 0, 1}, {after, size - 1, 0}}};
         case MapKind::Circular:
-            return {{before, size - before, 1}, {size, 0, 1}, {after, 0, 1}};
-        case MapKind::Repeat: {
-            if (size <= 1) return {{newSize, 0, 0}};
-            return cpu::AxisMap(static_cast<size_t>(newSize / size), {size, 0, 1});
-        }
-        case MapKind::Interleave: {
-            cpu::AxisMap map;
-            for (int64_t i = 0; i < size; i++) map.push_back({newSize / size, i, 0});
-            return map;
-        }
+            return {{{before, size - before, 1}, {size, 0, 1}, {after, 0, 1}}};
+        case MapKind::Repeat:
+            if (size <= 1) return {{{newSize, 0, 0}}};
+            return {{{size, 0, 1}}, newSize / size};
+        case MapKind::Interleave:
+            return {{{newSize, 0, 1, std::max<int64_t>(1, size == 0 ? 1 : newSize / size)}}};
         default:
-            return {{size, 0, 1}};
+            return {{{size, 0, 1}}};
     }
+}
+
+// Whatever the arguments were, no run may reach outside.
+void requireInside(const cpu::AxisMap& map, int64_t size, int64_t newSize, bool mayFill) {
+    int64_t total = 0;
+    for (const cpu::Run& run : map.runs) {
+        const bool empty = run.length == 0 || map.times == 0;
+        const int64_t last = run.source + (run.length - 1) / run.every * run.step;
+        const bool filled = mayFill && run.source < 0 && run.step == 0 && run.length > 0;
+        const bool inside =
+            run.length > 0 && run.source >= 0 && run.source < size && last >= 0 && last < size;
+        CHECK_SHAPE(empty || filled || inside, "a dimension of size ", size, " cannot become one of ",
+                    newSize, " in this way");
+        total += run.length * map.times;
+    }
+    CHECK_SHAPE(total == newSize, "a dimension of size ", size, " cannot become one of ", newSize);
 }
 
 std::vector<cpu::AxisMap> mapsOf(const Dims& sizes, const Dims& newSizes, const Dims& kinds,
@@ -66,21 +78,9 @@ std::vector<cpu::AxisMap> mapsOf(const Dims& sizes, const Dims& newSizes, const 
     for (int d = 0; d < sizes.size(); d++) {
         CHECK_SHAPE(kinds[d] >= 0 && kinds[d] < kMapKinds && newSizes[d] >= 0, "remap: kind ", kinds[d],
                     " to size ", newSizes[d]);
-        maps.push_back(mapOf(static_cast<MapKind>(kinds[d]), sizes[d], newSizes[d], parameters[d]));
-        // Whatever the arguments were, no run may reach outside.
-        int64_t total = 0;
-        for (const cpu::Run& run : maps.back()) {
-            const int64_t last = run.source + (run.length - 1) * run.step;
-            const bool filled = run.source < 0 && run.step == 0 && kinds[d] == int64_t(MapKind::Constant);
-            CHECK_SHAPE(run.length == 0 || filled ||
-                            (run.length > 0 && run.source >= 0 && run.source < sizes[d] && last >= 0 &&
-                             last < sizes[d]),
-                        "a dimension of size ", sizes[d], " cannot become one of ", newSizes[d],
-                        " in this way (", parameters[d], ")");
-            total += run.length;
-        }
-        CHECK_SHAPE(total == newSizes[d], "a dimension of size ", sizes[d], " cannot become one of ",
-                    newSizes[d]);
+        const auto kind = static_cast<MapKind>(kinds[d]);
+        maps.push_back(mapOf(kind, sizes[d], newSizes[d], parameters[d]));
+        requireInside(maps.back(), sizes[d], newSizes[d], kind == MapKind::Constant);
     }
     return maps;
 }

@@ -2,6 +2,7 @@ import { DTypeError } from '../errors.ts'
 import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
+import { requireTensor } from './dims.ts'
 
 export interface ToleranceOptions {
   /** Relative to the second tensor. Default 1e-5. */
@@ -24,6 +25,8 @@ declare module '../tensor.ts' {
 }
 
 function requireSameDType(op: string, a: Tensor, b: Tensor): void {
+  requireTensor(op, 'what is compared', a)
+  requireTensor(op, 'what it is compared with', b)
   if (a.dtype !== b.dtype)
     throw new DTypeError(`${op}: expected two tensors of one dtype, got ${a.dtype} and ${b.dtype}`)
 }

@@ -1,7 +1,7 @@
 import { ShapeError } from '../errors.ts'
 import { addMethods } from '../methods.ts'
 import type { Tensor } from '../tensor.ts'
-import { wrapDim, wrapDims } from './dims.ts'
+import { integerList, wrapDim, wrapDims } from './dims.ts'
 import { select } from './indexing.ts'
 import { permute, transpose } from './view.ts'
 
@@ -24,8 +24,8 @@ export function movedim(
   source: number | readonly number[],
   destination: number | readonly number[],
 ): Tensor {
-  const from = wrapDims('movedim', typeof source === 'number' ? [source] : source, x.shape)
-  const to = wrapDims('movedim', typeof destination === 'number' ? [destination] : destination, x.shape)
+  const from = wrapDims('movedim', integerList('movedim', 'dimensions', source), x.shape)
+  const to = wrapDims('movedim', integerList('movedim', 'places', destination), x.shape)
   if (from.length !== to.length) {
     throw new ShapeError(`movedim: ${from.length} dimensions for ${to.length} places`)
   }
@@ -49,6 +49,7 @@ export function swapaxes(x: Tensor, dim0: number, dim1: number): Tensor {
 export function unflatten(x: Tensor, dim: number, sizes: readonly number[]): Tensor {
   const at = wrapDim('unflatten', dim, x.shape)
   const size = x.shape[at] ?? 1
+  integerList('unflatten', 'sizes', sizes)
   const known = sizes.reduce((product, each) => (each === -1 ? product : product * each), 1)
   const unknown = sizes.filter((each) => each === -1).length
   const fits = unknown === 0 ? known === size : unknown === 1 && known > 0 && size % known === 0

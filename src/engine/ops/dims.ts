@@ -1,4 +1,5 @@
-import { ShapeError } from '../errors.ts'
+import { ConfigError, ShapeError } from '../errors.ts'
+import { Tensor } from '../tensor.ts'
 
 /** A dimension counted from the front; negative ones count from the end. Throws a ShapeError out of range. */
 export function wrapDim(op: string, dim: number, shape: readonly number[]): number {
@@ -43,4 +44,31 @@ export function requireInteger(op: string, name: string, value: number, minimum:
     throw new ShapeError(`${op}: ${name} must be an integer of at least ${minimum}, got ${String(value)}`)
   }
   return value
+}
+
+/** Checks a list of integers, or one: `f(1, 2)` and `f([1, 2])` alike. */
+export function integerList(
+  op: string,
+  name: string,
+  first: number | readonly number[],
+  rest: readonly number[] = [],
+): readonly number[] {
+  const list = Array.isArray(first) ? first : [first, ...rest]
+  for (const value of list) {
+    if (!Number.isSafeInteger(value)) {
+      throw new ShapeError(`${op}: ${name} must be integers, got ${describeValue(value)}`)
+    }
+  }
+  return list
+}
+
+/** Checks what plain JavaScript may pass instead of a tensor. */
+export function requireTensor(op: string, name: string, value: unknown): asserts value is Tensor {
+  if (!(value instanceof Tensor)) {
+    throw new ConfigError(`${op}: ${name} must be a tensor, got ${describeValue(value)}`)
+  }
+}
+
+function describeValue(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : String(value)
 }

@@ -3,6 +3,7 @@ import { DTypeError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call, callInPlace } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
+import { requireTensor } from './dims.ts'
 
 export interface EmbeddingOptions {
   /** The row that gets no gradient, for positions that hold nothing; negative numbers count from the end. */
@@ -24,6 +25,8 @@ export function paddingRow(paddingIdx: number | null | undefined, rows: number):
  * @throws DTypeError, ShapeError.
  */
 export function embedding(indices: Tensor, weight: Tensor, options: EmbeddingOptions = {}): Tensor {
+  requireTensor('embedding', 'indices', indices)
+  requireTensor('embedding', 'weight', weight)
   if (weight.ndim !== 2) {
     throw new ShapeError(`embedding: the weight must be [rows, features], got [${weight.shape.join(', ')}]`)
   }

@@ -5,7 +5,7 @@ import { addMethods, asViewOf } from '../methods.ts'
 import { call, callInPlace } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { reduceLike } from './binary.ts'
-import { requireInteger, wrapDim } from './dims.ts'
+import { requireInteger, requireTensor, wrapDim } from './dims.ts'
 
 declare module '../tensor.ts' {
   interface Tensor {
@@ -109,6 +109,7 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
   const first = tensors[0]
   if (first === undefined) throw new ShapeError('stack: expected at least one tensor')
   for (const tensor of tensors) {
+    requireTensor('stack', 'each of the list', tensor)
     if (tensor.shape.join() !== first.shape.join()) {
       throw new ShapeError(
         `stack: shapes [${first.shape.join(', ')}] and [${tensor.shape.join(', ')}] differ; all must be equal`,

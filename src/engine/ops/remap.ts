@@ -1,11 +1,11 @@
 import { dtypeCode } from '../dtype.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
-import { addMethods, numberList } from '../methods.ts'
+import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { tensor } from './create.ts'
-import { requireInteger, wrapDim, wrapDims } from './dims.ts'
+import { integerList, requireInteger, requireTensor, wrapDim, wrapDims } from './dims.ts'
 import { indexSelect, slice } from './indexing.ts'
 
 declare module '../tensor.ts' {
@@ -89,7 +89,7 @@ function withSums(name: string, x: Tensor, maps: readonly AxisMap[]): Tensor {
 
 /** The given dimensions in reverse order. A copy. */
 export function flip(x: Tensor, dims: readonly number[]): Tensor {
-  const flipped = wrapDims('flip', dims, x.shape)
+  const flipped = wrapDims('flip', integerList('flip', 'dimensions', dims), x.shape)
   const maps = keepAll(x)
   for (const dim of flipped) {
     const map = maps[dim]
@@ -104,21 +104,19 @@ export function roll(
   shifts: number | readonly number[],
   dims?: number | readonly number[],
 ): Tensor {
-  const by = numberList(shifts, [])
+  const by = integerList('roll', 'shifts', shifts)
   if (dims === undefined) {
     if (by.length !== 1) throw new ShapeError(`roll: ${by.length} shifts without dimensions to move along`)
     return roll(x.flatten(), by, 0).reshape(x.shape)
   }
-  const along = numberList(dims, [])
+  const along = integerList('roll', 'dimensions', dims)
   if (along.length !== by.length) {
     throw new ShapeError(`roll: ${by.length} shifts for ${along.length} dimensions`)
   }
   const total = new Array<number>(x.ndim).fill(0)
   along.forEach((dim, i) => {
-    const shift = by[i] as number
-    if (!Number.isSafeInteger(shift)) throw new ShapeError(`roll: shifts must be integers, got ${shift}`)
     const at = wrapDim('roll', dim, x.shape)
-    if (at < total.length) total[at] = (total[at] as number) + shift
+    if (at < total.length) total[at] = (total[at] as number) + (by[i] as number)
   })
   const mapsFor = (sign: number): AxisMap[] =>
     x.shape.map((size, i) => {
@@ -183,7 +181,9 @@ function requireFillable(mode: PadMode, before: number, after: number, size: num
 }
 
 export function repeat(x: Tensor, repeats: readonly number[]): Tensor {
-  for (const count of repeats) requireInteger('repeat', 'every number of copies', count, 0)
+  for (const count of integerList('repeat', 'numbers of copies', repeats)) {
+    requireInteger('repeat', 'every number of copies', count, 0)
+  }
   const added = repeats.length - x.ndim
   if (added < 0) {
     throw new ShapeError(
@@ -217,7 +217,8 @@ export function repeatInterleave(
     maps[at] = { kind: 'interleave', size: size * repeats, parameter: 0 }
     return withSums('repeatInterleave', base, maps)
   }
-  const counts = repeats instanceof Tensor ? Array.from(repeats.dataSync()) : [...repeats]
+  if (!Array.isArray(repeats)) requireTensor('repeatInterleave', 'repeats', repeats)
+  const counts = Array.from(repeats instanceof Tensor ? repeats.dataSync() : repeats)
   for (const count of counts) requireInteger('repeatInterleave', 'the number of copies', count, 0)
   if (counts.length === 1) return repeatInterleave(base, counts[0] as number, at)
   if (counts.length !== size || (repeats instanceof Tensor && repeats.ndim !== 1)) {
@@ -235,14 +236,14 @@ export function repeatInterleave(
 addMethods({
   flip(...dims) {
     const [first, ...rest] = dims
-    return flip(this, numberList(first, rest))
+    return flip(this, integerList('flip', 'dimensions', first, rest))
   },
   roll(shifts, dims) {
     return roll(this, shifts, dims)
   },
   repeat(...repeats) {
     const [first, ...rest] = repeats
-    return repeat(this, numberList(first, rest))
+    return repeat(this, integerList('repeat', 'numbers of copies', first, rest))
   },
   repeatInterleave(repeats, dim) {
     return repeatInterleave(this, repeats, dim)

@@ -4,7 +4,7 @@ import { record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call, callInPlace } from '../native.ts'
 import { Tensor } from '../tensor.ts'
-import { broadcastShapes } from './dims.ts'
+import { broadcastShapes, requireTensor } from './dims.ts'
 import { where } from './indexing.ts'
 import { changeRecorded } from './recorded.ts'
 import { index } from './subscript.ts'
@@ -40,6 +40,7 @@ declare module '../tensor.ts' {
 }
 
 function requireSameDType(op: string, x: Tensor, source: Tensor): void {
+  requireTensor(op, 'the source', source)
   if (x.dtype !== source.dtype) {
     throw new DTypeError(
       `${op}: the tensor is ${x.dtype} and the source ${source.dtype}; both must be the same`,
@@ -48,6 +49,7 @@ function requireSameDType(op: string, x: Tensor, source: Tensor): void {
 }
 
 function requireMask(op: string, mask: Tensor): void {
+  requireTensor(op, 'the mask', mask)
   if (mask.dtype !== 'bool') throw new DTypeError(`${op}: the mask must be bool, got ${mask.dtype}`)
 }
 
@@ -73,6 +75,8 @@ function gatherInto(g: Tensor, dim: number, indices: Tensor, shape: readonly num
 }
 
 function scatterSource(x: Tensor, indices: Tensor, source: Tensor | number): Tensor {
+  requireTensor('scatter', 'indices', indices)
+  if (typeof source !== 'number') requireTensor('scatter', 'the source', source)
   if (source instanceof Tensor) {
     requireSameDType('scatter', x, source)
     return source
@@ -136,7 +140,8 @@ function scaled(source: Tensor, { alpha = 1 }: IndexAddOptions): Tensor {
 
 // The value for a masked fill: a tensor of no dimensions, in the dtype of what is filled.
 function fillValue(op: string, x: Tensor, value: Tensor | number): Tensor {
-  if (!(value instanceof Tensor)) return scalarLike(op, x, value)
+  if (typeof value === 'number') return scalarLike(op, x, value)
+  requireTensor(op, 'the value', value)
   if (value.ndim > 0) {
     throw new DTypeError(
       `${op}: the value must be a number or a tensor of no dimensions, got shape [${value.shape.join(', ')}]; use where`,

@@ -1,11 +1,11 @@
 import { dtypeCode } from '../dtype.ts'
-import { DTypeError } from '../errors.ts'
+import { ConfigError, DTypeError } from '../errors.ts'
 import { record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call, callInPlace } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { reduceLike } from './binary.ts'
-import { broadcastShapes } from './dims.ts'
+import { broadcastShapes, requireTensor } from './dims.ts'
 import { select, slice } from './indexing.ts'
 import { changeRecorded } from './recorded.ts'
 import { type Index, type IndexPlan, plainViewer, planIndex, type Viewer } from './subscriptPlan.ts'
@@ -24,9 +24,9 @@ declare module '../tensor.ts' {
      */
     index(...items: Index[]): Tensor
     /** Writes to what `index(...items)` reads; `value` is broadcast. In place: `x.indexPut_([0, '2:4'], 1)`. */
-    indexPut_(items: readonly Index[], value: Tensor | number, options?: IndexPutOptions): this
+    indexPut_(items: readonly Index[], value: Tensor | number | boolean, options?: IndexPutOptions): this
     /** As `indexPut_`, into a copy. */
-    indexPut(items: readonly Index[], value: Tensor | number, options?: IndexPutOptions): Tensor
+    indexPut(items: readonly Index[], value: Tensor | number | boolean, options?: IndexPutOptions): Tensor
   }
 }
 
@@ -69,6 +69,10 @@ export function indexPut_(
   options: IndexPutOptions = {},
 ): void {
   const { accumulate = false } = options
+  if (!Array.isArray(items)) {
+    throw new ConfigError(`indexPut_: expected a list of index items, got ${String(items)}`)
+  }
+  if (typeof value !== 'number' && typeof value !== 'boolean') requireTensor('indexPut_', 'the value', value)
   const plan = planIndex(target.shape, items)
   const { places, start } = plan
   const given = value instanceof Tensor ? value : call('full', [], Number(value), dtypeCode(target.dtype))

@@ -2,6 +2,7 @@ import { record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
+import { toDType } from './convert.ts'
 
 declare module '../tensor.ts' {
   interface Tensor {
@@ -110,6 +111,7 @@ export function rsqrt(x: Tensor): Tensor {
 }
 
 export function square(x: Tensor): Tensor {
+  if (x.dtype === 'bool') return square(toDType(x, 'int64'))
   return record(call('square', x), 'square', [x], [x], (g, node) => [
     call('mul', g, call('mul', node.saved(0), 2)),
   ])
