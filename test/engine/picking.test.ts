@@ -65,7 +65,7 @@ describe('scattering in place', () => {
     expect(() => grid().indexAdd(0, long([0]), tensor([1]))).toThrow(/expected a source of shape \[1, 4\]/)
     expect(() => grid().maskedFill(tensor([1]), 0)).toThrow(/mask must be bool, got float32/)
     expect(() => grid().gather(2, long([[0]]))).toThrow(ShapeError)
-    expect(() => grid().scatter(0, [0] as unknown as Tensor, 1)).toThrow(ConfigError)
+    expect(() => grid().scatter(0, [0] as unknown as Tensor, 1)).toThrow(/indices must be a tensor/)
     // Unlike `index`, these count from the front only.
     expect(() =>
       grid()

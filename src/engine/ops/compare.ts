@@ -1,8 +1,8 @@
+import { requireTensor } from '../check.ts'
 import { DTypeError } from '../errors.ts'
 import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
-import { requireTensor } from './dims.ts'
 
 export interface ToleranceOptions {
   /** Relative to the second tensor. Default 1e-5. */
@@ -25,8 +25,8 @@ declare module '../tensor.ts' {
 }
 
 function requireSameDType(op: string, a: Tensor, b: Tensor): void {
-  requireTensor(op, 'what is compared', a)
-  requireTensor(op, 'what it is compared with', b)
+  requireTensor(op, 'left operand', a)
+  requireTensor(op, 'right operand', b)
   if (a.dtype !== b.dtype)
     throw new DTypeError(`${op}: expected two tensors of one dtype, got ${a.dtype} and ${b.dtype}`)
 }

@@ -1,5 +1,5 @@
-import { ConfigError, ShapeError } from '../errors.ts'
-import { Tensor } from '../tensor.ts'
+import { show } from '../check.ts'
+import { ShapeError } from '../errors.ts'
 
 /** A dimension counted from the front; negative ones count from the end. Throws a ShapeError out of range. */
 export function wrapDim(op: string, dim: number, shape: readonly number[]): number {
@@ -56,19 +56,8 @@ export function integerList(
   const list = Array.isArray(first) ? first : [first, ...rest]
   for (const value of list) {
     if (!Number.isSafeInteger(value)) {
-      throw new ShapeError(`${op}: ${name} must be integers, got ${describeValue(value)}`)
+      throw new ShapeError(`${op}: ${name} must be integers, got ${show(value)}`)
     }
   }
   return list
-}
-
-/** Checks what plain JavaScript may pass instead of a tensor. */
-export function requireTensor(op: string, name: string, value: unknown): asserts value is Tensor {
-  if (!(value instanceof Tensor)) {
-    throw new ConfigError(`${op}: ${name} must be a tensor, got ${describeValue(value)}`)
-  }
-}
-
-function describeValue(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value) : String(value)
 }

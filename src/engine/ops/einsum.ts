@@ -1,7 +1,7 @@
+import { requireTensor } from '../check.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import type { Tensor } from '../tensor.ts'
 import { mul } from './binary.ts'
-import { requireTensor } from './dims.ts'
 import { matmul } from './matmul.ts'
 import { sum } from './reduce.ts'
 import { diagonal } from './triangle.ts'
@@ -139,7 +139,7 @@ export function einsum(equation: string, ...operands: Tensor[]): Tensor {
   if (typeof equation !== 'string') {
     throw new ConfigError(`einsum: the equation must be a string, got ${String(equation)}`)
   }
-  for (const operand of operands) requireTensor('einsum', 'every operand', operand)
+  for (const operand of operands) requireTensor('einsum', 'operand', operand)
   const compact = equation.replaceAll(' ', '')
   const [left = '', right, ...more] = compact.split('->')
   const terms = left.split(',')

@@ -1,9 +1,9 @@
+import { requireTensor } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { DTypeError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call, callInPlace } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
-import { requireTensor } from './dims.ts'
 
 export interface EmbeddingOptions {
   /** The row that gets no gradient, for positions that hold nothing; negative numbers count from the end. */

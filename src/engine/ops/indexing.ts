@@ -1,3 +1,4 @@
+import { requireTensor } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
@@ -5,7 +6,7 @@ import { addMethods, asViewOf } from '../methods.ts'
 import { call, callInPlace } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { reduceLike } from './binary.ts'
-import { requireInteger, requireTensor, wrapDim } from './dims.ts'
+import { requireInteger, wrapDim } from './dims.ts'
 
 declare module '../tensor.ts' {
   interface Tensor {
@@ -109,7 +110,7 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
   const first = tensors[0]
   if (first === undefined) throw new ShapeError('stack: expected at least one tensor')
   for (const tensor of tensors) {
-    requireTensor('stack', 'each of the list', tensor)
+    requireTensor('stack', 'item of the list', tensor)
     if (tensor.shape.join() !== first.shape.join()) {
       throw new ShapeError(
         `stack: shapes [${first.shape.join(', ')}] and [${tensor.shape.join(', ')}] differ; all must be equal`,

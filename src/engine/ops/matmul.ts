@@ -1,10 +1,10 @@
+import { requireTensor } from '../check.ts'
 import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 import { mul, reduceLike } from './binary.ts'
-import { requireTensor } from './dims.ts'
 import { unsqueeze } from './view.ts'
 
 declare module '../tensor.ts' {
@@ -70,8 +70,8 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
 }
 
 function requireRanks(op: string, a: Tensor, b: Tensor, ranks: readonly [number, number]): void {
-  requireTensor(op, 'the left operand', a)
-  requireTensor(op, 'the right operand', b)
+  requireTensor(op, 'left operand', a)
+  requireTensor(op, 'right operand', b)
   if (a.ndim !== ranks[0] || b.ndim !== ranks[1]) {
     throw new ShapeError(
       `${op}: expected ${ranks[0]} and ${ranks[1]} dimensions, got shapes [${a.shape.join(', ')}] and [${b.shape.join(', ')}]`,

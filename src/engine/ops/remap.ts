@@ -1,11 +1,11 @@
-import { dtypeCode } from '../dtype.ts'
+import { requireTensor } from '../check.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { tensor } from './create.ts'
-import { integerList, requireInteger, requireTensor, wrapDim, wrapDims } from './dims.ts'
+import { integerList, requireInteger, wrapDim, wrapDims } from './dims.ts'
 import { indexSelect, slice } from './indexing.ts'
 
 declare module '../tensor.ts' {

@@ -1,10 +1,11 @@
+import { requireTensor } from '../check.ts'
 import { dtypeCode, isFloatingPoint } from '../dtype.ts'
 import { DTypeError } from '../errors.ts'
 import { record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call, callInPlace } from '../native.ts'
 import { Tensor } from '../tensor.ts'
-import { broadcastShapes, requireTensor } from './dims.ts'
+import { broadcastShapes } from './dims.ts'
 import { where } from './indexing.ts'
 import { changeRecorded } from './recorded.ts'
 import { index } from './subscript.ts'
@@ -40,7 +41,7 @@ declare module '../tensor.ts' {
 }
 
 function requireSameDType(op: string, x: Tensor, source: Tensor): void {
-  requireTensor(op, 'the source', source)
+  requireTensor(op, 'source', source)
   if (x.dtype !== source.dtype) {
     throw new DTypeError(
       `${op}: the tensor is ${x.dtype} and the source ${source.dtype}; both must be the same`,
@@ -49,7 +50,7 @@ function requireSameDType(op: string, x: Tensor, source: Tensor): void {
 }
 
 function requireMask(op: string, mask: Tensor): void {
-  requireTensor(op, 'the mask', mask)
+  requireTensor(op, 'mask', mask)
   if (mask.dtype !== 'bool') throw new DTypeError(`${op}: the mask must be bool, got ${mask.dtype}`)
 }
 
@@ -76,7 +77,7 @@ function gatherInto(g: Tensor, dim: number, indices: Tensor, shape: readonly num
 
 function scatterSource(x: Tensor, indices: Tensor, source: Tensor | number): Tensor {
   requireTensor('scatter', 'indices', indices)
-  if (typeof source !== 'number') requireTensor('scatter', 'the source', source)
+  if (typeof source !== 'number') requireTensor('scatter', 'source', source)
   if (source instanceof Tensor) {
     requireSameDType('scatter', x, source)
     return source
@@ -141,7 +142,7 @@ function scaled(source: Tensor, { alpha = 1 }: IndexAddOptions): Tensor {
 // The value for a masked fill: a tensor of no dimensions, in the dtype of what is filled.
 function fillValue(op: string, x: Tensor, value: Tensor | number): Tensor {
   if (typeof value === 'number') return scalarLike(op, x, value)
-  requireTensor(op, 'the value', value)
+  requireTensor(op, 'value', value)
   if (value.ndim > 0) {
     throw new DTypeError(
       `${op}: the value must be a number or a tensor of no dimensions, got shape [${value.shape.join(', ')}]; use where`,

@@ -1,3 +1,4 @@
+import { requireTensor } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { ConfigError, DTypeError } from '../errors.ts'
 import { record } from '../graph.ts'
@@ -5,7 +6,7 @@ import { addMethods } from '../methods.ts'
 import { call, callInPlace } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { reduceLike } from './binary.ts'
-import { broadcastShapes, requireTensor } from './dims.ts'
+import { broadcastShapes } from './dims.ts'
 import { select, slice } from './indexing.ts'
 import { changeRecorded } from './recorded.ts'
 import { type Index, type IndexPlan, plainViewer, planIndex, type Viewer } from './subscriptPlan.ts'
@@ -72,7 +73,7 @@ export function indexPut_(
   if (!Array.isArray(items)) {
     throw new ConfigError(`indexPut_: expected a list of index items, got ${String(items)}`)
   }
-  if (typeof value !== 'number' && typeof value !== 'boolean') requireTensor('indexPut_', 'the value', value)
+  if (typeof value !== 'number' && typeof value !== 'boolean') requireTensor('indexPut_', 'value', value)
   const plan = planIndex(target.shape, items)
   const { places, start } = plan
   const given = value instanceof Tensor ? value : call('full', [], Number(value), dtypeCode(target.dtype))
