@@ -1,4 +1,5 @@
 import { requireTensor } from '../check.ts'
+import { dtypeCode } from '../dtype.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
