@@ -54,6 +54,8 @@ class Addon : public Napi::Addon<Addon> {
     Napi::Value sharesStorage(const Napi::CallbackInfo& info);
     Napi::Value buildInfo(const Napi::CallbackInfo& info);
     void setThreads(const Napi::CallbackInfo& info);
+    void setProfiling(const Napi::CallbackInfo& info);
+    Napi::Value profile(const Napi::CallbackInfo& info);
 
     // Runs `body`; a failure of the engine becomes a JavaScript error with its kind attached.
     template <typename Body>
@@ -123,7 +125,8 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
          InstanceMethod("generatorState", &Addon::generatorState),
          InstanceMethod("setGeneratorState", &Addon::setGeneratorState),
          InstanceMethod("sharesStorage", &Addon::sharesStorage),
-         InstanceMethod("buildInfo", &Addon::buildInfo), InstanceMethod("setThreads", &Addon::setThreads)});
+         InstanceMethod("buildInfo", &Addon::buildInfo), InstanceMethod("setThreads", &Addon::setThreads),
+         InstanceMethod("setProfiling", &Addon::setProfiling), InstanceMethod("profile", &Addon::profile)});
     exports.Set("args", arguments);
     exports.Set("kinds", kinds);
     exports.Set("results", results);
@@ -391,6 +394,22 @@ Napi::Value Addon::buildInfo(const Napi::CallbackInfo& info) {
                              std::to_string(version->patch));
     result.Set("compiler", __VERSION__);
     result.Set("threads", omp_get_max_threads());
+    return result;
+}
+
+void Addon::setProfiling(const Napi::CallbackInfo& info) {
+    context_->stream().setProfiling(info[0].As<Napi::Boolean>().Value());
+}
+
+Napi::Value Addon::profile(const Napi::CallbackInfo& info) {
+    Napi::Array result = Napi::Array::New(info.Env());
+    for (const auto& [op, time] : context_->stream().profile()) {
+        Napi::Object entry = Napi::Object::New(info.Env());
+        entry.Set("op", op);
+        entry.Set("count", static_cast<double>(time.count));
+        entry.Set("seconds", time.seconds);
+        result.Set(result.Length(), entry);
+    }
     return result;
 }
 

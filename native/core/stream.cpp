@@ -1,5 +1,7 @@
 #include "core/stream.h"
 
+#include <chrono>
+
 #include "core/error.h"
 
 namespace anneal {
@@ -69,6 +71,31 @@ void Stream::runOne(Slot& slot) {
     }
 }
 
+void Stream::runTimed(Slot& slot) {
+    const auto start = std::chrono::steady_clock::now();
+    runOne(slot);
+    OpTime& time = times_[slot.op];
+    time.count++;
+    time.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void Stream::setProfiling(bool enabled) {
+    wait();
+    times_.clear();
+    profiling_.store(enabled);
+}
+
+std::map<std::string, Stream::OpTime> Stream::profile() {
+    wait();
+    std::map<std::string, OpTime> result;  // a name may have several addresses
+    for (const auto& [op, time] : times_) {
+        OpTime& total = result[op];
+        total.count += time.count;
+        total.seconds += time.seconds;
+    }
+    return result;
+}
+
 void Stream::drain() {
     uint64_t head = 0;
     for (;;) {
@@ -85,7 +112,8 @@ void Stream::drain() {
             if (tail_.load() == head && stopping_.load()) return;
             spins = 0;
         }
-        runOne(slots_[head % kCapacity]);
+        Slot& slot = slots_[head % kCapacity];
+        profiling_.load(std::memory_order_relaxed) ? runTimed(slot) : runOne(slot);
         head_.store(++head);
         if (hostSleeps_.load()) {
             std::lock_guard<std::mutex> lock(mutex_);

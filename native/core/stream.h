@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -66,6 +67,14 @@ class Stream {
     // Run every op to its end before returning from enqueue (ANNEAL_SYNC=1).
     bool synchronous = false;
 
+    // What the ops took since profiling was switched on, by name. Both wait for the queue.
+    struct OpTime {
+        uint64_t count = 0;
+        double seconds = 0;
+    };
+    void setProfiling(bool enabled);
+    std::map<std::string, OpTime> profile();
+
   private:
     static constexpr size_t kInlineBytes = 480;
     static constexpr uint64_t kCapacity = 4096;
@@ -80,6 +89,7 @@ class Stream {
     void publish();
     void drain();
     void runOne(Slot& slot);
+    void runTimed(Slot& slot);
 
     std::unique_ptr<Slot[]> slots_;
     alignas(64) std::atomic<uint64_t> tail_{0};  // next to be written
@@ -92,6 +102,8 @@ class Stream {
     std::condition_variable wakeEngine_;
     std::condition_variable wakeHost_;
     std::exception_ptr error_;
+    std::atomic<bool> profiling_{false};
+    std::map<const char*, OpTime> times_;  // written by the engine thread, read while it is idle
     std::thread thread_;
 };
 

@@ -38,6 +38,8 @@ export interface Addon {
   sharesStorage(handle: number): boolean
   buildInfo(): BuildInfo
   setThreads(count: number): void
+  setProfiling(enabled: boolean): void
+  profile(): OpTime[]
 }
 
 /** What the allocator holds, in bytes. */
@@ -52,6 +54,14 @@ export interface MemoryStats {
   systemAllocations: number
   /** Live tensors. */
   tensors: number
+}
+
+/** What an op's kernels took on the engine thread while profiling was on. */
+export interface OpTime {
+  op: string
+  /** Number of runs. */
+  count: number
+  seconds: number
 }
 
 export interface BuildInfo {
