@@ -66,8 +66,8 @@ const learner = new Learner(data, models.resnet18({ numClasses: data.c }), {
 console.log('\nLooking for a learning rate')
 const found = await learner.lrFind({ startLr: 1e-5, endLr: 1, numIt: 60 })
 await learner.recorder.plot().save(join(out, 'lr-find.png'))
-// Where the loss falls fastest: five epochs from random weights have no time for the gentler suggestions.
-const rate = found.suggestions.minGradient ?? 2e-3
+// The valley is a rate for long training, and the steadiest of the suggestions; five epochs from random weights want more.
+const rate = 3 * (found.suggestions.valley ?? 6e-4)
 
 console.log(`\nTraining a ResNet18 with a rate of up to ${rate.toExponential(1)}`)
 const best = join(out, 'best')
