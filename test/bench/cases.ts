@@ -13,7 +13,8 @@ import {
   type Tensor,
   zeros,
 } from '../../src/index.ts'
-import { dcganDiscriminator, dcganGenerator, LeNet, mlp } from './networks.ts'
+import { LeNet } from '../parity/LeNet.ts'
+import { dcganDiscriminator, dcganGenerator, mlp } from './networks.ts'
 
 /** One unit of work; the runner wraps it in a scope. */
 export type Step = () => Promise<number> | number

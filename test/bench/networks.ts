@@ -1,24 +1,5 @@
 // Networks that have no recipe yet, written from layers; peer.py holds their twins.
-import { F, nn, type Tensor } from '../../src/index.ts'
-
-/** LeNet for pictures of 3 x 32 x 32. */
-export class LeNet extends nn.Module {
-  conv1 = new nn.Conv2d(3, 6, 5)
-  conv2 = new nn.Conv2d(6, 16, 5)
-  head = new nn.Sequential(
-    new nn.Linear(400, 120),
-    new nn.ReLU(),
-    new nn.Linear(120, 84),
-    new nn.ReLU(),
-    new nn.Linear(84, 10),
-  )
-
-  override forward(x: Tensor): Tensor {
-    x = F.maxPool2d(F.relu(this.conv1.forward(x)), 2)
-    x = F.maxPool2d(F.relu(this.conv2.forward(x)), 2)
-    return this.head.forward(x.flatten(1))
-  }
-}
+import { nn } from '../../src/index.ts'
 
 /** 80 - 10 - 5 - 1. */
 export const mlp = () =>

@@ -1,8 +1,9 @@
+import { requireTensor } from '../check.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call, callMany } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
-import { batched, checkTensor, type Pair, pair, single } from './spatial.ts'
+import { batched, type Pair, pair, single } from './spatial.ts'
 
 export interface ConvOptions {
   /** Steps between neighbouring outputs: one number, or [height, width]. Default 1. */
@@ -60,7 +61,7 @@ export function conv2d(
   bias: Tensor | null = null,
   options: ConvOptions = {},
 ): Tensor {
-  checkTensor('conv2d', 'the weight', weight)
+  requireTensor('conv2d', 'weight', weight)
   const stride = pair(options.stride ?? 1)
   const dilation = pair(options.dilation ?? 1)
   const given = options.padding ?? 0
@@ -95,7 +96,7 @@ export function conv1d(
 }
 
 export function checkLineWeight(op: string, weight: Tensor, layout: string): void {
-  checkTensor(op, 'the weight', weight)
+  requireTensor(op, 'weight', weight)
   if (weight.ndim !== 3) {
     throw new ShapeError(`${op}: expected a weight of ${layout}, got [${weight.shape.join(', ')}]`)
   }

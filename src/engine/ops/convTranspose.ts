@@ -1,3 +1,4 @@
+import { requireTensor } from '../check.ts'
 import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call, callMany } from '../native.ts'
@@ -5,7 +6,7 @@ import type { Tensor } from '../tensor.ts'
 import { channelSums, checkLineWeight } from './conv.ts'
 import { zeros } from './create.ts'
 import { cat } from './indexing.ts'
-import { batched, checkTensor, type Pair, pair, single } from './spatial.ts'
+import { batched, type Pair, pair, single } from './spatial.ts'
 
 export interface ConvTransposeOptions {
   /** Steps between the places where neighbouring inputs land: one number, or [height, width]. Default 1. */
@@ -43,7 +44,7 @@ export function convTranspose2d(
   bias: Tensor | null = null,
   options: ConvTransposeOptions = {},
 ): Tensor {
-  checkTensor('convTranspose2d', 'the weight', weight)
+  requireTensor('convTranspose2d', 'weight', weight)
   const geometry = {
     stride: pair(options.stride ?? 1),
     padding: pair(options.padding ?? 0),

@@ -1,3 +1,4 @@
+import { requireTensor } from '../check.ts'
 import { isFloatingPoint } from '../dtype.ts'
 import { DTypeError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
@@ -5,7 +6,7 @@ import { call, callMany } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 import { linspace, ones } from './create.ts'
 import { stack } from './indexing.ts'
-import { checkChoice, checkTensor } from './spatial.ts'
+import { checkChoice } from './spatial.ts'
 
 export interface GridSampleOptions {
   /** How a value between pixels is read. Default 'bilinear'. */
@@ -26,8 +27,8 @@ const paddingModes = ['zeros', 'border', 'reflection']
  */
 export function gridSample(x: Tensor, grid: Tensor, options: GridSampleOptions = {}): Tensor {
   const { mode = 'bilinear', paddingMode = 'zeros', alignCorners = false } = options
-  checkTensor('gridSample', 'the input', x)
-  checkTensor('gridSample', 'the grid', grid)
+  requireTensor('gridSample', 'input', x)
+  requireTensor('gridSample', 'grid', grid)
   checkChoice('gridSample', 'mode', mode, modes)
   checkChoice('gridSample', 'paddingMode', paddingMode, paddingModes)
   const [modeNumber, border] = [modes.indexOf(mode), paddingModes.indexOf(paddingMode)]
@@ -66,7 +67,7 @@ export function affineGrid(
   size: readonly number[],
   { alignCorners = false }: AffineGridOptions = {},
 ): Tensor {
-  checkTensor('affineGrid', 'theta', theta)
+  requireTensor('affineGrid', 'theta', theta)
   if (!isFloatingPoint(theta.dtype)) {
     throw new DTypeError(`affineGrid: theta must have a floating dtype, got ${theta.dtype}`)
   }

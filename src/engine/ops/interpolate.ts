@@ -1,8 +1,9 @@
+import { requireTensor } from '../check.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
-import { checkChoice, checkTensor, type Pair } from './spatial.ts'
+import { checkChoice, type Pair } from './spatial.ts'
 
 /** 'linear' is for [N, C, L], 'bilinear' for [N, C, H, W], 'nearest' for both. */
 export type InterpolateMode = 'nearest' | 'linear' | 'bilinear'
@@ -34,7 +35,7 @@ const modes = ['nearest', 'linear', 'bilinear']
  * @throws ShapeError, DTypeError, ConfigError.
  */
 export function interpolate(x: Tensor, options: InterpolateOptions = {}): Tensor {
-  checkTensor('interpolate', 'the input', x)
+  requireTensor('interpolate', 'input', x)
   const { mode = 'nearest', alignCorners } = options
   checkChoice('interpolate', 'mode', mode, modes)
   const rank = mode === 'bilinear' ? 4 : mode === 'linear' ? 3 : x.ndim

@@ -1,8 +1,8 @@
+import { requireTensor } from '../check.ts'
 import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
-import { checkTensor } from './spatial.ts'
 
 /**
  * Channels become pixels (Shi et al. 2016): x [..., C · factor², H, W] to [..., C, H · factor, W · factor]. Any dtype.
@@ -21,7 +21,7 @@ export function pixelUnshuffle(x: Tensor, factor: number): Tensor {
 }
 
 function moved(name: string, op: string, inverse: string, x: Tensor, factor: number): Tensor {
-  checkTensor(name, 'the input', x)
+  requireTensor(name, 'input', x)
   if (x.ndim === 4) {
     const out = call(op, x, factor)
     if (!isTracked([x])) return out

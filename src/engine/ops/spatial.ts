@@ -1,5 +1,6 @@
-import { AnnealError, ConfigError, ShapeError } from '../errors.ts'
-import { Tensor } from '../tensor.ts'
+import { requireTensor } from '../check.ts'
+import { ConfigError, ShapeError } from '../errors.ts'
+import type { Tensor } from '../tensor.ts'
 
 /** One number for both directions, or [height, width]. */
 export type Pair = number | readonly number[]
@@ -16,16 +17,9 @@ export function single(op: string, name: string, value: Pair, other: number): re
   throw new ConfigError(`${op}: ${name} must be a number or a list of one, got ${JSON.stringify(value)}`)
 }
 
-/** Calls from plain JavaScript may bring anything. */
-export function checkTensor(op: string, name: string, value: unknown): void {
-  if (value instanceof Tensor) return
-  const given = value === null || typeof value !== 'object' ? String(value) : value.constructor?.name
-  throw new AnnealError(`${op}: ${name} must be a tensor, got ${given ?? 'an object'}`)
-}
-
 /** Runs an op that takes `rank` dimensions, the first of which counts pictures, also on a single picture. */
 export function batched(op: string, x: Tensor, rank: 3 | 4, run: (batch: Tensor) => Tensor): Tensor {
-  checkTensor(op, 'the input', x)
+  requireTensor(op, 'input', x)
   if (x.ndim === rank) return run(x)
   if (x.ndim === rank - 1) return run(x.unsqueeze(0)).squeeze(0)
   const layout = rank === 4 ? '[N, C, H, W] or [C, H, W]' : '[N, C, L] or [C, L]'
