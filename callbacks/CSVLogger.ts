@@ -2,6 +2,7 @@ import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { ConfigError } from '../src/engine/errors.ts'
 import { Callback } from '../src/learner/Callback.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import { columnsOf, formatDuration, formatValue } from '../src/learner/epochTable.ts'
 import type {
   EpochBeginContext,
@@ -17,7 +18,10 @@ export interface CSVLoggerOptions {
   append?: boolean
 }
 
-/** Writes a line for each epoch (epoch, trainLoss, validLoss, metrics, time) to a CSV file, and syncs it to the disk. */
+/**
+ * Writes a line for each epoch (epoch, trainLoss, validLoss, metrics, time) to a CSV file, and syncs it to the disk. A fit that resumes
+ * goes on with the lines that were there at the checkpoint.
+ */
 export class CSVLogger extends Callback {
   override order = 90
   override readonly runsInLrFind = false
@@ -28,6 +32,7 @@ export class CSVLogger extends Callback {
   #handle: FileHandle | undefined
   #monitors: readonly string[] = []
   #began = 0
+  #bytes = 0
 
   constructor({ filename = 'history', append = false }: CSVLoggerOptions = {}) {
     super()
@@ -36,13 +41,26 @@ export class CSVLogger extends Callback {
     this.append = append
   }
 
-  override async onTrainBegin({ learner, monitors }: TrainBeginContext): Promise<void> {
+  override async onTrainBegin({ learner, monitors, resuming }: TrainBeginContext): Promise<void> {
     this.#monitors = monitors
     this.file = resolve(learner.path, this.filename)
     await this.#attempt(async () => {
       await mkdir(dirname(this.file!), { recursive: true })
-      this.#handle = await open(this.file!, this.append ? 'a' : 'w')
-      if ((await this.#handle.stat()).size === 0) await this.#write(columnsOf(monitors))
+      this.#handle = await open(this.file!, this.append || resuming ? 'a' : 'w')
+      this.#bytes = (await this.#handle.stat()).size
+      if (this.#bytes === 0) await this.#write(columnsOf(monitors))
+    })
+  }
+
+  override stateDict(): CallbackState {
+    return { bytes: this.#bytes }
+  }
+
+  /** Epochs after the checkpoint are done again: their lines go. */
+  override async loadStateDict({ bytes }: { bytes: number }): Promise<void> {
+    await this.#attempt(async () => {
+      if ((await this.#handle!.stat()).size > bytes) await this.#handle!.truncate(bytes)
+      this.#bytes = bytes
     })
   }
 
@@ -72,7 +90,9 @@ export class CSVLogger extends Callback {
   }
 
   async #write(cells: readonly string[]): Promise<void> {
-    await this.#handle!.appendFile(`${cells.join(',')}\n`)
+    const line = Buffer.from(`${cells.join(',')}\n`)
+    await this.#handle!.appendFile(line)
     await this.#handle!.sync()
+    this.#bytes += line.length
   }
 }

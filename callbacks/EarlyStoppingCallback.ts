@@ -1,3 +1,4 @@
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { EpochEndContext, TrainBeginContext } from '../src/learner/events.ts'
 import { checkPatience, TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
 
@@ -28,6 +29,16 @@ export class EarlyStoppingCallback extends TrackerCallback {
     super.onTrainBegin(context)
     this.wait = 0
     this.stoppedEpoch = null
+  }
+
+  override stateDict(): CallbackState {
+    return { ...super.stateDict(), wait: this.wait, stoppedEpoch: this.stoppedEpoch }
+  }
+
+  override loadStateDict(state: { best: number | null; wait: number; stoppedEpoch: number | null }): void {
+    super.loadStateDict(state)
+    this.wait = state.wait
+    this.stoppedEpoch = state.stoppedEpoch
   }
 
   override onEpochEnd(context: EpochEndContext) {

@@ -1,5 +1,6 @@
 import { ConfigError } from '../src/engine/errors.ts'
 import { Callback } from '../src/learner/Callback.ts'
+import { type CallbackState, requireSame } from '../src/learner/callbackState.ts'
 import type { BatchEndContext, EpochBeginContext, TrainBeginContext } from '../src/learner/events.ts'
 import { type LearningRate, slice } from '../src/learner/lrRange.ts'
 import { Scheduler } from '../src/learner/Scheduler.ts'
@@ -71,6 +72,7 @@ export class OneCycleScheduler extends Callback {
   #at: ((iteration: number) => OneCyclePoint) | undefined
   #steps = 0
   #totalEpochs = 0
+  #shape: CallbackState = {}
 
   constructor(options: OneCycleOptions = {}) {
     super()
@@ -97,8 +99,20 @@ export class OneCycleScheduler extends Callback {
     }
     this.#totalEpochs = totalEpochs
     this.#steps = totalEpochs * batchesPerEpoch
-    this.#at = oneCycle(this.#steps, learner.lrRange(maxLr), this.options)
+    const rates = learner.lrRange(maxLr)
+    this.#at = oneCycle(this.#steps, rates, this.options)
+    const { moms, divFactor, pctStart, finalDiv } = this.options
+    this.#shape = { totalEpochs, batchesPerEpoch, maxLr: rates, moms, divFactor, pctStart, finalDiv }
     return startEpoch > 0 ? { epoch: startEpoch } : undefined
+  }
+
+  override stateDict(): CallbackState {
+    return this.#shape
+  }
+
+  /** The schedule follows from the options and the batch's number. @throws CheckpointError if the options are others now */
+  override loadStateDict(state: CallbackState): void {
+    requireSame('OneCycleScheduler', state, this.#shape)
   }
 
   override onEpochBegin(context: EpochBeginContext) {

@@ -1,6 +1,7 @@
 import { ConfigError } from '../src/engine/errors.ts'
 import { writeFileAtomic } from '../src/io/atomicFile.ts'
 import { Callback } from '../src/learner/Callback.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import { columnsOf, formatDuration, formatValue } from '../src/learner/epochTable.ts'
 import type {
   BatchBeginContext,
@@ -33,6 +34,18 @@ export interface RecorderPlotOptions {
   skipStart?: number
   /** Values left out at the end. */
   skipEnd?: number
+}
+
+interface RecorderState {
+  lrs: Float64Array
+  momentums: Float64Array
+  losses: Float64Array
+  rawLosses: Float64Array
+  epochs: readonly EpochRecord[]
+  metricNames: readonly string[]
+  fit: number
+  /** Time that the running epoch has taken so far. */
+  seconds: number
 }
 
 /**
@@ -101,6 +114,29 @@ export class Recorder extends Callback {
       batches: this.losses.length,
       seconds: (performance.now() - this.#began) / 1000,
     })
+  }
+
+  override stateDict(): CallbackState {
+    const { lrs, momentums, losses, rawLosses, epochs, metricNames } = this
+    const batches = { lrs, momentums, losses, rawLosses }
+    return {
+      ...Object.fromEntries(Object.entries(batches).map(([name, list]) => [name, Float64Array.from(list)])),
+      epochs: epochs.map((epoch) => ({ ...epoch })),
+      metricNames,
+      fit: this.#fit,
+      seconds: (performance.now() - this.#began) / 1000,
+    }
+  }
+
+  override loadStateDict(state: RecorderState): void {
+    for (const name of ['lrs', 'momentums', 'losses', 'rawLosses'] as const) {
+      this[name].length = 0
+      for (const value of state[name]) this[name].push(value)
+    }
+    this.epochs.splice(0, this.epochs.length, ...state.epochs)
+    this.metricNames = state.metricNames
+    this.#fit = state.fit
+    this.#began = performance.now() - 1000 * state.seconds
   }
 
   // Figures ----------------------------------------------------------------------------------------------------------

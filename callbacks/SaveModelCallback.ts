@@ -1,4 +1,5 @@
 import { ConfigError } from '../src/engine/errors.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { EpochEndContext, TrainBeginContext, TrainEndContext } from '../src/learner/events.ts'
 import { TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
 
@@ -55,6 +56,15 @@ export class SaveModelCallback extends TrackerCallback {
     if (this.every === 'improvement') super.onTrainBegin(context)
     this.best = this.#toBeat
     this.savedEpochs = []
+  }
+
+  override stateDict(): CallbackState {
+    return { ...super.stateDict(), savedEpochs: this.savedEpochs }
+  }
+
+  override loadStateDict(state: { best: number | null; savedEpochs: number[] }): void {
+    super.loadStateDict(state)
+    this.savedEpochs = [...state.savedEpochs]
   }
 
   override async onEpochEnd(context: EpochEndContext): Promise<void> {

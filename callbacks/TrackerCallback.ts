@@ -1,5 +1,6 @@
 import { ConfigError } from '../src/engine/errors.ts'
 import { Callback } from '../src/learner/Callback.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { EpochEndContext, TrainBeginContext } from '../src/learner/events.ts'
 import {
   checkMonitor,
@@ -33,6 +34,14 @@ export abstract class TrackerCallback extends Callback {
   override onTrainBegin(context: TrainBeginContext): void {
     checkMonitor(this.constructor.name, this.monitor, context)
     this.best = null
+  }
+
+  override stateDict(): CallbackState {
+    return { best: this.best }
+  }
+
+  override loadStateDict({ best }: { best: number | null }): void {
+    this.best = best
   }
 
   /** This epoch's value; null if there was no validation, NaN if the model is beyond help. */

@@ -1,4 +1,5 @@
 import { ConfigError } from '../engine/errors.ts'
+import type { CallbackState } from './callbackState.ts'
 import { type EventChanges, type EventContexts, type EventName, eventNames } from './events.ts'
 
 /** What an event handler may give back: nothing, or changes; at once or as a promise, which the loop awaits. */
@@ -44,6 +45,19 @@ export abstract class Callback {
   /** Never set. It makes a callback with a misspelt event a compile-time error where it is handed over. */
   declare readonly unknownEvents?: UnknownEvents<this>
 
+  /**
+   * What this callback remembers from batch to batch, for a checkpoint. Called between batches and between epochs. A callback that
+   * remembers nothing, or computes everything anew from the context, needs neither this nor {@link loadStateDict}.
+   */
+  stateDict?(): CallbackState
+
+  /**
+   * Goes on from what `stateDict` gave, in a fit that resumes. It is called after `onTrainBegin` (where `resuming` says so), and in the
+   * middle of an epoch after its `onEpochBegin` too: whatever those reset is put back here. Tensors that it gets live until it has
+   * returned: copy or `clone().keep()` them. (`state` is declared as what one's own `stateDict` gives.)
+   */
+  loadStateDict?(state: never): void | Promise<void>
+
   /** The fit begins. May set `epoch` and `skipValidate`. */
   onTrainBegin?(context: EventContexts['onTrainBegin']): Answered<'onTrainBegin'>
   /** An epoch begins; the model is in training mode. */
@@ -85,6 +99,12 @@ export function checkCallback(callback: Callback): void {
     throw new ConfigError(
       `${callback.constructor.name} adds ${callback.extraMetrics.join(', ')} to the epoch, but with order ${callback.order} ` +
         'it runs after the recorder; give it an order below -10',
+    )
+  }
+  if ((callback.stateDict === undefined) !== (callback.loadStateDict === undefined)) {
+    const [has, lacks] = callback.stateDict ? ['stateDict', 'loadStateDict'] : ['loadStateDict', 'stateDict']
+    throw new ConfigError(
+      `${callback.constructor.name} has ${has} but no ${lacks}; a checkpoint needs both, or neither`,
     )
   }
   const unknown = eventLikeNames(callback).filter((name) => !(eventNames as readonly string[]).includes(name))

@@ -13,6 +13,7 @@ export interface FitPlan {
   metricNames: readonly string[]
   monitors: readonly string[]
   skipValidate?: boolean
+  resuming?: boolean
 }
 
 /**
@@ -25,6 +26,7 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
   readonly batchesPerEpoch: number
   readonly metricNames: readonly string[]
   readonly monitors: readonly string[]
+  readonly resuming: boolean
 
   epoch = 0
   iteration = 0
@@ -55,6 +57,7 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
     this.metricNames = plan.metricNames
     this.monitors = plan.monitors
     this.skipValidate = plan.skipValidate ?? false
+    this.resuming = plan.resuming ?? false
   }
 
   get smoothLoss(): number {

@@ -39,6 +39,8 @@ export interface TrainBeginContext {
   /** Names that a callback can monitor: `trainLoss`, `validLoss` (with validation data) and the metrics. */
   readonly monitors: readonly string[]
   readonly skipValidate: boolean
+  /** Whether this fit goes on from a checkpoint: what was written before the interruption is to be kept. */
+  readonly resuming: boolean
 }
 
 /** What `onEpochBegin` is told. */

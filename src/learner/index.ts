@@ -1,5 +1,6 @@
 /** The Learner, its training loop and callback protocol, metrics, and what is looked at afterwards. */
 export { type Answer, Callback } from './Callback.ts'
+export type { CallbackState, NumberArray, StateValue } from './callbackState.ts'
 export { CancelBatch, CancelEpoch, CancelFit, CancelValidation } from './cancel.ts'
 export type { LoadReport } from './checkpoint.ts'
 export type { Batch, BatchLoader, Input, LearnerData, Target } from './data.ts'
