@@ -1,4 +1,5 @@
 /** Callbacks: what happens around the training loop. One callback, one file. */
+export { type BestCheckpoint, CheckpointCallback, type CheckpointOptions } from './CheckpointCallback.ts'
 export { CSVLogger, type CSVLoggerOptions } from './CSVLogger.ts'
 export { EarlyStoppingCallback, type EarlyStoppingOptions } from './EarlyStoppingCallback.ts'
 export { GradientClipping, type GradientClippingOptions } from './GradientClipping.ts'

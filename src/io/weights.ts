@@ -33,8 +33,8 @@ export type WeightsModel = Pick<Module, 'stateDict' | 'namedModules'>
 /** What wrappers put before every name: data-parallel training, and torch.compile. */
 const WRAPPER_PREFIXES = ['module.', '_orig_mod.']
 
-/** A Learner's checkpoint keeps what the optimizer remembers beside the model, under names that begin so. */
-export const OPTIMIZER_PREFIX = '__optimizer__/'
+/** A Learner's checkpoint keeps the optimizer's state, and its own, beside the model, under names that begin so. */
+const NO_WEIGHTS = /^__(optimizer|learner)__\//
 
 /** Views of few stored elements may unfold into many. By how much the tensors of a file may exceed the file. */
 const MAX_UNFOLDING = { factor: 16, bytes: 1024 ** 3 }
@@ -44,7 +44,7 @@ const MAX_UNFOLDING = { factor: 16, bytes: 1024 ** 3 }
  * safetensors; checkpoints that wrap a state dict are understood, and a prefix `module.` on all names is taken off. The content
  * decides, not the file's name, and nothing in the file is ever run.
  *
- * A checkpoint of a Learner serves too; what it holds of the optimizer is left aside.
+ * A checkpoint of a Learner serves too; what it holds beside the model is left aside.
  *
  * All names and shapes are compared before anything is changed. Values are converted to the dtype of the model's tensors,
  * which stay where they are; the file is read tensor by tensor.
@@ -102,7 +102,7 @@ function matchNames(
   { strict = true, skip = () => false }: LoadWeightsOptions,
 ): Match {
   const { file, tensors, others } = directory
-  const modelNames = [...tensors.keys()].filter((name) => !name.startsWith(OPTIMIZER_PREFIX))
+  const modelNames = [...tensors.keys()].filter((name) => !NO_WEIGHTS.test(name))
   const storedNames = unwrappedNames(modelNames, new Set(Object.keys(state)))
   const optional = optionalNames(model)
   const missingKeys: string[] = []

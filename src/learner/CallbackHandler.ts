@@ -1,5 +1,6 @@
-import { ConfigError } from '../engine/errors.ts'
+import { CheckpointError, ConfigError } from '../engine/errors.ts'
 import { type Callback, checkCallback } from './Callback.ts'
+import { type CallbackState, callbackStates, nameCallbacks } from './callbackState.ts'
 import { allowedChanges, type EventName } from './events.ts'
 import type { FitState } from './FitState.ts'
 
@@ -14,13 +15,39 @@ export class CallbackHandler {
   /** @throws ConfigError for what is no callback, or has misspelt events */
   constructor(callbacks: readonly Callback[], state: FitState) {
     for (const callback of callbacks) checkCallback(callback)
-    this.callbacks = [...new Set(callbacks)].sort((a, b) => a.order - b.order)
+    // Orders may be infinite, which cannot be subtracted.
+    const compare = (a: Callback, b: Callback) => Number(a.order > b.order) - Number(a.order < b.order)
+    this.callbacks = [...new Set(callbacks)].sort(compare)
     this.#state = state
   }
 
   /** Tells everyone who listens. The first error, or cancellation, ends it. */
   async emit(event: Exclude<EventName, 'onTrainBegin' | 'onTrainEnd'>): Promise<void> {
     for (const callback of this.#listening(event)) await this.#tell(callback, event)
+  }
+
+  /** What all callbacks remember, by their names in a checkpoint. */
+  states(): Record<string, CallbackState> {
+    return Object.fromEntries(callbackStates(this.callbacks))
+  }
+
+  /**
+   * Gives back what they remembered. Those that the checkpoint does not know begin anew.
+   * @throws CheckpointError for states of callbacks that are not here
+   */
+  async loadStates(states: Readonly<Record<string, CallbackState>>): Promise<void> {
+    const named = nameCallbacks(this.callbacks)
+    const missing = Object.keys(states).filter((name) => !named.get(name)?.loadStateDict)
+    if (missing.length > 0) {
+      throw new CheckpointError(
+        `the checkpoint holds what ${missing.join(' and ')} remembered, but this fit has no such callback. ` +
+          'Make the same fit call as before the interruption, with the same callbacks',
+      )
+    }
+    for (const [name, callback] of named) {
+      const state = states[name]
+      if (state !== undefined) await callback.loadStateDict?.(state as never)
+    }
   }
 
   /** Remembers who has begun: only they will be told of the end. */
@@ -51,6 +78,7 @@ export class CallbackHandler {
   }
 
   async #tell(callback: Callback, event: EventName): Promise<void> {
+    this.#state.event = event
     const changes: unknown = await callback[event]!(this.#state)
     if (changes !== undefined && changes !== null) this.#apply(callback, event, changes)
   }

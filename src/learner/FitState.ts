@@ -1,7 +1,8 @@
 import { AnnealError } from '../engine/errors.ts'
 import type { Tensor } from '../engine/index.ts'
+import type { Callback } from './Callback.ts'
 import { type Batch, batchSizeOf, type Input, type Target } from './data.ts'
-import type { BatchEndContext, EpochEndContext, EpochMetrics, TrainEndContext } from './events.ts'
+import type { BatchEndContext, EpochEndContext, EpochMetrics, EventName, TrainEndContext } from './events.ts'
 import type { Learner } from './Learner.ts'
 import { SmoothedValue } from './SmoothedValue.ts'
 
@@ -16,6 +17,25 @@ export interface FitPlan {
   resuming?: boolean
 }
 
+/** Where a fit stands between two batches or two epochs: enough to go on from there. */
+export type FitPosition = {
+  /** The epoch that is under way, or the next one. */
+  epoch: number
+  /** Training batches finished in the fit. */
+  iteration: number
+  /** Whether `epoch` has begun. */
+  midEpoch: boolean
+  /** Training batches finished in `epoch`. */
+  numBatch: number
+  /** Whether all of the epoch's training is done, and only its validation (from its beginning) is left. */
+  trained: boolean
+  skipValidate: boolean
+  stopTraining: boolean
+  smoothing: { average: number; count: number }
+  lossSum: number
+  samples: number
+}
+
 /**
  * All that is known of a running fit. Callbacks see it through the contexts of `events.ts`, which say what is there at
  * which event; reading more than that ends in an error that says so.
@@ -28,10 +48,14 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
   readonly monitors: readonly string[]
   readonly resuming: boolean
 
+  /** The event that callbacks are being told of, or were last. */
+  event: EventName | undefined
   epoch = 0
   iteration = 0
   numBatch = 0
   train = true
+  /** Whether the epoch's training is done. */
+  trained = false
   skipValidate: boolean
   stopTraining = false
   stopEpoch = false
@@ -106,7 +130,8 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
   }
 
   beginEpoch(): void {
-    this.stopTraining = false
+    this.stopTraining = this.trained = false
+    this.beginPass(true)
     this.#lossSum = 0
     this.#samples = 0
     this.lastMetrics = Object.fromEntries(this.monitors.map((name) => [name, null]))
@@ -153,6 +178,31 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
     this.#batch = {}
   }
 
+  /** Where the fit will stand when the event that callbacks are being told of is over. */
+  get position(): FitPosition {
+    const { epoch, iteration, event, train, skipValidate, stopTraining } = this
+    const epochIsOver = event === 'onEpochEnd'
+    const batches = event === 'onBatchEnd' && train ? 1 : 0
+    return {
+      epoch: epochIsOver ? epoch + 1 : epoch,
+      iteration: iteration + batches,
+      midEpoch: !epochIsOver,
+      numBatch: epochIsOver ? 0 : this.numBatch + batches,
+      trained: this.trained && !epochIsOver,
+      skipValidate,
+      stopTraining,
+      smoothing: this.smoothing.state,
+      lossSum: this.#lossSum,
+      samples: this.#samples,
+    }
+  }
+  set position({ lossSum, samples, smoothing, midEpoch, ...rest }: FitPosition) {
+    Object.assign(this, rest)
+    this.smoothing.state = smoothing
+    this.#lossSum = lossSum
+    this.#samples = samples
+  }
+
   #present<Key extends 'lastInput' | 'lastTarget' | 'lastOutput' | 'lastLoss'>(key: Key) {
     const value = this.#batch[key]
     if (value === undefined) {
@@ -162,4 +212,25 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
     }
     return value as NonNullable<typeof value>
   }
+}
+
+/** A state for a fit, or (without a plan) for validation or prediction. Knows the names of all values of an epoch. */
+export function newFitState(
+  learner: Learner,
+  plan: Partial<Pick<FitPlan, 'epochs' | 'batchesPerEpoch' | 'resuming'>> & {
+    callbacks?: readonly Callback[]
+  } = {},
+): FitState {
+  const { epochs = 0, batchesPerEpoch = 0, callbacks = [], resuming = false } = plan
+  const extra = callbacks.flatMap(({ extraMetrics }) => extraMetrics ?? [])
+  const metricNames = [...learner.metrics.map(({ name }) => name), ...extra]
+  const validated = learner.data.validDl ? ['validLoss', ...metricNames] : extra
+  return new FitState({
+    learner,
+    epochs,
+    batchesPerEpoch,
+    resuming,
+    metricNames,
+    monitors: ['trainLoss', ...validated],
+  })
 }

@@ -17,6 +17,12 @@ export interface SteeredGroup {
   alpha?: number
 }
 
+/** What an {@link OptimizerWrapper} is set to. */
+export type HyperParameters = {
+  groups: Omit<SteeredGroup, 'params'>[]
+  wds: number[]
+}
+
 /** What the Learner needs of an optimizer. Those of `optim` have it. */
 export interface SteerableOptimizer {
   readonly paramGroups: SteeredGroup[]
@@ -145,6 +151,18 @@ export class OptimizerWrapper {
         )
       }
     })
+  }
+
+  /** All hyper-parameters, for a checkpoint: of each of the optimizer's own groups, and the decay of each layer group. */
+  get hyperParameters(): HyperParameters {
+    return {
+      groups: this.#inner.paramGroups.map(({ params, ...options }) => options),
+      wds: [...this.#wds],
+    }
+  }
+  set hyperParameters({ groups, wds }: HyperParameters) {
+    for (const [i, group] of this.#inner.paramGroups.entries()) Object.assign(group, groups[i])
+    this.#wds = [...wds]
   }
 
   /** Momentum and beta as the optimizer was made with. A fit begins so, whatever a schedule before it left. */

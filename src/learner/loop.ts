@@ -7,6 +7,7 @@ import type { FitState } from './FitState.ts'
 import type { Learner } from './Learner.ts'
 import { computeLoss } from './lossFunction.ts'
 import type { Metric } from './Metric.ts'
+import type { FitRequest, Resumption } from './resume.ts'
 
 /** A fit under way: who takes part in it. */
 export interface Fit {
@@ -14,6 +15,10 @@ export interface Fit {
   state: FitState
   callbacks: CallbackHandler
   metrics: readonly Metric[]
+  /** What the caller asked for. */
+  request: FitRequest
+  /** The checkpoint that the fit goes on from, if it does. */
+  resumption?: Resumption | undefined
 }
 
 /** The training loop. All that is not here is a callback. */
@@ -22,6 +27,7 @@ export async function runFit(fit: Fit): Promise<void> {
   try {
     await callbacks.begin()
     state.beginFit()
+    await fit.resumption?.enterFit(fit)
     while (state.epoch < state.epochs && !state.stopTraining) {
       await leftBy(CancelEpoch, () => runEpoch(fit))
       state.endEpoch()
@@ -39,7 +45,9 @@ async function runEpoch(fit: Fit): Promise<void> {
   state.beginEpoch()
   learner.model.train()
   await callbacks.emit('onEpochBegin')
-  await train(fit)
+  await fit.resumption?.enterEpoch(fit)
+  if (!state.trained) await train(fit)
+  state.trained = true
   const { validDl } = learner.data
   if (state.skipValidate || !validDl) return
   await leftBy(CancelValidation, async () => {
@@ -50,7 +58,6 @@ async function runEpoch(fit: Fit): Promise<void> {
 
 async function train(fit: Fit): Promise<void> {
   const { learner, state, callbacks } = fit
-  state.beginPass(true)
   await eachBatch(learner.data.trainDl, async (batch) => {
     state.beginBatch(batch)
     try {

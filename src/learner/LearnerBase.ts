@@ -1,0 +1,144 @@
+import { GradientClipping } from '../../callbacks/GradientClipping.ts'
+import { Recorder } from '../../callbacks/Recorder.ts'
+import { ConfigError } from '../engine/errors.ts'
+import type * as nn from '../nn/index.ts'
+import { Adam } from '../optim/Adam.ts'
+import { type Callback, checkCallback } from './Callback.ts'
+import type { LearnerData } from './data.ts'
+import type { Learner } from './Learner.ts'
+import { type AnyModule, isBatchNorm, type Split, splitModel } from './layerGroups.ts'
+import { type LearnerOptions, learnerOptionNames } from './learnerOptions.ts'
+import { type LossFunction, toLoss } from './lossFunction.ts'
+import { type LearningRate, lrRange } from './lrRange.ts'
+import { type Metric, toMetrics } from './Metric.ts'
+import { type OptimizerOption, OptimizerWrapper } from './OptimizerWrapper.ts'
+import { checkNotNegative, rejectUnknownOptions } from './options.ts'
+
+const fastaiAdam: OptimizerOption = (params, options) =>
+  new Adam(params, { ...options, betas: [0.9, 0.99], eps: 1e-8 })
+
+/** What a {@link Learner} is made of: its parts, the groups that its model is cut into, and what is frozen. */
+export abstract class LearnerBase<Model extends AnyModule = nn.Module> {
+  readonly data: LearnerData
+  readonly model: Model
+  /** May be changed between and, by callbacks, during fits. */
+  lossFunction: LossFunction
+  readonly metrics: readonly Metric[]
+  wd: number
+  readonly trueWd: boolean
+  readonly bnWd: boolean
+  readonly trainBn: boolean
+  path: string
+  modelDir: string
+  /** Callbacks of every fit. Add to it and take from it between fits. */
+  readonly callbacks: Callback[]
+  /** History of all fits, and their figures. */
+  readonly recorder: Recorder
+  readonly silent: boolean
+  readonly #optimizerOption: OptimizerOption
+  #optimizer: OptimizerWrapper | undefined
+  #layerGroups: nn.Sequential[]
+
+  /** @throws ConfigError for unknown options, a missing loss, unusable metrics or callbacks */
+  constructor(data: LearnerData, model: Model, options: LearnerOptions = {}) {
+    rejectUnknownOptions('Learner', options, learnerOptionNames)
+    this.data = data
+    this.model = model
+    if (data.device !== undefined) model.to(data.device)
+    this.lossFunction = toLoss(options.lossFunction ?? data.lossFunction)
+    this.metrics = toMetrics(options.metrics ?? [])
+    this.wd = options.wd ?? 0.01
+    checkNotNegative('Learner', 'wd', this.wd)
+    this.trueWd = options.trueWd ?? true
+    this.bnWd = options.bnWd ?? true
+    this.trainBn = options.trainBn ?? true
+    this.path = options.path ?? data.path ?? '.'
+    this.modelDir = options.modelDir ?? 'models'
+    this.callbacks = [...(options.callbacks ?? [])]
+    for (const callback of this.callbacks) checkCallback(callback)
+    this.silent = options.silent ?? false
+    this.recorder = new Recorder()
+    this.#optimizerOption = options.optimizer ?? fastaiAdam
+    this.#layerGroups = splitModel(model, options.layerGroups ?? [[model]])
+  }
+
+  /** As callbacks and helpers see it: the model's own type is the caller's affair. */
+  protected get self(): Learner {
+    return this as unknown as Learner
+  }
+
+  // Layer groups, rates ----------------------------------------------------------------------------------------------
+
+  /** The optimizer over the layer groups: rates, momentum and decay can be read and set. Made when first needed. */
+  get optimizer(): OptimizerWrapper {
+    this.#optimizer ??= new OptimizerWrapper(this.#optimizerOption, this.#layerGroups, this)
+    return this.#optimizer
+  }
+
+  /** Whether {@link optimizer} has been made. */
+  protected get hasOptimizer(): boolean {
+    return this.#optimizer !== undefined
+  }
+
+  /** The parts of the model, first to last, that can be frozen and have rates of their own. */
+  get layerGroups(): readonly nn.Sequential[] {
+    return this.#layerGroups
+  }
+
+  /**
+   * Cuts the model into layer groups: before each of the given modules, or into given lists of modules.
+   * @returns this
+   */
+  split(where: Split | ((model: Model) => Split)): this {
+    this.#layerGroups = splitModel(this.model, typeof where === 'function' ? where(this.model) : where)
+    this.#optimizer?.regroup(this.#layerGroups)
+    return this
+  }
+
+  /** Trains the last layer group only. @throws ConfigError if there is only one */
+  freeze(): void {
+    if (this.#layerGroups.length < 2) {
+      throw new ConfigError(
+        'there is one layer group only, and freezing it would leave nothing to train; split the model first',
+      )
+    }
+    this.freezeTo(-1)
+  }
+
+  /** Trains all layer groups. */
+  unfreeze(): void {
+    this.freezeTo(0)
+  }
+
+  /**
+   * Trains layer groups from `group` on (negative counts from the end) and freezes those before, except their batch norm
+   * while `trainBn`. What the optimizer remembers of parameters that stay trainable is kept.
+   */
+  freezeTo(group: number): void {
+    const groups = this.#layerGroups
+    const first = group < 0 ? groups.length + group : group
+    if (!Number.isInteger(group) || first < 0 || first >= groups.length) {
+      throw new ConfigError(
+        `freezeTo: group ${group} does not exist; there are ${groups.length}, numbered from 0`,
+      )
+    }
+    for (const [i, leaves] of groups.entries()) {
+      for (const leaf of leaves) {
+        if (i < first && this.trainBn && isBatchNorm(leaf)) continue
+        for (const parameter of leaf.parameters()) parameter.requiresGrad = i >= first
+      }
+    }
+    this.#optimizer?.regroup(groups)
+  }
+
+  /** The learning rate of each layer group. `lrRange(slice(1e-5, 1e-3))` of three groups is [1e-5, 1e-4, 1e-3]. */
+  lrRange(lr: LearningRate): number[] {
+    return lrRange(lr, this.#layerGroups.length)
+  }
+
+  /** Clips the gradients' joint norm in every fit from now on; see {@link GradientClipping}. Returns this. */
+  clipGrad(clip = 0.1): this {
+    this.callbacks.push(new GradientClipping(clip))
+    return this
+  }
+}

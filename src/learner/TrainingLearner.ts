@@ -1,0 +1,162 @@
+import { CheckpointCallback } from '../../callbacks/CheckpointCallback.ts'
+import { LRFinder, type LrFindResult } from '../../callbacks/LRFinder.ts'
+import { OneCycleScheduler } from '../../callbacks/OneCycleScheduler.ts'
+import { ProgressCallback } from '../../callbacks/ProgressCallback.ts'
+import { TerminateOnNonFiniteCallback } from '../../callbacks/TerminateOnNonFiniteCallback.ts'
+import { ConfigError, DataError } from '../engine/errors.ts'
+import type * as nn from '../nn/index.ts'
+import type { Callback } from './Callback.ts'
+import { CallbackHandler } from './CallbackHandler.ts'
+import { checkpointFile } from './checkpoint.ts'
+import { newFitState } from './FitState.ts'
+import { LearnerBase } from './LearnerBase.ts'
+import type { AnyModule } from './layerGroups.ts'
+import {
+  type FitOneCycleOptions,
+  type FitOptions,
+  type LrFindOptions,
+  oneCycleOptionNames,
+} from './learnerOptions.ts'
+import { type Fit, runFit } from './loop.ts'
+import { slice } from './lrRange.ts'
+import { checkCount, rejectUnknownOptions } from './options.ts'
+import { findResumable, Resumption, writeResumable } from './resume.ts'
+
+/** The ways to train a {@link Learner}. */
+export abstract class TrainingLearner<Model extends AnyModule = nn.Module> extends LearnerBase<Model> {
+  #fit: Fit | undefined
+  #resumption: Resumption | undefined
+
+  /**
+   * Trains for a number of epochs at a constant rate.
+   *
+   * In a script, Ctrl-C finishes the batch, writes a checkpoint and the history, says how to go on and ends the process with status
+   * 130; pressed again, it ends the process at once. A program that listens to SIGINT itself is left alone.
+   * @throws ConfigError for options, monitors or events that do not exist; whatever a callback or the model throws
+   */
+  async fit(epochs: number, options: FitOptions = {}): Promise<void> {
+    rejectUnknownOptions('fit', options, ['lr', 'wd', 'callbacks'])
+    const given = [...this.callbacks, ...(options.callbacks ?? [])]
+    const lacks = (type: abstract new (...args: never[]) => Callback) =>
+      !given.some((callback) => callback instanceof type)
+    const extras: Callback[] = [this.recorder]
+    if (lacks(TerminateOnNonFiniteCallback)) extras.push(new TerminateOnNonFiniteCallback())
+    if (lacks(CheckpointCallback)) {
+      extras.push(new CheckpointCallback({ every: 'interrupt', name: 'interrupted' }))
+    }
+    if (!this.silent && lacks(ProgressCallback)) extras.push(new ProgressCallback())
+    await this.#train(epochs, [...extras, ...given], options, this.#resumption)
+  }
+
+  /**
+   * Trains with Leslie Smith's one-cycle policy; see {@link OneCycleScheduler}. `epochs` counts from the beginning of the run:
+   * `fitOneCycle(4, { startEpoch: 2 })` runs the last two of four epochs.
+   */
+  async fitOneCycle(epochs: number, options: FitOneCycleOptions = {}): Promise<void> {
+    rejectUnknownOptions('fitOneCycle', options, [...oneCycleOptionNames, 'wd', 'callbacks'])
+    const { wd, callbacks = [], ...oneCycle } = options
+    const scheduler = new OneCycleScheduler(oneCycle)
+    await this.fit(epochs, {
+      lr: oneCycle.maxLr === undefined ? slice(3e-3) : oneCycle.maxLr,
+      callbacks: [...callbacks, scheduler],
+      ...(wd !== undefined && { wd }),
+    })
+  }
+
+  /**
+   * Sweeps the rate from `startLr` to `endLr` over `numIt` batches, to find where the loss falls fastest and where it
+   * diverges. Weights, optimizer, data order and random streams are afterwards as they were before.
+   */
+  async lrFind(options: LrFindOptions = {}): Promise<LrFindResult> {
+    rejectUnknownOptions('lrFind', options, ['startLr', 'endLr', 'numIt', 'stopDiv', 'wd'])
+    const { wd, ...sweep } = options
+    const finder = new LRFinder(sweep)
+    const epochs = Math.ceil(finder.numIt / this.#trainBatches())
+    const others = this.callbacks.filter((callback) => callback.runsInLrFind)
+    await this.#train(epochs, [...others, finder], {
+      lr: this.optimizer.lrs,
+      ...(wd !== undefined && { wd }),
+    })
+    const { result } = finder
+    this.recorder.lastSweep = { ...result, numIt: finder.numIt }
+    return result
+  }
+
+  /**
+   * Takes up a fit where a checkpoint left it: the model, what is frozen and what the optimizer remembers are put in place, and the
+   * next fit, which must be the same call as before, goes on from there. It ends with the same bits as if it had never been
+   * interrupted. A fit that was finished returns at once.
+   *
+   * @param path a file that {@link CheckpointCallback} wrote: its path, or its name below the Learner's folder for models
+   * @returns the Learner
+   * @throws CheckpointError if the file is missing, cut short, damaged, of a newer version, or of another model; nothing has changed then
+   */
+  static async resume<Resumed extends TrainingLearner<AnyModule>>(
+    path: string,
+    learner: Resumed,
+  ): Promise<Resumed> {
+    if (learner.#fit) throw new ConfigError('this Learner is training: await the fit before resuming another')
+    const file = await findResumable(learner.self, path)
+    learner.#resumption = await Resumption.read(file, learner.self)
+    return learner
+  }
+
+  /**
+   * Writes all that {@link resume} needs to `path/modelDir/name.safetensors`, whole or not at all. For callbacks that run after all
+   * others (of infinite `order`), in their onBatchEnd or onEpochEnd; {@link CheckpointCallback} is one.
+   * @returns the file
+   */
+  async checkpoint(name: string): Promise<string> {
+    if (!this.#fit) {
+      throw new ConfigError(
+        'a checkpoint is taken during a fit; between fits, learner.save keeps the model and its optimizer',
+      )
+    }
+    const file = checkpointFile(this.self, name)
+    await writeResumable(file, this.#fit)
+    return file
+  }
+
+  async #train(
+    epochs: number,
+    callbacks: readonly Callback[],
+    { lr = slice(3e-3), wd = this.wd }: FitOptions,
+    resumption?: Resumption,
+  ): Promise<void> {
+    checkCount('fit', 'epochs', epochs, 1)
+    const batchesPerEpoch = this.#trainBatches()
+    if (this.#fit) throw new ConfigError('this Learner is training already: await one fit before the next')
+    const { trainDl, validDl } = this.data
+    const request = {
+      epochs,
+      batchesPerEpoch,
+      items: trainDl.dataset.length,
+      lr: this.lrRange(lr),
+      wd: typeof wd === 'number' ? wd : [...wd],
+    }
+    resumption?.check(request)
+    const state = newFitState(this.self, { epochs, batchesPerEpoch, callbacks, resuming: !!resumption })
+    const handler = new CallbackHandler(callbacks, state)
+    // Loaders draw their seeds now, so that asking them where they stand draws nothing later.
+    for (const loader of [trainDl, validDl]) loader?.state?.()
+    this.#fit = { learner: this.self, state, callbacks: handler, metrics: this.metrics, request, resumption }
+    try {
+      this.optimizer.resetMomentum()
+      this.optimizer.lr = request.lr
+      this.optimizer.wd = wd
+      this.optimizer.zeroGrad()
+      await runFit(this.#fit)
+    } finally {
+      if (resumption?.taken) this.#resumption = undefined
+      this.#fit = undefined
+    }
+  }
+
+  #trainBatches(): number {
+    const { length, dataset } = this.data.trainDl
+    if (length > 0) return length
+    throw new DataError(
+      `the training data gives no batch: it has ${dataset.length} item(s), fewer than a batch takes. Lower the batch size`,
+    )
+  }
+}

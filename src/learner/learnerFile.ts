@@ -1,0 +1,103 @@
+import { mkdir } from 'node:fs/promises'
+import { dirname, extname } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { CheckpointError, ConfigError } from '../engine/errors.ts'
+import { openWeightsFile, type RawTensor, writeSafetensorsFile } from '../io/index.ts'
+
+/**
+ * A file of a Learner is safetensors: the model's tensors under their own names, all others under names that begin with
+ * `__optimizer__/` or `__learner__/`, and a header of JSON in the metadata, with a checksum of everything beside it.
+ */
+export interface LearnerFile {
+  tensors: Map<string, RawTensor>
+  header: Header
+}
+
+export interface Header {
+  /** Class of the optimizer, if what it remembers is in the file. */
+  optimizer?: string
+  /** Numbers that the optimizer remembers, by parameter and key. */
+  numbers?: Record<string, Record<string, number>>
+  /** Where a fit stood; see `resume.ts`. */
+  fit?: unknown
+  /** What an exported Learner is made of; see `export.ts`. */
+  learner?: unknown
+}
+
+const version = 2
+const headerKey = 'anneal.learner'
+const checksumKey = 'anneal.crc32'
+
+/** @throws CheckpointError if the file cannot be written; what was there before stays */
+export async function writeLearnerFile(file: string, { tensors, header }: LearnerFile): Promise<void> {
+  if (extname(file) !== '.safetensors') {
+    throw new ConfigError(
+      `a Learner saves safetensors, not ${extname(file)}: leave the extension out (saveWeights writes others)`,
+    )
+  }
+  await makeFolder(dirname(file))
+  const text = JSON.stringify({ version, ...header })
+  await writeSafetensorsFile(file, tensors, {
+    format: 'pt',
+    [headerKey]: text,
+    [checksumKey]: checksum(text, tensors),
+  })
+}
+
+/** @throws CheckpointError */
+export async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((cause: Error) => {
+    throw new CheckpointError(`the folder ${folder} cannot be made: ${cause.message}`, { cause })
+  })
+}
+
+/**
+ * Reads a whole file of a Learner, or safetensors from elsewhere.
+ * @throws CheckpointError if it is missing, cut short, damaged or of a newer version
+ */
+export async function readLearnerFile(file: string): Promise<LearnerFile> {
+  const opened = await openWeightsFile(file)
+  try {
+    if (opened.format !== 'safetensors') {
+      throw new CheckpointError(`${file} is no file of a Learner but one of torch.save: loadWeights reads it`)
+    }
+    const text = opened.metadata[headerKey]
+    const header = text === undefined ? {} : parseHeader(file, text)
+    const tensors = new Map<string, RawTensor>()
+    for (const name of opened.tensors.keys()) tensors.set(name, await opened.read(name))
+    const expected = opened.metadata[checksumKey]
+    if (expected !== undefined && expected !== checksum(text ?? '', tensors)) {
+      throw new CheckpointError(
+        `${file} is damaged: its content does not match its checksum. Take an earlier or another copy of it`,
+      )
+    }
+    return { tensors, header }
+  } finally {
+    await opened.close()
+  }
+}
+
+function parseHeader(file: string, text: string): Header {
+  let header: Header & { version?: unknown }
+  try {
+    header = JSON.parse(text) as typeof header
+  } catch (cause) {
+    throw new CheckpointError(`${file} is damaged: its Learner metadata is no JSON`, { cause })
+  }
+  const written = header?.version
+  if (!(typeof written === 'number' && written <= version)) {
+    throw new CheckpointError(
+      `${file} was written by a newer version (format ${String(written)}, known up to ${version}): update anneal to load it`,
+    )
+  }
+  return header
+}
+
+function checksum(header: string, tensors: ReadonlyMap<string, RawTensor>): string {
+  let sum = crc32(header)
+  for (const name of [...tensors.keys()].sort()) {
+    const { dtype, shape, data } = tensors.get(name)!
+    sum = crc32(data, crc32(JSON.stringify([name, dtype, shape]), sum))
+  }
+  return sum.toString(16).padStart(8, '0')
+}

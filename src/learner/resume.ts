@@ -1,0 +1,224 @@
+import { stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { CheckpointError, ConfigError } from '../engine/errors.ts'
+import { getRngState, scope, setRngState } from '../engine/index.ts'
+import type { CallbackState, StateValue } from './callbackState.ts'
+import { checkpointFile, describeLearner, loadModel } from './checkpoint.ts'
+import type { BatchLoader } from './data.ts'
+import type { FitPosition } from './FitState.ts'
+import type { Learner } from './Learner.ts'
+import { type LearnerFile, readLearnerFile, writeLearnerFile } from './learnerFile.ts'
+import type { Fit } from './loop.ts'
+import type { HyperParameters } from './OptimizerWrapper.ts'
+import { putOptimizer, readOptimizer, tensorLike } from './optimizerFile.ts'
+import { decodeState, encodeState } from './stateCodec.ts'
+
+/** What a fit was asked to do: a fit that resumes must be asked the same. */
+export type FitRequest = {
+  epochs: number
+  batchesPerEpoch: number
+  /** Items of the training data. */
+  items: number
+  /** Of each layer group. */
+  lr: number[]
+  wd: number | number[]
+}
+
+/** A fit in the middle of its run, beside the model and what the optimizer remembers. */
+type SavedFit = {
+  request: FitRequest
+  position: FitPosition
+  /** Names of the parameters in each layer group. */
+  layerGroups: string[][]
+  /** Names of the parameters that are not frozen. */
+  trainable: string[]
+  hyperParameters: HyperParameters
+  callbacks: Record<string, CallbackState>
+  /** The engine's generator. */
+  random: Uint8Array
+  trainDl: StateValue
+  validDl: StateValue
+}
+
+const statePrefix = '__learner__/state'
+const gradientPrefix = '__learner__/gradient/'
+
+/**
+ * Writes all that a fit needs to go on from here. Takes place in a callback that runs after all others, at the end of a training
+ * batch, of a batch of validation (which will be repeated) or of an epoch.
+ */
+export async function writeResumable(file: string, fit: Fit): Promise<void> {
+  const { learner, state, callbacks, request } = fit
+  if (state.event !== 'onBatchEnd' && state.event !== 'onEpochEnd') {
+    throw new ConfigError(`a checkpoint can be taken in onBatchEnd and onEpochEnd, not in ${state.event}`)
+  }
+  const saved: SavedFit = {
+    request,
+    position: state.position,
+    layerGroups: namesInGroups(learner),
+    trainable: trainableNames(learner),
+    hyperParameters: learner.optimizer.hyperParameters,
+    callbacks: callbacks.states(),
+    random: getRngState(),
+    trainDl: stateOf(learner.data.trainDl),
+    validDl: learner.data.validDl?.state?.() as StateValue,
+  }
+  const gradients: Record<string, StateValue> = {}
+  for (const [name, { accumulated }] of learner.model.namedParameters()) {
+    if (accumulated) gradients[gradientPrefix + name] = accumulated
+  }
+  const [content, encoded, extra] = await Promise.all([
+    describeLearner(learner, true),
+    encodeState(saved as StateValue, statePrefix),
+    encodeState(Object.values(gradients), ''),
+  ])
+  const tensors = new Map([...content.tensors, ...encoded.arrays])
+  for (const [i, name] of Object.keys(gradients).entries()) tensors.set(name, extra.arrays.get(`/${i}`)!)
+  await writeLearnerFile(file, { tensors, header: { ...content.header, fit: encoded.json } })
+}
+
+/** @throws ConfigError if the loader cannot tell where it stands */
+export function stateOf(loader: BatchLoader): StateValue {
+  if (!loader.state || !loader.loadState) {
+    throw new ConfigError(
+      'the training loader has no state() and loadState(), so that a checkpoint cannot tell where it stands. A DataLoader has them; ' +
+        'SaveModelCallback saves the model without them',
+    )
+  }
+  return loader.state() as StateValue
+}
+
+/**
+ * The checkpoint meant by `path`: a path, or a name below the Learner's folder for models.
+ * @throws CheckpointError that says where was looked
+ */
+export async function findResumable(learner: Learner, path: string): Promise<string> {
+  const named = checkpointFile(learner, path)
+  const places = [...new Set([path, join(learner.path, path), named].map((place) => resolve(place)))]
+  for (const place of places) {
+    const found = await stat(place).catch(() => undefined)
+    if (found?.isFile()) return place
+  }
+  throw new CheckpointError(
+    `there is no checkpoint "${path}": looked for ${places.join(', ')}. CheckpointCallback writes them`,
+  )
+}
+
+function trainableNames({ model }: Learner): string[] {
+  const trainable = model.namedParameters().filter(([, { requiresGrad }]) => requiresGrad)
+  return trainable.map(([name]) => name)
+}
+
+function namesInGroups({ model, layerGroups }: Learner): string[][] {
+  const names = new Map(model.namedParameters().map(([name, parameter]) => [parameter, name]))
+  return layerGroups.map((group) => group.parameters().map((parameter) => names.get(parameter)!))
+}
+
+/** A checkpoint that has been read and whose model is in place: the next fit takes up the rest of it. */
+export class Resumption {
+  readonly file: string
+  /** Whether a fit has gone on from it. */
+  taken = false
+  readonly #content: LearnerFile
+
+  private constructor(file: string, content: LearnerFile) {
+    this.file = file
+    this.#content = content
+  }
+
+  /**
+   * Puts the model, what is frozen, and what the optimizer remembers in place.
+   * @throws CheckpointError if the file does not fit the Learner; nothing has changed then
+   */
+  static async read(file: string, learner: Learner): Promise<Resumption> {
+    const content = await readLearnerFile(file)
+    if (content.header.fit === undefined) {
+      throw new CheckpointError(
+        `${file} holds a model, but no fit to go on with: those are written by CheckpointCallback. learner.load takes the model`,
+      )
+    }
+    const resumption = new Resumption(file, content)
+    if (!sameTensors(learner, content)) loadModel(file, learner, content, true) // which says what differs
+    checkGroups(file, resumption.#part('layerGroups'), namesInGroups(learner))
+    const wanted = new Set(resumption.#part('trainable'))
+    const parameters = learner.model.namedParameters()
+    const trained = new Set(parameters.filter(([name]) => wanted.has(name)).map(([, parameter]) => parameter))
+    const optimizer = readOptimizer(file, learner, content, trained)
+    loadModel(file, learner, content, true)
+    for (const [name, parameter] of parameters) parameter.requiresGrad = wanted.has(name)
+    learner.optimizer.regroup(learner.layerGroups)
+    putOptimizer(learner, optimizer)
+    return resumption
+  }
+
+  /** @throws CheckpointError if the fit was asked something else */
+  check(now: FitRequest): void {
+    const request = this.#part('request')
+    const differing = (Object.keys(request) as (keyof FitRequest)[]).filter(
+      (name) => JSON.stringify(request[name]) !== JSON.stringify(now[name]),
+    )
+    if (differing.length === 0) return
+    const titles = {
+      epochs: 'epochs',
+      batchesPerEpoch: 'batches of an epoch',
+      items: 'training items',
+      lr: 'lr',
+      wd: 'wd',
+    }
+    const list = differing.map(
+      (name) => `${titles[name]}: ${JSON.stringify(request[name])} then, ${JSON.stringify(now[name])} now`,
+    )
+    throw new CheckpointError(
+      `this fit is not the one that ${this.file} was written in (${list.join('; ')}). Make the same call as before with the same ` +
+        'data; to begin another fit with its model, use learner.load',
+    )
+  }
+
+  /** Callbacks have begun: they remember again, and the fit stands where it stood. */
+  async enterFit(fit: Fit): Promise<void> {
+    await this.#takeUp(fit)
+    this.taken = true
+  }
+
+  /** The epoch has begun again: what that has changed is put back. */
+  async enterEpoch(fit: Fit): Promise<void> {
+    if (this.#part('position').midEpoch) await this.#takeUp(fit)
+    fit.resumption = undefined
+  }
+
+  async #takeUp({ learner, state, callbacks }: Fit): Promise<void> {
+    state.position = this.#part('position')
+    learner.optimizer.hyperParameters = this.#part('hyperParameters')
+    await scope(async () => callbacks.loadStates(this.#part('callbacks')))
+    for (const [name, parameter] of learner.model.namedParameters()) {
+      const raw = this.#content.tensors.get(gradientPrefix + name)
+      parameter.grad = raw ? tensorLike(parameter, raw) : null
+    }
+    const [trainDl, validDl] = [this.#part('trainDl'), this.#part('validDl')]
+    learner.data.trainDl.loadState?.(trainDl as object)
+    if (validDl) learner.data.validDl?.loadState?.(validDl as object)
+    setRngState(this.#part('random'))
+  }
+
+  #part<Name extends keyof SavedFit>(name: Name): SavedFit[Name] {
+    const encoded = (this.#content.header.fit as Record<string, unknown>)[name]
+    return decodeState(encoded, this.#content.tensors) as unknown as SavedFit[Name]
+  }
+}
+
+function sameTensors({ model }: Learner, { tensors }: LearnerFile): boolean {
+  return scope(() =>
+    Object.entries(model.stateDict()).every(
+      ([name, { shape }]) => tensors.get(name)?.shape.join() === shape.join(),
+    ),
+  )
+}
+
+function checkGroups(file: string, then: string[][], now: string[][]): void {
+  if (JSON.stringify(then) === JSON.stringify(now)) return
+  const sizes = (groups: string[][]) => groups.map(({ length }) => length).join(', ')
+  throw new CheckpointError(
+    `${file} was written with ${then.length} layer group(s) of ${sizes(then)} parameters, the Learner has ${now.length} of ` +
+      `${sizes(now)}: split the model as before`,
+  )
+}
