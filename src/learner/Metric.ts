@@ -1,12 +1,16 @@
-import { ConfigError } from '../engine/errors.ts'
+import { ConfigError, DataError } from '../engine/errors.ts'
 import { noGrad, Tensor } from '../engine/index.ts'
 import type { Target } from './data.ts'
+import { DeviceSum } from './metrics/DeviceSum.ts'
 
 /** Accumulates a metric over one pass through the validation data. */
 export interface MetricRun {
-  /** Takes in a batch. What must be read of tensors is read before the promise fulfils: they are freed then. */
+  /**
+   * Takes in a batch, whose tensors are freed afterwards. Ours enqueue their sums on the device and wait for nothing; one that
+   * must read values here returns a promise.
+   */
   update(output: Tensor, target: Target, batchSize: number): void | Promise<void>
-  /** The value over all that was taken in. */
+  /** The value over all that was taken in. Called once, and only if there was anything. */
   value(): number | Promise<number>
 }
 
@@ -15,6 +19,11 @@ export interface Metric {
   /** Column title, and name to monitor. */
   readonly name: string
   begin(): MetricRun
+}
+
+/** A metric with options: as it stands it has their defaults, called with options it gives another metric. */
+export interface MetricFactory<Options> extends Metric {
+  (options?: Options): Metric
 }
 
 /**
@@ -26,10 +35,30 @@ export type MetricLike = Metric | MetricFunction
 /** The function's `name` is the metric's. */
 export type MetricFunction = (output: Tensor, target: Tensor) => Tensor | number
 
-/** Gives a function another name: that of the metric. */
-export function named<Fn extends MetricFunction>(name: string, fn: Fn): Fn {
-  Object.defineProperty(fn, 'name', { value: name })
-  return fn
+/**
+ * Gives a metric another name, as two of a kind need in one Learner. A function is renamed itself, a {@link Metric} is not.
+ *
+ * @example [metrics.fBeta({ beta: 1 }), metrics.named('f2', metrics.fBeta({ beta: 2 }))]
+ */
+export function named<Like extends MetricLike>(name: string, metric: Like): Like {
+  if (isMetric(metric)) return { name, begin: () => metric.begin() } as unknown as Like
+  Object.defineProperty(metric, 'name', { value: name })
+  return metric
+}
+
+/**
+ * The value of a metric on outputs and targets at hand, all in one batch.
+ *
+ * @example await metrics.measure(metrics.fBeta({ beta: 1, average: 'macro' }), model.forward(x), y)
+ * @throws DataError if there are no samples
+ */
+export async function measure(metric: MetricLike, output: Tensor, target: Target): Promise<number> {
+  const [{ name, begin }] = toMetrics([metric]) as [Metric]
+  const samples = output?.shape?.[0] ?? 0
+  if (samples === 0) throw new DataError(`${name}: there are no samples to compute it of`)
+  const run = begin()
+  await run.update(output, target, samples)
+  return run.value()
 }
 
 /**
@@ -39,7 +68,7 @@ export function named<Fn extends MetricFunction>(name: string, fn: Fn): Fn {
 export function toMetrics(metrics: readonly MetricLike[]): Metric[] {
   if (!Array.isArray(metrics))
     throw new ConfigError('metrics must be a list, as { metrics: [metrics.accuracy] }')
-  const result = metrics.map((metric) => (typeof metric === 'function' ? averaged(metric) : metric))
+  const result = metrics.map((metric) => (isFunction(metric) ? averaged(metric) : metric))
   const taken = new Set(['trainLoss', 'validLoss', 'loss', 'epoch', 'time'])
   for (const metric of result) {
     if (typeof metric?.begin !== 'function') {
@@ -57,30 +86,38 @@ export function toMetrics(metrics: readonly MetricLike[]): Metric[] {
   return result
 }
 
+function isMetric(metric: MetricLike): metric is Metric {
+  return typeof (metric as Metric | undefined)?.begin === 'function'
+}
+
+function isFunction(metric: MetricLike): metric is MetricFunction {
+  return typeof metric === 'function' && !isMetric(metric)
+}
+
 function averaged(metric: MetricFunction): Metric {
   return {
     name: metric.name,
     begin() {
-      let sum = 0
+      const onDevice = new DeviceSum()
+      let onHost = 0
       let samples = 0
       return {
-        async update(output, target, batchSize) {
-          sum += (await read(metric, output, target as Tensor)) * batchSize
+        update(output, target, batchSize) {
+          const value = noGrad(() => metric(output, target as Tensor))
+          if (typeof value === 'number') onHost += value * batchSize
+          else onDevice.add(() => single(metric.name, value).to('float64').mul(batchSize))
           samples += batchSize
         },
-        value: () => sum / samples,
+        value: async () => (onHost + ((await onDevice.read())[0] ?? 0)) / samples,
       }
     },
   }
 }
 
-async function read(metric: MetricFunction, output: Tensor, target: Tensor): Promise<number> {
-  const value = noGrad(() => metric(output, target))
-  if (typeof value === 'number') return value
-  if (value instanceof Tensor && value.shape.every((size) => size === 1))
-    return Number((await value.data())[0])
+function single(name: string, value: unknown): Tensor {
+  if (value instanceof Tensor && value.shape.every((size) => size === 1)) return value.reshape([1])
   throw new ConfigError(
-    `the metric ${metric.name} must give a number or a tensor of one element, got ` +
+    `the metric ${name} must give a number or a tensor of one element, got ` +
       (value instanceof Tensor
         ? `one of shape [${value.shape.join(', ')}]`
         : `${typeof value}; does it have to be called first?`),

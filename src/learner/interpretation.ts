@@ -1,6 +1,7 @@
 import { ConfigError } from '../engine/errors.ts'
 import { type ConfusionMatrixChartOptions, confusionMatrixChart, type Figure } from '../plot/index.ts'
 import type { Learner } from './Learner.ts'
+import { countsOf } from './metrics/classCounts.ts'
 import type { PredictionOptions } from './predictions.ts'
 
 /** A pair of classes that the model takes for each other. */
@@ -24,6 +25,8 @@ export interface ClassReport {
   precision: number
   /** Share of items of this class that were predicted as it. */
   recall: number
+  /** Harmonic mean of the two. */
+  f1: number
   /** Items of this class. */
   support: number
 }
@@ -116,13 +119,18 @@ export class ClassificationInterpretation {
     return { values: indices.map((i) => this.losses[i]!), indices }
   }
 
-  /** Precision and recall of each class. */
+  /** Precision, recall and their mean for each class. */
   classReport(): ClassReport[] {
     const matrix = this.confusionMatrix()
-    return this.classes.map((name, i) => {
-      const support = matrix[i]!.reduce((sum, count) => sum + count, 0)
-      const predicted = matrix.reduce((sum, row) => sum + row[i]!, 0)
-      return { class: name, precision: matrix[i]![i]! / predicted, recall: matrix[i]![i]! / support, support }
+    return countsOf({ kind: 'classes', matrix }).map(({ truePositive, falsePositive, falseNegative }, i) => {
+      const support = truePositive + falseNegative
+      return {
+        class: this.classes[i]!,
+        precision: truePositive / (truePositive + falsePositive),
+        recall: truePositive / support,
+        f1: (2 * truePositive) / (2 * truePositive + falsePositive + falseNegative),
+        support,
+      }
     })
   }
 }

@@ -10,11 +10,32 @@ export interface MetricNames {
   accuracy: true
   errorRate: true
   topKAccuracy: true
+  accuracyThresh: true
   accuracyThreshold: true
+  precision: true
+  recall: true
+  fBeta: true
+  f1Score: true
+  dice: true
+  iou: true
+  jaccard: true
+  kappaScore: true
+  matthewsCorrCoef: true
+  auroc: true
+  averagePrecision: true
+  perplexity: true
   mse: true
   mae: true
   rmse: true
+  msle: true
+  rmsle: true
+  expRmspe: true
+  r2Score: true
+  explainedVariance: true
+  psnr: true
 }
+
+const lowIsGood: readonly string[] = ['mse', 'mae', 'rmse', 'msle', 'rmsle', 'expRmspe', 'perplexity']
 
 declare const ownMetric: unique symbol
 
@@ -44,12 +65,15 @@ export function monitored(monitor: string, metrics: EpochMetrics): number | null
   return metrics[monitor] ?? null
 }
 
-/** 'auto' means that lower is better if the name contains "loss" or "error" (fastai's rule), or is one of mse, mae and rmse. */
+/**
+ * 'auto' means that lower is better if the name contains "loss" or "error" (fastai's rule), or is a metric of `metrics` that
+ * measures errors (mse, mae, rmse, msle, rmsle, expRmspe, perplexity).
+ */
 export type MonitorMode = 'auto' | 'min' | 'max'
 
 /** Whether lower values are better. */
 export function lowerIsBetter(owner: string, monitor: string, mode: MonitorMode): boolean {
-  if (mode === 'auto') return /loss|error/i.test(monitor) || ['mse', 'mae', 'rmse'].includes(monitor)
+  if (mode === 'auto') return /loss|error/i.test(monitor) || lowIsGood.includes(monitor)
   if (mode !== 'min' && mode !== 'max')
     throw new ConfigError(`${owner}: mode must be auto, min or max, got ${String(mode)}`)
   return mode === 'min'
