@@ -19,7 +19,7 @@ constexpr int kVectors = 2;
 constexpr int kColumns = kVectors * kWidth;
 
 // c[i][j] (+)= sum over k of a[i * aRow + k * aStep] * b[k * bStep + j], for `Rows` rows and `Vectors`
-// vectors.
+// vectors. What is in c is added last: a long sum in pieces rounds less than one in a row.
 template <int Rows, int Vectors>
 inline void tile(int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b, int64_t bStep,
                  float* c, int64_t cRow, bool accumulate) {
@@ -28,9 +28,7 @@ inline void tile(int64_t depth, const float* a, int64_t aRow, int64_t aStep, con
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; i++) {
 #pragma GCC unroll 4
-        for (int v = 0; v < Vectors; v++) {
-            sum[i][v] = accumulate ? simd::load(c + i * cRow + v * kWidth) : V{};
-        }
+        for (int v = 0; v < Vectors; v++) sum[i][v] = V{};
     }
     for (int64_t k = 0; k < depth; k++) {
         V right[Vectors];
@@ -48,7 +46,10 @@ inline void tile(int64_t depth, const float* a, int64_t aRow, int64_t aStep, con
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; i++) {
 #pragma GCC unroll 4
-        for (int v = 0; v < Vectors; v++) simd::store(c + i * cRow + v * kWidth, sum[i][v]);
+        for (int v = 0; v < Vectors; v++) {
+            float* const to = c + i * cRow + v * kWidth;
+            simd::store(to, accumulate ? simd::load(to) + sum[i][v] : sum[i][v]);
+        }
     }
 }
 
@@ -78,16 +79,21 @@ Tile tileOf(int rows) {
 }
 
 // c[rows, columns] (+)= a b, where columns are whole vectors. `b` is cut into panels of kColumns columns that
-// lie `bPanel` apart (kColumns where its rows are rows of memory).
+// lie `bPanel` apart (kColumns where its rows are rows of memory). Sums are made in pieces of `piece`
+// products.
 inline void product(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t aRow, int64_t aStep,
-                    const float* b, int64_t bPanel, int64_t bStep, float* c, int64_t cRow, bool accumulate) {
+                    const float* b, int64_t bPanel, int64_t bStep, float* c, int64_t cRow, bool accumulate,
+                    int64_t piece) {
     for (int64_t j = 0; j < columns; j += kColumns) {
         const bool whole = columns - j >= kColumns;
         const float* panel = b + j / kColumns * bPanel;
         for (int64_t i = 0; i < rows; i += kRows) {
             const int count = static_cast<int>(rows - i < kRows ? rows - i : kRows);
             const Tile run = whole ? tileOf<kVectors>(count) : tileOf<1>(count);
-            run(depth, a + i * aRow, aRow, aStep, panel, bStep, c + i * cRow + j, cRow, accumulate);
+            for (int64_t k = 0; k < depth; k += piece) {
+                run(depth - k < piece ? depth - k : piece, a + i * aRow + k * aStep, aRow, aStep,
+                    panel + k * bStep, bStep, c + i * cRow + j, cRow, accumulate || k != 0);
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 #include "cpu/onednn.h"
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 
 namespace anneal::cpu::onednn {
@@ -16,6 +18,8 @@ dnnl::stream& stream() {
 
 namespace {
 
+constexpr size_t kHugePage = 2 << 20;
+
 struct Buffer {
     void* data = nullptr;
     size_t bytes = 0;
@@ -30,8 +34,12 @@ void* scratch(int slot, size_t bytes) {
     Buffer& buffer = buffers[slot];
     if (bytes > buffer.bytes || !buffer.data) {
         std::free(buffer.data);
-        buffer.bytes = (bytes + 4095) / 4096 * 4096 + 4096;
-        buffer.data = std::aligned_alloc(4096, buffer.bytes);
+        const size_t page = bytes < kHugePage ? 4096 : kHugePage;
+        buffer.bytes = (bytes + page - 1) / page * page;
+        buffer.data = std::aligned_alloc(page, buffer.bytes);
+#ifdef MADV_HUGEPAGE
+        if (buffer.data && page == kHugePage) madvise(buffer.data, buffer.bytes, MADV_HUGEPAGE);
+#endif
         if (!buffer.data) {
             buffer.bytes = 0;
             fail(ErrorKind::OutOfMemory, "out of memory: ", bytes, " bytes of scratch space asked for");

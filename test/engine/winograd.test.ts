@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { F, manualSeed, randn, type Tensor } from '../../src/index.ts'
 
-// Large 3 x 3 convolutions in float32 go by Winograd's filtering; float64 ones by the plain sum.
+// 3 x 3 convolutions in float32 go by Winograd's filtering; float64 ones by the plain sum.
 
 function largestError(actual: Tensor, expected: Tensor): number {
   const difference = actual.double().sub(expected).abs().max().item()
@@ -37,6 +37,8 @@ describe('3 x 3 convolutions of many pixels', () => {
     ['padding of two', 16, 32, 11, 11, 2, true],
     ['padding of one side only', 16, 16, 16, 9, [0, 1], false],
     ['filters beyond the cache', 256, 272, 9, 7, 1, false],
+    ['filters beyond the cache, pictures of four pixels', 512, 272, 2, 2, 1, true],
+    ['more tiles than are kept together', 256, 256, 30, 40, 1, false],
   ]
   it.each(cases)(
     '%s: exact to float32, forward and backward',
@@ -59,6 +61,29 @@ describe('3 x 3 convolutions of many pixels', () => {
       for (const [i, tensor] of single.entries()) expect(largestError(tensor, exact[i]!)).toBeLessThan(1e-5)
     },
   )
+
+  // Winograd's filtering is only worth its speed while it is no worse than four times the direct method, which
+  // the same filters take when they stand in the middle of a 5 x 5 kernel.
+  it.each([
+    ['tiles of 4 x 4', 64, 28],
+    ['tiles of 4 x 4, many filters', 256, 12],
+    ['tiles of 2 x 2, many filters', 512, 2],
+  ])('%s: root mean square error within four times that of the direct method', (_, channels, size) => {
+    manualSeed(5)
+    const x = randn([4, channels, size, size]).relu()
+    const weight = randn([channels, channels, 3, 3]).div(Math.sqrt(9 * channels))
+    const outGradient = randn([4, channels, size, size])
+    const exact = gradients(x.double(), weight.double(), null, outGradient.double(), 1)
+    const error = (results: Tensor[]) =>
+      results.map((result, i) => result.double().sub(exact[i]!).square().mean().sqrt().item())
+    const filtered = error(gradients(x, weight, null, outGradient, 1))
+    const [out, inputGradient, wide] = gradients(x, F.pad(weight, [1, 1, 1, 1]), null, outGradient, 2)
+    const direct = error([out!, inputGradient!, wide!.index(':', ':', '1:4', '1:4')])
+    filtered.forEach((value, i) => {
+      expect(value).toBeGreaterThan(0)
+      expect(value).toBeLessThan(4 * direct[i]!)
+    })
+  })
 
   it('gives the same bits every time', () => {
     manualSeed(4)

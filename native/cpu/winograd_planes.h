@@ -1,0 +1,147 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "core/tensor.h"
+#include "cpu/simd.h"
+#include "cpu/winograd_transforms.h"
+
+// Pictures into transformed patches, and back: M x M outputs at a time, in planes that matrix products take.
+namespace anneal::cpu::winograd {
+
+constexpr int64_t kPad = 16;  // floats that keep the planes and the rows off each other's cache sets
+
+// A channels-last picture stack and the patches on it.
+template <typename T>
+struct Pictures {
+    T* data;
+    int64_t count, channels, height, width;
+
+    explicit Pictures(const View& view)
+        : data(view.as<T>()),
+          count(view.sizes[0]),
+          channels(view.sizes[1]),
+          height(view.sizes[2]),
+          width(view.sizes[3]) {}
+    T* at(int64_t n, int64_t row, int64_t column) const {
+        return data + ((n * height + row) * width + column) * channels;
+    }
+};
+
+// Tiles of M x M outputs.
+template <int M>
+struct Tiles {
+    int64_t rows, columns, count;
+    Tiles(int64_t pictures, int64_t height, int64_t width)
+        : rows((height + M - 1) / M), columns((width + M - 1) / M), count(pictures * rows * columns) {}
+    struct Place {
+        int64_t picture, row, column;  // of the tile's first output
+    };
+    Place place(int64_t tile) const {
+        return {tile / (rows * columns), tile / columns % rows * M, tile % columns * M};
+    }
+};
+
+template <int M>
+constexpr int64_t kPlanes = (M + 2) * (M + 2);
+
+// One plane for each element of a transformed patch, of [tiles, channels].
+template <int M>
+struct Planes {
+    float* data;
+    int64_t row, plane;
+    Planes(float* data, int64_t tiles, int64_t channels)
+        : data(data), row(channels + kPad), plane(tiles * (channels + kPad) + kPad) {}
+    Planes from(int64_t tile) const {
+        Planes later = *this;
+        later.data += tile * row;
+        return later;
+    }
+    float* at(int i, int j) const { return data + (i * (M + 2) + j) * plane; }
+    static int64_t floats(int64_t tiles, int64_t channels) {
+        return kPlanes<M> * (tiles * (channels + kPad) + kPad);
+    }
+};
+
+template <typename T>
+const T* zeros(int64_t channels) {
+    thread_local std::vector<T> row;
+    if (static_cast<int64_t>(row.size()) < channels) row.assign(static_cast<size_t>(channels), T(0.0f));
+    return row.data();
+}
+
+// Where the pixels of a Size x Size patch lie; those outside the picture are a row of zeros.
+template <int Size, typename T>
+struct Patch {
+    const T* from[Size][Size];
+    Patch(const Pictures<T>& in, int64_t n, int64_t top, int64_t left, const T* outside) {
+        for (int i = 0; i < Size; i++) {
+            for (int j = 0; j < Size; j++) {
+                const int64_t row = top + i, column = left + j;
+                const bool inside = row >= 0 && row < in.height && column >= 0 && column < in.width;
+                from[i][j] = inside ? in.at(n, row, column) : outside;
+            }
+        }
+    }
+};
+
+// B^T d B for tiles [begin, end); what lies outside the picture counts as zero.
+template <int M, typename T>
+void gatherInput(const Planes<M>& planes, const Pictures<T>& in, const Tiles<M>& tiles, int64_t begin,
+                 int64_t end, const int64_t (&padding)[2]) {
+    const T* const outside = zeros<T>(in.channels);
+    for (int64_t tile = begin; tile < end; tile++) {
+        const auto [n, row, column] = tiles.place(tile);
+        const Patch<M + 2, T> patch(in, n, row - padding[0], column - padding[1], outside);
+        for (int64_t c = 0; c < in.channels; c += simd::Lanes<float>::kCount) {
+            const int64_t at = (tile - begin) * planes.row + c;
+            transformPatch<M + 2, M + 2>(
+                [&](int i, int j) { return simd::load(patch.from[i][j] + c); }, Scheme<M>::input,
+                [&](int i, int j, V value) { simd::store(planes.at(i, j) + at, value); });
+        }
+    }
+}
+
+// A dy A^T for tiles [begin, end).
+template <int M, typename T>
+void gatherGradient(const Planes<M>& planes, const Pictures<T>& gradient, const Tiles<M>& tiles,
+                    int64_t begin, int64_t end) {
+    const T* const outside = zeros<T>(gradient.channels);
+    for (int64_t tile = begin; tile < end; tile++) {
+        const auto [n, row, column] = tiles.place(tile);
+        const Patch<M, T> patch(gradient, n, row, column, outside);
+        for (int64_t c = 0; c < gradient.channels; c += simd::Lanes<float>::kCount) {
+            const int64_t at = (tile - begin) * planes.row + c;
+            transformPatch<M, M + 2>(
+                [&](int i, int j) { return simd::load(patch.from[i][j] + c); }, Scheme<M>::outputAdjoint,
+                [&](int i, int j, V value) { simd::store(planes.at(i, j) + at, value); });
+        }
+    }
+}
+
+// A^T m A for tiles [begin, end) into `channels` channels from the given one on, cut off at the picture's
+// edges.
+template <int M, typename T>
+void scatterOutput(const Planes<M>& planes, const Pictures<T>& out, const T* bias, const Tiles<M>& tiles,
+                   int64_t begin, int64_t end, int64_t channel, int64_t channels) {
+    for (int64_t tile = begin; tile < end; tile++) {
+        const auto [n, row, column] = tiles.place(tile);
+        const int rows = static_cast<int>(std::min<int64_t>(M, out.height - row)),
+                  columns = static_cast<int>(std::min<int64_t>(M, out.width - column));
+        T* const to = out.at(n, row, column) + channel;
+        for (int64_t c = 0; c < channels; c += simd::Lanes<float>::kCount) {
+            const int64_t at = (tile - begin) * planes.row + c;
+            const V shift = bias ? simd::load(bias + channel + c) : V{};
+            transformPatch<M + 2, M>(
+                [&](int i, int j) { return simd::load(planes.at(i, j) + at); }, Scheme<M>::output,
+                [&](int i, int j, V value) {
+                    if (i >= rows || j >= columns) return;
+                    simd::store(to + (i * out.width + j) * out.channels + c, value + shift);
+                });
+        }
+    }
+}
+
+}  // namespace anneal::cpu::winograd
