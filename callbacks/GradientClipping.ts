@@ -2,6 +2,7 @@ import { ConfigError } from '../src/engine/errors.ts'
 import { noGrad, stack, type Tensor } from '../src/engine/index.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { BackwardEndContext } from '../src/learner/events.ts'
+import { rejectUnknownOptions } from '../src/learner/options.ts'
 
 export interface GradientClippingOptions {
   /** Largest L2 norm of all gradients together. */
@@ -15,13 +16,18 @@ export class GradientClipping extends Callback {
   /** `new GradientClipping(0.1)` is `new GradientClipping({ clip: 0.1 })`. */
   constructor(options: number | GradientClippingOptions) {
     super()
-    this.clip = typeof options === 'number' ? options : options.clip
-    if (!(this.clip > 0))
+    const given = typeof options === 'number' ? { clip: options } : (options ?? {})
+    rejectUnknownOptions('GradientClipping', given, ['clip'])
+    this.clip = (given as GradientClippingOptions).clip
+    if (!(typeof this.clip === 'number' && this.clip > 0))
       throw new ConfigError(`GradientClipping: clip must be above 0, got ${String(this.clip)}`)
   }
 
-  override onBackwardEnd({ learner }: BackwardEndContext): void {
-    const gradients = learner.optimizer.parameters().flatMap(({ grad }): Tensor[] => (grad ? [grad] : []))
+  override onBackwardEnd({ learner, skipStep }: BackwardEndContext): void {
+    if (skipStep) return // Gradients are still being added up.
+    const gradients = learner.optimizer
+      .parameters()
+      .flatMap(({ accumulated }): Tensor[] => (accumulated ? [accumulated] : []))
     if (gradients.length === 0) return
     noGrad(() => {
       const squares = stack(gradients.map((gradient) => gradient.square().sum()))

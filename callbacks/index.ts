@@ -1,13 +1,18 @@
 /** Callbacks: what happens around the training loop. One callback, one file. */
+
+export { BnFreeze } from './BnFreeze.ts'
 export { type BestCheckpoint, CheckpointCallback, type CheckpointOptions } from './CheckpointCallback.ts'
 export { CSVLogger, type CSVLoggerOptions } from './CSVLogger.ts'
 export { EarlyStoppingCallback, type EarlyStoppingOptions } from './EarlyStoppingCallback.ts'
+export { GradientAccumulation, type GradientAccumulationOptions } from './GradientAccumulation.ts'
 export { GradientClipping, type GradientClippingOptions } from './GradientClipping.ts'
 export { LRFinder, type LRFinderOptions, type LrFindResult } from './LRFinder.ts'
 export { type OneCycleOptions, type OneCyclePoint, OneCycleScheduler, oneCycle } from './OneCycleScheduler.ts'
 export { ProgressCallback, type ProgressOptions, type ProgressStream } from './ProgressCallback.ts'
 export { type EpochRecord, Recorder, type RecorderPlotOptions } from './Recorder.ts'
+export { ReduceLROnPlateauCallback, type ReduceLROnPlateauOptions } from './ReduceLROnPlateauCallback.ts'
 export { SaveModelCallback, type SaveModelOptions } from './SaveModelCallback.ts'
+export { StopAfterNBatches, type StopAfterNBatchesOptions } from './StopAfterNBatches.ts'
 export {
   DivergenceError,
   TerminateOnNonFiniteCallback,

@@ -1,0 +1,166 @@
+import { ConfigError } from '../src/engine/errors.ts'
+import { noGrad, ones, Tensor, where } from '../src/engine/index.ts'
+import { Callback } from '../src/learner/Callback.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
+import { batchSizeOf } from '../src/learner/data.ts'
+import type {
+  BackwardBeginContext,
+  BackwardEndContext,
+  BatchEndContext,
+  EpochBeginContext,
+  EpochEndContext,
+  StepEndContext,
+  TrainBeginContext,
+} from '../src/learner/events.ts'
+import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
+import * as nn from '../src/nn/index.ts'
+
+export interface GradientAccumulationOptions {
+  /** Batches whose gradients make one step. */
+  batches: number
+  /** Take no step with the last group of an epoch if it is short. Default false: it makes a step of its own. */
+  dropLast?: boolean
+  /**
+   * What a plain function as loss makes of its samples; loss modules say it themselves. Default 'mean'.
+   */
+  reduction?: 'mean' | 'sum'
+}
+
+/**
+ * Steps once in so many batches, with the gradient that one large batch of all of them would give: means are weighed by the samples
+ * that they are of (by the class weights and without the ignored targets, where the loss has such), also in a short last group.
+ * Reported losses stay those of the batches. Batch norm still sees the small batches: with it, the large batch gives other values.
+ *
+ * Gradients of a group that is cut short because a callback leaves the epoch, or cancels a batch after its backward pass, are dropped.
+ */
+export class GradientAccumulation extends Callback {
+  /** Before gradients are clipped, which is done to the finished sum. */
+  override order = -3
+  readonly batches: number
+  readonly dropLast: boolean
+  readonly reduction: 'mean' | 'sum'
+  #count = 0
+  #weight: number | Tensor = 0
+  /** The weight of the running batch. */
+  #latest: number | Tensor = 0
+  #steps = false
+
+  /** `new GradientAccumulation(4)` is `new GradientAccumulation({ batches: 4 })`. */
+  constructor(options: number | GradientAccumulationOptions) {
+    super()
+    const given = typeof options === 'number' ? { batches: options } : (options ?? {})
+    rejectUnknownOptions('GradientAccumulation', given, ['batches', 'dropLast', 'reduction'])
+    const { batches, dropLast = false, reduction = 'mean' } = given as GradientAccumulationOptions
+    checkCount('GradientAccumulation', 'batches', batches, 1)
+    if (reduction !== 'mean' && reduction !== 'sum') {
+      throw new ConfigError(
+        `GradientAccumulation: reduction must be 'mean' or 'sum', got ${String(reduction)}`,
+      )
+    }
+    this.batches = batches
+    this.dropLast = dropLast
+    this.reduction = reduction
+  }
+
+  override onTrainBegin(_context: TrainBeginContext): void {
+    this.#begin()
+  }
+
+  override onEpochBegin(_context: EpochBeginContext): void {
+    this.#begin()
+  }
+
+  override stateDict(): CallbackState {
+    return { count: this.#count, weight: this.#weight }
+  }
+
+  override loadStateDict({ count, weight }: { count: number; weight: number | Tensor }): void {
+    this.#begin()
+    this.#count = count
+    this.#weight = weight instanceof Tensor ? weight.detach().clone().keep() : weight
+  }
+
+  /** The sum over the batch's samples is what adds up. */
+  override onBackwardBegin(context: BackwardBeginContext) {
+    const { lastLoss } = context
+    this.#latest = 0
+    if (!this.#isMean(context)) return undefined
+    this.#latest = countedTargets(context) ?? batchSizeOf(context.lastInput)
+    return { lastLoss: lastLoss.mul(this.#latest) }
+  }
+
+  override onBackwardEnd({ learner, numBatch, batchesPerEpoch, skipStep, skipBackward }: BackwardEndContext) {
+    this.#count++
+    if (!skipBackward) this.#add(this.#latest)
+    const full = this.#count >= this.batches
+    const last = numBatch + 1 >= batchesPerEpoch
+    this.#steps = !skipStep && (full || (last && !this.dropLast))
+    if (!this.#steps) return { skipStep: true }
+    const weight = this.#weight
+    if (weight !== 0) {
+      noGrad(() => {
+        for (const { accumulated } of learner.optimizer.parameters()) accumulated?.div_(weight)
+      })
+    }
+    return undefined
+  }
+
+  override onStepEnd({ skipZero }: StepEndContext) {
+    if (this.#steps) this.#begin()
+    return this.#count > 0 ? { skipZero: true } : { skipZero }
+  }
+
+  /** A batch cancelled after its backward pass has taken the group's gradients with it. */
+  override onBatchEnd({ train, cancelled, learner }: BatchEndContext): void {
+    if (!train || !cancelled || this.#count === 0) return
+    if (learner.optimizer.parameters().every(({ accumulated }) => !accumulated)) this.#begin()
+  }
+
+  override onEpochEnd({ learner }: EpochEndContext): void {
+    if (this.#count > 0) learner.optimizer.zeroGrad()
+    this.#begin()
+  }
+
+  #begin(): void {
+    if (this.#weight instanceof Tensor) this.#weight.dispose()
+    this.#weight = 0
+    this.#count = 0
+    this.#steps = false
+  }
+
+  #isMean({ learner: { lossFunction } }: TrainBeginContext): boolean {
+    const reduction = typeof lossFunction === 'function' ? this.reduction : lossFunction.reduction
+    return (reduction ?? this.reduction) === 'mean'
+  }
+
+  #add(weight: number | Tensor): void {
+    const before = this.#weight
+    if (typeof weight === 'number' && typeof before === 'number') this.#weight = before + weight
+    else {
+      this.#weight = noGrad(() =>
+        (weight instanceof Tensor ? weight.add(before) : (before as Tensor).add(weight)).keep(),
+      )
+      if (before instanceof Tensor) before.dispose()
+    }
+  }
+}
+
+/** What the mean of the loss is divided by, where that is not simply the number of samples. */
+function countedTargets({
+  learner: { lossFunction },
+  lastTarget,
+  lastOutput,
+}: BackwardBeginContext): Tensor | undefined {
+  const isNll = lossFunction instanceof nn.CrossEntropyLoss || lossFunction instanceof nn.NLLLoss
+  if (!isNll || !(lastTarget instanceof Tensor) || lastTarget.shape.length === lastOutput.shape.length)
+    return undefined
+  const { weight, ignoreIndex } = lossFunction
+  return noGrad(() => {
+    const counts = lastTarget.ne(ignoreIndex)
+    const classes = where(counts, lastTarget, 0).to('int64').reshape([-1])
+    const factors = weight
+      ? weight.indexSelect(0, classes)
+      : ones([classes.shape[0]!], { device: lastOutput.device })
+    return factors.mul(counts.reshape([-1]).to(factors.dtype)).sum()
+  })
+}

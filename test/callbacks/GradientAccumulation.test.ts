@@ -1,0 +1,174 @@
+import { describe, expect, it } from 'vitest'
+import {
+  GradientAccumulation,
+  type GradientAccumulationOptions,
+  GradientClipping,
+} from '../../callbacks/index.ts'
+import { DataLoader, TensorDataset } from '../../src/data/index.ts'
+import { manualSeed, randint, randn, type Tensor, tensor, zeros } from '../../src/engine/index.ts'
+import { Callback, CancelBatch, Learner, type LossFunction } from '../../src/learner/index.ts'
+import * as nn from '../../src/nn/index.ts'
+import * as optim from '../../src/optim/index.ts'
+import { lineLearner, weightOf } from '../learner/support.ts'
+
+interface Run {
+  batchSize: number
+  samples?: number
+  loss?: LossFunction
+  callbacks?: Callback[]
+  target?: (samples: number) => Tensor
+}
+
+const classTargets = (samples: number) => randint(0, 3, [samples])
+
+/** Weights of a small network after two epochs, from the same beginning on the same samples in the same order. */
+async function train({
+  batchSize,
+  samples = 64,
+  loss = new nn.CrossEntropyLoss(),
+  callbacks = [],
+  target = classTargets,
+}: Run): Promise<number[]> {
+  manualSeed(3)
+  const model = new nn.Sequential(new nn.Linear(5, 16), new nn.Tanh(), new nn.Linear(16, 3))
+  const data = new TensorDataset(randn([samples, 5]), target(samples))
+  const trainDl = new DataLoader(data, { batchSize })
+  const learner = new Learner({ trainDl }, model, {
+    lossFunction: loss,
+    optimizer: (params, { lr }) => new optim.SGD(params, { lr, momentum: 0.9 }),
+    silent: true,
+    callbacks,
+  })
+  await learner.fit(2, { lr: 0.1, wd: 0.01 })
+  return model.parameters().flatMap((parameter) => Array.from(parameter.dataSync(), Number))
+}
+
+function expectSame(found: readonly number[], expected: readonly number[]): void {
+  const distance = Math.max(...found.map((value, i) => Math.abs(value - expected[i]!)))
+  expect(distance).toBeLessThan(1e-6)
+}
+
+const four = (options: Partial<GradientAccumulationOptions> = {}) =>
+  new GradientAccumulation({ batches: 4, ...options })
+
+describe('GradientAccumulation', () => {
+  it.each([
+    ['four batches of 8 are one of 32', 64],
+    ['with a short last group', 72],
+    ['with a short last group of a short last batch', 77],
+    ['with nothing but a short group', 20],
+  ])('%s', async (_title, samples) => {
+    const large = await train({ batchSize: 32, samples })
+    expectSame(await train({ batchSize: 8, samples, callbacks: [four()] }), large)
+    const other = await train({ batchSize: 8, samples })
+    expect(Math.max(...other.map((value, i) => Math.abs(value - large[i]!)))).toBeGreaterThan(1e-3)
+  })
+
+  it.each<[string, () => LossFunction, ((samples: number) => Tensor)?]>([
+    ['sums', () => new nn.CrossEntropyLoss({ reduction: 'sum' })],
+    ['class weights', () => new nn.CrossEntropyLoss({ weight: tensor([0.2, 1, 5]) })],
+    ['smoothed labels', () => new nn.LabelSmoothingLoss()],
+    ['a function', () => (output, target) => new nn.CrossEntropyLoss().forward(output, target)],
+    [
+      'ignored targets',
+      () => new nn.CrossEntropyLoss({ ignoreIndex: 2 }),
+      (samples) => randint(0, 3, [samples]),
+    ],
+    ['regression', () => new nn.MSELoss(), (samples) => randn([samples, 3])],
+    ['errors that are summed', () => new nn.L1Loss({ reduction: 'sum' }), (samples) => randn([samples, 3])],
+  ])('is right for %s', async (_title, loss, target = classTargets) => {
+    const clip = () => new GradientClipping(1)
+    const large = await train({ batchSize: 32, samples: 77, loss: loss(), target, callbacks: [clip()] })
+    const small = await train({
+      batchSize: 8,
+      samples: 77,
+      loss: loss(),
+      target,
+      callbacks: [clip(), four()],
+    })
+    expectSame(small, large)
+  })
+
+  it('sums where a plain function does, if told', async () => {
+    const loss: LossFunction = (output, target) =>
+      new nn.CrossEntropyLoss({ reduction: 'sum' }).forward(output, target).mul(0.05)
+    const large = await train({ batchSize: 32, loss })
+    expectSame(await train({ batchSize: 8, loss, callbacks: [four({ reduction: 'sum' })] }), large)
+  })
+
+  it('gives the true mean where fastai gave half of it: y = w x at x = 1 against 0, batches of 2, three to a step', async () => {
+    const grads: number[] = []
+    class Watch extends Callback {
+      override order = 10
+      override onBackwardEnd({ learner, skipStep }: { learner: Learner; skipStep: boolean }) {
+        if (!skipStep) grads.push((learner.model as unknown as nn.Linear).weight.grad!.item())
+      }
+    }
+    const loader = new DataLoader(new TensorDataset(tensor(new Array(6).fill([1])), zeros([6, 1])), {
+      batchSize: 2,
+    })
+    const model = new nn.Linear(1, 1, { bias: false })
+    model.weight.detach().fill_(1)
+    const learner = new Learner({ trainDl: loader }, model, {
+      lossFunction: new nn.MSELoss(),
+      optimizer: optim.SGD,
+      silent: true,
+      callbacks: [new Watch(), new GradientAccumulation(3)],
+    })
+    await learner.fit(1, { lr: 0.1, wd: 0 })
+    expect(grads).toEqual([2])
+    expect(model.weight.item()).toBeCloseTo(0.8, 6)
+  })
+
+  it('reports the losses of the batches, and can leave a short last group out', async () => {
+    const plain = lineLearner({ batches: 5 })
+    await plain.fit(1, { lr: 0 })
+    const learner = lineLearner({ batches: 5 })
+    await learner.fit(1, { lr: 1e-9, callbacks: [new GradientAccumulation(5)] })
+    expect(learner.recorder.rawLosses).toEqual(plain.recorder.rawLosses)
+
+    const dropped = lineLearner({ batches: 5 })
+    await dropped.fit(1, { lr: 0.1, callbacks: [new GradientAccumulation({ batches: 3, dropLast: true })] })
+    const three = lineLearner({ batches: 3 })
+    await three.fit(1, { lr: 0.1, callbacks: [new GradientAccumulation(3)] })
+    expect(weightOf(dropped)).toBe(weightOf(three))
+  })
+
+  it('begins a group anew after one that was cut short or cancelled', async () => {
+    class Leave extends Callback {
+      override onBatchEnd({ train, epoch, numBatch }: { train: boolean; epoch: number; numBatch: number }) {
+        return train && epoch === 0 && numBatch === 1 ? { stopEpoch: true } : undefined
+      }
+    }
+    class Cancel extends Callback {
+      override order = 5
+      override onBackwardEnd({ epoch, numBatch }: { epoch: number; numBatch: number }) {
+        if (epoch === 0 && numBatch === 1) throw new CancelBatch()
+      }
+    }
+    const options = { batches: 4, validBatches: 0 }
+    const left = lineLearner(options)
+    await left.fit(2, { lr: 0.1, callbacks: [new GradientAccumulation(4), new Leave()] })
+    const once = lineLearner(options)
+    await once.fit(1, { lr: 0.1, callbacks: [new GradientAccumulation(4)] })
+    expect(weightOf(left)).toBe(weightOf(once))
+
+    // Batches 0 and 1 are lost; 2 and 3 make a group.
+    const cancelled = lineLearner(options)
+    await cancelled.fit(1, { lr: 0.1, callbacks: [new GradientAccumulation(4), new Cancel()] })
+    const x = [0.5, 0.6, 0.7, 0.8]
+    const gradient = x.reduce((sum, value) => sum + 2 * (1 - 3) * value ** 2, 0) / 4
+    expect(weightOf(cancelled)).toBeCloseTo(1 - 0.1 * gradient, 6)
+  })
+
+  it('refuses what cannot be', () => {
+    expect(() => new GradientAccumulation(0)).toThrow(/batches must be a whole number of at least 1, got 0/)
+    expect(() => new GradientAccumulation({ batches: Number.NaN })).toThrow(/got NaN/)
+    expect(() => new GradientAccumulation({ steps: 4 } as never)).toThrow(
+      /unknown option steps; the options are batches/,
+    )
+    expect(() => four({ reduction: 'none' as 'sum' })).toThrow(/got none/)
+    expect(() => new GradientClipping({ max: 1 } as never)).toThrow(/unknown option max/)
+    expect(() => new GradientClipping(Number.NaN)).toThrow(/got NaN/)
+  })
+})

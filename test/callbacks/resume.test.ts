@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest'
+import { CheckpointCallback, GradientAccumulation, ReduceLROnPlateauCallback } from '../../callbacks/index.ts'
+import { getRngState } from '../../src/engine/index.ts'
+import { Callback, Learner } from '../../src/learner/index.ts'
+import { temporaryFolder } from '../io/temporaryFolder.ts'
+import { outcome, resumableLearner } from '../learner/resumable.ts'
+
+/** Fails at the n-th batch that ends, in training and validation counted together. */
+class Fail extends Callback {
+  #left: number
+  constructor(at: number) {
+    super()
+    this.#left = at
+  }
+  override onBatchEnd() {
+    if (this.#left-- === 0) throw new Error('the power went out')
+  }
+}
+
+/** Five training and three validation batches make an epoch. */
+const fits: Record<string, { callbacks: () => Callback[]; epochs?: number }> = {
+  GradientAccumulation: { callbacks: () => [new GradientAccumulation(3)] },
+  ReduceLROnPlateauCallback: {
+    callbacks: () => [new ReduceLROnPlateauCallback({ minDelta: 0.2, patience: 1, minLr: 1e-4 })],
+    epochs: 5,
+  },
+}
+
+describe.each(Object.keys(fits))('a fit with %s', (name) => {
+  const { callbacks, epochs = 3 } = fits[name]!
+  const run = (learner: Learner, extra: Callback[]) =>
+    learner.fit(epochs, { lr: [0.01, 0.02], callbacks: [...callbacks(), ...extra] })
+
+  it('ends alike whether it was interrupted or not', async () => {
+    const folder = await temporaryFolder()
+    const every = (count: number) => new CheckpointCallback({ every: count })
+    const whole = resumableLearner(folder)
+    await run(whole, [])
+    const expected = outcome(whole)
+    const random = getRngState()
+    for (const [at, count] of [
+      [3, 2],
+      [6, 1],
+      [9, 1],
+      [14, 3],
+      [19, 1],
+    ] as const) {
+      const broken = resumableLearner(folder)
+      await expect(run(broken, [every(count), new Fail(at)])).rejects.toThrow('the power went out')
+      const learner = await Learner.resume('last', resumableLearner(folder))
+      await run(learner, [every(count)])
+      expect(outcome(learner)).toEqual(expected)
+      expect(getRngState()).toEqual(random)
+    }
+  })
+})
