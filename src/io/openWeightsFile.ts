@@ -48,6 +48,6 @@ export function* readWeightsDirectory(
     )
   }
   throw new CheckpointError(
-    `${file} is no weights file: it is neither safetensors nor a file of torch.save (or it was damaged at its start)`,
+    `${file} is no weights file: it is neither safetensors nor a file of torch.save (or it was cut short or damaged at its start)`,
   )
 }

@@ -11,6 +11,7 @@ export class CallbackHandler {
   readonly #state: FitState
   readonly #listeners = new Map<EventName, readonly Callback[]>()
   readonly #begun = new Set<Callback>()
+  #told: Callback | undefined
 
   /** @throws ConfigError for what is no callback, or has misspelt events */
   constructor(callbacks: readonly Callback[], state: FitState) {
@@ -23,7 +24,15 @@ export class CallbackHandler {
 
   /** Tells everyone who listens. The first error, or cancellation, ends it. */
   async emit(event: Exclude<EventName, 'onTrainBegin' | 'onTrainEnd'>): Promise<void> {
-    for (const callback of this.#listening(event)) await this.#tell(callback, event)
+    for (const callback of this.#listening(event)) {
+      this.#told = callback
+      await this.#tell(callback, event)
+    }
+  }
+
+  /** Those of higher order than the callback that is being told of `event`: they have not heard of it yet. */
+  waiting(event: EventName): readonly Callback[] {
+    return this.#listening(event).filter(({ order }) => order > (this.#told?.order ?? 0))
   }
 
   /** What all callbacks remember, by their names in a checkpoint. */

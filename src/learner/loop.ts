@@ -17,6 +17,8 @@ export interface Fit {
   metrics: readonly Metric[]
   /** What the caller asked for. */
   request: FitRequest
+  /** Where the validation loader stood when the running validation began. */
+  validation?: object | undefined
   /** The checkpoint that the fit goes on from, if it does. */
   resumption?: Resumption | undefined
 }
@@ -50,6 +52,7 @@ async function runEpoch(fit: Fit): Promise<void> {
   state.trained = true
   const { validDl } = learner.data
   if (state.skipValidate || !validDl) return
+  fit.validation = validDl.state?.()
   await leftBy(CancelValidation, async () => {
     const { loss, metrics } = await evaluate(fit, validDl)
     state.lastMetrics = { ...state.lastMetrics, validLoss: loss, ...metrics }

@@ -52,6 +52,14 @@ export async function writeResumable(file: string, fit: Fit): Promise<void> {
   if (state.event !== 'onBatchEnd' && state.event !== 'onEpochEnd') {
     throw new ConfigError(`a checkpoint can be taken in onBatchEnd and onEpochEnd, not in ${state.event}`)
   }
+  const waiting = callbacks.waiting(state.event)
+  if (waiting.length > 0) {
+    throw new ConfigError(
+      `a checkpoint is taken by a callback that runs after all others, but ${waiting.map((callback) => callback.constructor.name).join(', ')} ` +
+        `would hear of ${state.event} after it. Give it the order Infinity`,
+    )
+  }
+  const inValidation = state.event === 'onBatchEnd' && !state.train
   const saved: SavedFit = {
     request,
     position: state.position,
@@ -61,7 +69,7 @@ export async function writeResumable(file: string, fit: Fit): Promise<void> {
     callbacks: callbacks.states(),
     random: getRngState(),
     trainDl: stateOf(learner.data.trainDl),
-    validDl: learner.data.validDl?.state?.() as StateValue,
+    validDl: (inValidation ? fit.validation : learner.data.validDl?.state?.()) as StateValue,
   }
   const gradients: Record<string, StateValue> = {}
   for (const [name, { accumulated }] of learner.model.namedParameters()) {

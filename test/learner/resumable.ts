@@ -51,6 +51,13 @@ export class Accumulate extends Callback {
   }
 }
 
+/** Changes the rate without remembering anything itself. */
+class Cool extends Callback {
+  override onEpochEnd({ learner }: EventContexts['onEpochEnd']) {
+    learner.optimizer.lr = learner.optimizer.lrs.map((lr) => 0.7 * lr)
+  }
+}
+
 /** Everything that a resumed fit has to bring back: dropout, batch norm, shuffling, augmentation, workers, layer groups. */
 export function resumableLearner(
   path: string,
@@ -88,7 +95,8 @@ export const fits: Record<
   },
   accumulation: {
     options: { optimizer: (params, { lr }) => new optim.SGD(params, { lr, momentum: 0.9 }) },
-    run: (learner, extra) => learner.fit(3, { lr: 0.05, wd: 0.1, callbacks: [new Accumulate(), ...extra] }),
+    run: (learner, extra) =>
+      learner.fit(3, { lr: 0.05, wd: 0.1, callbacks: [new Accumulate(), new Cool(), ...extra] }),
   },
   earlyStopping: {
     run: (learner, extra) =>
@@ -109,8 +117,9 @@ export function outcome(learner: Learner): Record<string, unknown> {
     losses: recorder.losses,
     rawLosses: recorder.rawLosses,
     epochs: recorder.epochs.map(({ seconds, ...epoch }) => epoch),
-    remembered: [...optimizer.inner.state.values()].map((state) =>
-      Object.entries(state).map(([key, value]) => [key, typeof value === 'number' ? value : value.toArray()]),
-    ),
+    remembered: model.namedParameters().map(([name, parameter]) => {
+      const state = Object.entries(optimizer.inner.state.get(parameter) ?? {})
+      return [name, state.map(([key, value]) => [key, typeof value === 'number' ? value : value.toArray()])]
+    }),
   }
 }
