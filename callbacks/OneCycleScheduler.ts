@@ -1,12 +1,12 @@
 import { ConfigError } from '../src/engine/errors.ts'
-import { Callback } from '../src/learner/Callback.ts'
-import { type CallbackState, requireSame } from '../src/learner/callbackState.ts'
-import type { BatchEndContext, EpochBeginContext, TrainBeginContext } from '../src/learner/events.ts'
+import type { TrainBeginContext } from '../src/learner/events.ts'
 import { type LearningRate, slice } from '../src/learner/lrRange.ts'
+import { rejectUnknownOptions } from '../src/learner/options.ts'
 import { Scheduler } from '../src/learner/Scheduler.ts'
 import { annealingCosine } from '../src/optim/annealing.ts'
+import { ScheduleCallback, type SchedulePlan, type ScheduleSpan } from './ScheduleCallback.ts'
 
-export interface OneCycleOptions {
+export interface OneCycleOptions extends ScheduleSpan {
   /** Highest learning rate: a number, a slice, or one for each layer group. Default `slice(3e-3)`. */
   maxLr?: LearningRate
   /** Momentum (beta1 of Adam) at the ends, and at the highest rate. Default [0.95, 0.85]. */
@@ -17,10 +17,6 @@ export interface OneCycleOptions {
   pctStart?: number
   /** The last rate is `maxLr / finalDiv`. Default `divFactor * 1e4`. */
   finalDiv?: number
-  /** Epochs that the whole schedule spans, when this fit is a part of it. Default: the fit's epochs. */
-  totalEpochs?: number
-  /** Epoch (absolute) at which this fit takes the schedule up. Default 0. */
-  startEpoch?: number
 }
 
 /** Rates (one for each layer group) and momentum at a batch. */
@@ -66,73 +62,33 @@ export function oneCycle(
 }
 
 /** Steers rates and momentum along {@link oneCycle}. `learner.fitOneCycle` adds it. */
-export class OneCycleScheduler extends Callback {
-  override readonly runsInLrFind = false
+export class OneCycleScheduler extends ScheduleCallback {
   readonly options: OneCycleOptions
-  #at: ((iteration: number) => OneCyclePoint) | undefined
-  #steps = 0
-  #totalEpochs = 0
-  #shape: CallbackState = {}
 
   constructor(options: OneCycleOptions = {}) {
-    super()
-    const { startEpoch = 0, totalEpochs } = options
-    if (!Number.isInteger(startEpoch) || startEpoch < 0) {
-      throw new ConfigError(`startEpoch must be a whole number of at least 0, got ${startEpoch}`)
-    }
-    if (totalEpochs !== undefined && !(Number.isInteger(totalEpochs) && totalEpochs > 0)) {
-      throw new ConfigError(`totalEpochs must be a whole number above 0, got ${totalEpochs}`)
-    }
+    const { startEpoch, totalEpochs } = options
+    super({
+      ...(startEpoch !== undefined && { startEpoch }),
+      ...(totalEpochs !== undefined && { totalEpochs }),
+    })
+    rejectUnknownOptions('OneCycleScheduler', options, [
+      'maxLr',
+      'moms',
+      'divFactor',
+      'pctStart',
+      'finalDiv',
+      'totalEpochs',
+      'startEpoch',
+    ])
     this.options = options
   }
 
-  override onTrainBegin({ learner, epochs, batchesPerEpoch }: TrainBeginContext) {
-    const { maxLr = slice(3e-3), startEpoch = 0, totalEpochs = epochs } = this.options
-    if (startEpoch >= epochs) {
-      throw new ConfigError(
-        `startEpoch ${startEpoch} is not below the ${epochs} epoch(s) asked for. Epochs are counted from the beginning of the ` +
-          `whole run: to train ${epochs} more, ask for ${startEpoch + epochs}`,
-      )
-    }
-    if (totalEpochs < epochs) {
-      throw new ConfigError(`totalEpochs (${totalEpochs}) must be at least the ${epochs} epoch(s) asked for`)
-    }
-    this.#totalEpochs = totalEpochs
-    this.#steps = totalEpochs * batchesPerEpoch
+  protected override plan({ learner }: TrainBeginContext, batches: number): SchedulePlan {
+    const { maxLr = slice(3e-3), moms, divFactor, pctStart, finalDiv } = this.options
     const rates = learner.lrRange(maxLr)
-    this.#at = oneCycle(this.#steps, rates, this.options)
-    const { moms, divFactor, pctStart, finalDiv } = this.options
-    this.#shape = { totalEpochs, batchesPerEpoch, maxLr: rates, moms, divFactor, pctStart, finalDiv }
-    return startEpoch > 0 ? { epoch: startEpoch } : undefined
-  }
-
-  override stateDict(): CallbackState {
-    return this.#shape
-  }
-
-  /** The schedule follows from the options and the batch's number. @throws CheckpointError if the options are others now */
-  override loadStateDict(state: CallbackState): void {
-    requireSame('OneCycleScheduler', state, this.#shape)
-  }
-
-  override onEpochBegin(context: EpochBeginContext) {
-    this.#set(context, context.iteration)
-  }
-
-  override onBatchEnd(context: BatchEndContext) {
-    if (!context.train) return undefined
-    if (context.iteration >= this.#steps) return { stopEpoch: true, stopTraining: true }
-    this.#set(context, context.iteration + 1)
-    return undefined
-  }
-
-  override onEpochEnd({ epoch }: { epoch: number }) {
-    return epoch >= this.#totalEpochs ? { stopTraining: true } : undefined
-  }
-
-  #set({ learner }: TrainBeginContext, iteration: number): void {
-    const { lr, momentum } = this.#at!(iteration)
-    learner.optimizer.lr = lr
-    learner.optimizer.momentum = momentum
+    return {
+      at: oneCycle(batches, rates, this.options),
+      shape: { maxLr: rates, moms, divFactor, pctStart, finalDiv },
+    }
   }
 }

@@ -3,7 +3,15 @@
 export { BnFreeze } from './BnFreeze.ts'
 export { type BestCheckpoint, CheckpointCallback, type CheckpointOptions } from './CheckpointCallback.ts'
 export { CSVLogger, type CSVLoggerOptions } from './CSVLogger.ts'
+export { CyclicScheduler, type CyclicSchedulerOptions } from './CyclicScheduler.ts'
 export { EarlyStoppingCallback, type EarlyStoppingOptions } from './EarlyStoppingCallback.ts'
+export { type FlatCosineOptions, FlatCosineScheduler, flatCosine } from './FlatCosineScheduler.ts'
+export {
+  GeneralScheduler,
+  type GeneralSchedulerOptions,
+  type PhaseValue,
+  type TrainingPhase,
+} from './GeneralScheduler.ts'
 export { GradientAccumulation, type GradientAccumulationOptions } from './GradientAccumulation.ts'
 export { GradientClipping, type GradientClippingOptions } from './GradientClipping.ts'
 export { LRFinder, type LRFinderOptions, type LrFindResult } from './LRFinder.ts'
@@ -12,6 +20,12 @@ export { ProgressCallback, type ProgressOptions, type ProgressStream } from './P
 export { type EpochRecord, Recorder, type RecorderPlotOptions } from './Recorder.ts'
 export { ReduceLROnPlateauCallback, type ReduceLROnPlateauOptions } from './ReduceLROnPlateauCallback.ts'
 export { SaveModelCallback, type SaveModelOptions } from './SaveModelCallback.ts'
+export {
+  ScheduleCallback,
+  type SchedulePlan,
+  type SchedulePoint,
+  type ScheduleSpan,
+} from './ScheduleCallback.ts'
 export { StopAfterNBatches, type StopAfterNBatchesOptions } from './StopAfterNBatches.ts'
 export {
   DivergenceError,
@@ -19,3 +33,4 @@ export {
   type TerminateOnNonFiniteOptions,
 } from './TerminateOnNonFiniteCallback.ts'
 export { TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
+export { type WarmRestartsOptions, WarmRestartsScheduler } from './WarmRestartsScheduler.ts'

@@ -44,6 +44,12 @@ export function annealingCosine(start: number, end: number, fraction: number): n
   return end + ((start - end) / 2) * (1 + Math.cos(Math.PI * fraction))
 }
 
+/** A quarter of a cosine wave: flat at the start only, steepest at the end. */
+export function annealingHalfCosine(start: number, end: number, fraction: number): number {
+  requireNumbers('annealingHalfCosine', start, end, fraction)
+  return end + (start - end) * Math.cos((Math.PI / 2) * fraction)
+}
+
 /** A curve `end + (start - end) * (1 - fraction) ** degree`. `annealingPoly(1)` is a straight line. */
 export function annealingPoly(degree: number): AnnealingCurve {
   if (!(typeof degree === 'number' && degree > 0)) {

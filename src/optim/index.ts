@@ -2,6 +2,7 @@
 export { Adagrad, type AdagradOptions } from './Adagrad.ts'
 export { Adam, type AdamOptions, AdamW } from './Adam.ts'
 export * from './annealing.ts'
+export { type Cycles, type CyclicMode, cyclicHeight, restartFraction } from './cycles.ts'
 export { LAMB, type LAMBOptions } from './LAMB.ts'
 export {
   Optimizer,

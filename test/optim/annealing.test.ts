@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import {
   annealingCosine,
   annealingExp,
+  annealingHalfCosine,
   annealingLinear,
   annealingNo,
   annealingPoly,
@@ -21,6 +22,11 @@ describe('annealing curves', () => {
   it.each(fastai)("%s gives fastai's values", (_name, curve, expected) => {
     const values = [0, 0.25, 0.5, 0.75, 1].map((fraction) => curve(2, 0.01, fraction))
     expect(values).toEqual(expected.map((value) => expect.closeTo(value, 9)))
+  })
+
+  it('half-cosine is a quarter wave: flat at the start, steepest at the end', () => {
+    const values = [0, 1 / 3, 0.5, 1].map((fraction) => annealingHalfCosine(3, 1, fraction))
+    expect(values).toEqual([3, 1 + Math.sqrt(3), 1 + Math.SQRT2, 1].map((value) => expect.closeTo(value, 12)))
   })
 
   it('refuses what has no value', () => {

@@ -1,9 +1,6 @@
-import { ConfigError } from '../../engine/errors.ts'
+import { type CyclicMode, checkCyclicMode, cyclicHeight } from '../cycles.ts'
 import type { Optimizer } from '../Optimizer.ts'
 import { checkMomentum, checkSteps, perGroup, rejectUnknown, Scheduler, setMomentum } from './Scheduler.ts'
-
-/** 'triangular' keeps the height of the cycles, 'triangular2' halves it, 'exp_range' multiplies it by gamma every step. */
-export type CyclicMode = 'triangular' | 'triangular2' | 'exp_range'
 
 export interface CyclicLROptions {
   /** Lowest rate: one, or one for each group. */
@@ -53,11 +50,7 @@ export class CyclicLR extends Scheduler {
     const { stepSizeDown = stepSizeUp, cycleMomentum = true } = options
     checkSteps('CyclicLR', 'stepSizeUp', stepSizeUp)
     checkSteps('CyclicLR', 'stepSizeDown', stepSizeDown)
-    if (!['triangular', 'triangular2', 'exp_range'].includes(mode)) {
-      throw new ConfigError(
-        `CyclicLR: unknown mode '${String(mode)}'; choose triangular, triangular2 or exp_range`,
-      )
-    }
+    checkCyclicMode('CyclicLR', mode)
     if (cycleMomentum) checkMomentum('CyclicLR', optimizer)
     this.#options = {
       baseLr: options.baseLr,
@@ -86,13 +79,6 @@ export class CyclicLR extends Scheduler {
 
   /** Between 0 (base) and 1 (top), shrunk by the mode. */
   #height(): number {
-    const { stepSizeUp, stepSizeDown, mode, gamma } = this.#options
-    const length = stepSizeUp + stepSizeDown
-    const cycle = Math.floor(1 + this.stepCount / length)
-    const position = 1 + this.stepCount / length - cycle
-    const top = stepSizeUp / length
-    const height = position <= top ? position / top : (position - 1) / (top - 1)
-    if (mode === 'triangular2') return height / 2 ** (cycle - 1)
-    return mode === 'exp_range' ? height * gamma ** this.stepCount : height
+    return cyclicHeight(this.stepCount, this.#options)
   }
 }

@@ -1,4 +1,4 @@
-export { CyclicLR, type CyclicLROptions, type CyclicMode } from './CyclicLR.ts'
+export { CyclicLR, type CyclicLROptions } from './CyclicLR.ts'
 export {
   CosineAnnealingLR,
   type CosineAnnealingLROptions,
