@@ -54,7 +54,10 @@ std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, con
     onednn::ConvDescriptors d;
     d.source = memory::desc(dims(input.sizes), onednn::dataType(input.dtype), tag::nhwc);
     d.target = memory::desc(dims(out.sizes), onednn::dataType(out.dtype), tag::nhwc);
-    d.weight = memory::desc(weightDims, onednn::dataType(input.dtype), tag::any);
+    // Half precision reads the weights rounded, and sums their gradient in float32.
+    const DType weightType = direction == Direction::BackwardWeight ? weight.dtype : input.dtype;
+    d.weight = memory::desc(weightDims, onednn::dataType(weightType), tag::any);
+    d.forwardWeight = memory::desc(weightDims, onednn::dataType(input.dtype), tag::any);
     if (bias) d.bias = memory::desc(dims(bias->sizes), onednn::dataType(bias->dtype), tag::a);
     for (int i = 0; i < 2; i++) {
         d.stride.push_back(g.stride[i]);
@@ -175,6 +178,8 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
 
 }  // namespace
 
+bool convolvesBFloat16() { return onednn::hasBFloat16(); }
+
 void conv2d(Context& context, const View& out, const View& input, const View& weight, const View* bias,
             const ConvGeometry& geometry) {
     enqueueConv(context, "conv2d", Direction::Forward, input, weight, out, bias, geometry);
@@ -198,13 +203,13 @@ void addChannelBias(Context& context, const View& out, const View& bias) {
         using T = typename decltype(tag)::type;
         using C = Compute<T>;
         T* const values = out.as<T>();
-        const T* const shifts = bias.as<T>();
+        const C* const shifts = bias.as<const C>();
         context.enqueue("addChannelBias", [=] {
             // Few channels would fill a part of a vector only: several pixels make a row.
             const int64_t together = std::max<int64_t>(1, 64 / channels), size = together * channels;
-            std::vector<T> row(size);
+            std::vector<C> row(size);
             for (int64_t i = 0; i < size; i++) row[i] = shifts[i % channels];
-            const T* const pattern = row.data();
+            const C* const pattern = row.data();
             const int64_t rows = (pixels + together - 1) / together;
             parallelFor(rows, std::max<int64_t>(1, kGrain / size), [=](int64_t begin, int64_t end) {
                 for (int64_t r = begin; r < end; r++) {

@@ -74,7 +74,10 @@ void cumprodBackward(Context& context, const View& gradInput, const View& gradOu
 // --- matmul.cpp: c[..., M, N] = a[..., M, K] b[..., K, N] + bias; any strides
 void matmul(Context& context, const View& c, const View& a, const View& b, const View* bias);
 
-// --- conv.cpp: activations channels-last, weights contiguous
+// --- conv.cpp: activations channels-last; weights contiguous, in float32 for activations in half precision
+
+// Whether this processor has instructions for it.
+bool convolvesBFloat16();
 struct ConvGeometry {
     int64_t stride[2], padding[2], paddingAfter[2], dilation[2], groups;
 };
@@ -84,7 +87,7 @@ void conv2dBackwardInput(Context& context, const View& gradInput, const View& gr
                          const ConvGeometry& geometry);
 void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* gradBias,
                           const View& gradOutput, const View& input, const ConvGeometry& geometry);
-// out[n, c, y, x] += bias[c], both of one dtype.
+// out[n, c, y, x] += bias[c]; the bias of a half-precision output is float32.
 void addChannelBias(Context& context, const View& out, const View& bias);
 
 // --- conv_double.cpp: float64, which oneDNN does not have; runs at once, on the engine thread and its team

@@ -114,7 +114,7 @@ void multiplyPlain(const View& c, const View& a, const View& b, const View* bias
 
 struct MatmulEntry {
     dnnl::matmul primitive;
-    dnnl::memory a, b, c, scratchpad;
+    dnnl::memory a, b, c, bias, scratchpad;
 };
 
 dnnl::memory::desc describeMatrix(const View& view) {
@@ -125,35 +125,40 @@ dnnl::memory::desc describeMatrix(const View& view) {
 
 void multiplyBFloat16(const View& c, const View& a, const View& b, const View* bias) {
     thread_local onednn::Cache<MatmulEntry> cache;
-    onednn::Key key{omp_get_max_threads()};
+    onednn::Key key{omp_get_max_threads(), bias != nullptr};
     for (const View* view : {&a, &b, &c}) {
         key.insert(key.end(), view->sizes.begin(), view->sizes.end());
         key.insert(key.end(), view->strides.begin(), view->strides.end());
     }
     std::unique_ptr<MatmulEntry>& entry = cache[key];
     if (!entry) {
-        const auto descriptor =
-            onednn::matmulDescriptor(describeMatrix(a), describeMatrix(b), describeMatrix(c));
+        dnnl::memory::dims rowDims(static_cast<size_t>(c.dims()), 1);
+        rowDims.back() = c.sizes[c.dims() - 1];
+        const dnnl::memory::dims rowSteps(rowDims.size(), 1);
+        const dnnl::memory::desc row(rowDims, onednn::dataType(c.dtype), rowSteps);
+        const auto descriptor = onednn::matmulDescriptor(describeMatrix(a), describeMatrix(b),
+                                                         describeMatrix(c), bias ? &row : nullptr);
+        const auto memory = [](const dnnl::memory::desc& description) {
+            return dnnl::memory(description, onednn::engine(), nullptr);
+        };
         entry = std::make_unique<MatmulEntry>(
-            MatmulEntry{dnnl::matmul(descriptor), dnnl::memory(describeMatrix(a), onednn::engine(), nullptr),
-                        dnnl::memory(describeMatrix(b), onednn::engine(), nullptr),
-                        dnnl::memory(describeMatrix(c), onednn::engine(), nullptr),
-                        dnnl::memory(descriptor.scratchpad_desc(), onednn::engine(), nullptr)});
+            MatmulEntry{dnnl::matmul(descriptor), memory(describeMatrix(a)), memory(describeMatrix(b)),
+                        memory(describeMatrix(c)), memory(row), memory(descriptor.scratchpad_desc())});
     }
     entry->a.set_data_handle(a.data);
     entry->b.set_data_handle(b.data);
     entry->c.set_data_handle(c.data);
     entry->scratchpad.set_data_handle(onednn::scratch(0, entry->scratchpad.get_desc().get_size()));
-    entry->primitive.execute(onednn::stream(), {{DNNL_ARG_SRC, entry->a},
-                                                {DNNL_ARG_WEIGHTS, entry->b},
-                                                {DNNL_ARG_DST, entry->c},
-                                                {DNNL_ARG_SCRATCHPAD, entry->scratchpad}});
-    onednn::stream().wait();
+    std::unordered_map<int, dnnl::memory> arguments{{DNNL_ARG_SRC, entry->a},
+                                                    {DNNL_ARG_WEIGHTS, entry->b},
+                                                    {DNNL_ARG_DST, entry->c},
+                                                    {DNNL_ARG_SCRATCHPAD, entry->scratchpad}};
     if (bias) {
-        mapBinary<BFloat16, BFloat16, BFloat16>(c, c, *bias, [](BFloat16 x, BFloat16 y) {
-            return BFloat16(static_cast<float>(x) + static_cast<float>(y));
-        });
+        entry->bias.set_data_handle(bias->data);
+        arguments.emplace(DNNL_ARG_BIAS, entry->bias);
     }
+    entry->primitive.execute(onednn::stream(), arguments);
+    onednn::stream().wait();
 }
 
 }  // namespace
@@ -174,7 +179,7 @@ void matmul(Context& context, const View& c, const View& a, const View& b, const
             });
         } else if (c.dtype == DType::Float32) {
             multiplyFloat(c, a, b, biasPointer);
-        } else if (c.dtype == DType::BFloat16) {
+        } else if (c.dtype == DType::BFloat16 && onednn::hasBFloat16()) {
             multiplyBFloat16(c, a, b, biasPointer);
         } else {
             dispatchAll(c.dtype,

@@ -24,6 +24,11 @@ void* scratch(int slot, size_t bytes);
 
 memory::data_type dataType(DType dtype);
 
+// Whether this processor computes in bfloat16 at all, and whether it does so in matrix units (AMX), many
+// times faster than in float32.
+bool hasBFloat16();
+bool hasMatrixUnits();
+
 inline dnnl::primitive_attr userScratchpad() {
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -44,6 +49,7 @@ using Cache = std::unordered_map<Key, std::unique_ptr<Entry>, KeyHash>;
 
 struct ConvDescriptors {
     memory::desc source, weight, bias, target;  // a zero descriptor as bias means none
+    memory::desc forwardWeight;                 // as the forward convolution of a weight gradient reads them
     memory::dims stride, dilation, padding, paddingAfter;
 };
 
@@ -76,6 +82,8 @@ inline dnnl::convolution_backward_data::primitive_desc backwardDataDescriptor(co
 inline dnnl::convolution_backward_weights::primitive_desc backwardWeightsDescriptor(
     const ConvDescriptors& d) {
     const auto algorithm = dnnl::algorithm::convolution_direct;
+    ConvDescriptors hint = d;
+    hint.weight = d.forwardWeight;
     if (hasBias(d)) {
         return {engine(),
                 algorithm,
@@ -87,16 +95,17 @@ inline dnnl::convolution_backward_weights::primitive_desc backwardWeightsDescrip
                 d.dilation,
                 d.padding,
                 d.paddingAfter,
-                forwardDescriptor(d),
+                forwardDescriptor(hint),
                 userScratchpad()};
     }
     return {engine(),        algorithm,  d.source,  d.weight,       d.target,
-            d.stride,        d.dilation, d.padding, d.paddingAfter, forwardDescriptor(d),
+            d.stride,        d.dilation, d.padding, d.paddingAfter, forwardDescriptor(hint),
             userScratchpad()};
 }
 
 inline dnnl::matmul::primitive_desc matmulDescriptor(const memory::desc& a, const memory::desc& b,
-                                                     const memory::desc& c) {
+                                                     const memory::desc& c, const memory::desc* bias) {
+    if (bias) return {engine(), a, b, *bias, c, userScratchpad()};
     return {engine(), a, b, c, userScratchpad()};
 }
 
@@ -131,21 +140,24 @@ inline dnnl::convolution_backward_data::primitive_desc backwardDataDescriptor(co
 inline dnnl::convolution_backward_weights::primitive_desc backwardWeightsDescriptor(
     const ConvDescriptors& d) {
     const auto algorithm = dnnl::algorithm::convolution_direct;
+    ConvDescriptors hint = d;
+    hint.weight = d.forwardWeight;
     if (hasBias(d)) {
         return {{algorithm, d.source, d.weight, d.bias, d.target, d.stride, d.dilation, d.padding,
                  d.paddingAfter},
                 userScratchpad(),
                 engine(),
-                forwardDescriptor(d)};
+                forwardDescriptor(hint)};
     }
     return {{algorithm, d.source, d.weight, d.target, d.stride, d.dilation, d.padding, d.paddingAfter},
             userScratchpad(),
             engine(),
-            forwardDescriptor(d)};
+            forwardDescriptor(hint)};
 }
 
 inline dnnl::matmul::primitive_desc matmulDescriptor(const memory::desc& a, const memory::desc& b,
-                                                     const memory::desc& c) {
+                                                     const memory::desc& c, const memory::desc* bias) {
+    if (bias) return {{a, b, *bias, c}, userScratchpad(), engine()};
     return {{a, b, c}, userScratchpad(), engine()};
 }
 

@@ -35,13 +35,12 @@ struct Filters {
 
 // The filters of a convolution, [outputs][inputs][3][3]. Backward they lead from the outputs' channels to the
 // inputs', turned by half a circle.
-template <typename T>
 struct Taps {
-    const T* data;
+    const float* data;
     int64_t sourceStep, targetStep;
     bool backward;
     Taps(const View& weight, bool backward)
-        : data(weight.as<const T>()),
+        : data(weight.as<const float>()),
           sourceStep(backward ? weight.sizes[1] * 9 : 9),
           targetStep(backward ? 9 : weight.sizes[1] * 9),
           backward(backward) {}
@@ -59,8 +58,8 @@ struct Taps {
 
 // The gradient of a vector of filters from its transform: the sum of `parts` that lie `partStep` apart, and
 // of what stands there if `more`.
-template <int M, typename T>
-void finishFilter(T* to, int64_t step, const float* sums, int64_t plane, int64_t parts, int64_t partStep,
+template <int M>
+void finishFilter(float* to, int64_t step, const float* sums, int64_t plane, int64_t parts, int64_t partStep,
                   bool more) {
     V taps[9], before[9];
     transformPatch<M + 2, 3>(
@@ -101,7 +100,7 @@ int64_t tilesPerBlock(int64_t tiles, int64_t sources, int64_t targets) {
 // --- few filters: all are transformed first and stay in the caches, each thread works on tiles of its own
 
 template <int M, typename T>
-void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Taps<T>& taps, const T* bias,
+void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Taps& taps, const float* bias,
                      const int64_t (&padding)[2]) {
     const Tiles<M> tiles(out.count, out.height, out.width);
     const int64_t sources = in.channels, targets = out.channels;
@@ -110,7 +109,7 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Taps<T
     parallelFor(targets / kWidth * sources, 256, [&](int64_t begin, int64_t end) {
         for (int64_t index = begin; index < end; index++) {
             const int64_t target = index / sources * kWidth, source = index % sources;
-            taps.template transform<M>(
+            taps.transform<M>(
                 source, target,
                 filters.data + target / kColumns * filters.panel + source * kColumns + target % kColumns,
                 filters.plane);
@@ -168,7 +167,7 @@ void accumulateByTiles(const View& gradWeight, const Pictures<T>& gradient, cons
             }
         }
     });
-    T* const weight = gradWeight.as<T>();
+    float* const weight = gradWeight.as<float>();
     parallelFor(outputs / kWidth * inputs, 256, [&](int64_t begin, int64_t end) {
         for (int64_t index = begin; index < end; index++) {
             const int64_t output = index / inputs * kWidth, input = index % inputs;
@@ -194,7 +193,7 @@ int64_t tilesTogether(int64_t tiles, int64_t channels) {
 }
 
 template <int M, typename T>
-void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps<T>& taps, const T* bias,
+void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps& taps, const float* bias,
                        const int64_t (&padding)[2]) {
     const Tiles<M> tiles(out.count, out.height, out.width);
     const int64_t sources = in.channels, targets = out.channels;
@@ -219,8 +218,8 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
                     const int64_t depth = std::min(kSourcesTogether, sources - k);
                     for (int64_t column = 0; column < columns; column += kWidth) {
                         for (int64_t i = 0; i < depth; i++) {
-                            taps.template transform<M>(k + i, channel + column,
-                                                       filters.data + i * kColumns + column, filters.plane);
+                            taps.transform<M>(k + i, channel + column, filters.data + i * kColumns + column,
+                                              filters.plane);
                         }
                     }
                     for (int64_t i = 0; i < kPlanes<M>; i++) {
@@ -235,10 +234,13 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
     }
 }
 
-template <int M, typename T, typename Sum>
-void accumulateByFilters(Sum* weight, const Pictures<T>& gradient, const Pictures<T>& in,
-                         const int64_t (&padding)[2], const Tiles<M>& tiles, int64_t together) {
+template <int M, typename T>
+void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, const Pictures<T>& in,
+                         const int64_t (&padding)[2]) {
+    const Tiles<M> tiles(gradient.count, gradient.height, gradient.width);
     const int64_t inputs = in.channels, outputs = gradient.channels;
+    const int64_t together = tilesTogether<M>(tiles.count, (inputs + outputs) / 4);
+    float* const weight = gradWeight.as<float>();
     const Planes<M> source(scratchFloats(0, floatsFor<M>(together, inputs, outputs)), together, inputs),
         target(source.data + Planes<M>::floats(together, inputs), together, outputs);
     constexpr int64_t kPlane = kInputsTogether * kColumns + kPad;
@@ -272,26 +274,6 @@ void accumulateByFilters(Sum* weight, const Pictures<T>& gradient, const Picture
     }
 }
 
-template <int M, typename T>
-void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, const Pictures<T>& in,
-                         const int64_t (&padding)[2]) {
-    const Tiles<M> tiles(gradient.count, gradient.height, gradient.width);
-    const int64_t together = tilesTogether<M>(tiles.count, (in.channels + gradient.channels) / 4);
-    T* const weight = gradWeight.as<T>();
-    if (std::is_same_v<T, float> || together == tiles.count) {
-        return accumulateByFilters<M>(weight, gradient, in, padding, tiles, together);
-    }
-    // Rounded once, at the end.
-    const int64_t count = gradWeight.numel();
-    float* const sums = scratchFloats(2, count);
-    accumulateByFilters<M>(sums, gradient, in, padding, tiles, together);
-    parallelFor(count, kGrain, [&](int64_t begin, int64_t end) {
-        simd::forLanes<float>(end - begin, [&](int64_t i, auto lanes) {
-            simd::store(weight + begin + i, simd::load(sums + begin + i, lanes), lanes);
-        });
-    });
-}
-
 // --- the choice
 
 // Larger tiles take fewer multiplications, but more where they hang over the edges of small pictures, and
@@ -315,8 +297,8 @@ template <int M, typename T>
 void convolve(const View& outView, const View& inView, const View& weight, const View* biasView,
               const int64_t (&padding)[2], bool backward) {
     const Pictures<T> out(outView), in(inView);
-    const Taps<T> taps(weight, backward);
-    const T* const bias = biasView ? biasView->as<const T>() : nullptr;
+    const Taps taps(weight, backward);
+    const float* const bias = biasView ? biasView->as<const float>() : nullptr;
     const auto run =
         manyFilters<M>(in.channels, out.channels) ? convolveByFilters<M, T> : convolveByTiles<M, T>;
     run(out, in, taps, bias, padding);
@@ -342,7 +324,9 @@ void dispatch(const View& input, const View& out, const Body& body) {
 }  // namespace
 
 bool suits(const View& input, const View& weight, const View& out, const ConvGeometry& g) {
-    if (input.dtype != DType::Float32 || weight.dtype != DType::Float32 || g.groups != 1) return false;
+    // Matrix units outrun fewer multiplications outside them.
+    const bool half = input.dtype == DType::BFloat16 && !onednn::hasMatrixUnits();
+    if ((input.dtype != DType::Float32 && !half) || g.groups != 1) return false;
     if (weight.sizes[2] != 3 || weight.sizes[3] != 3) return false;
     for (int i = 0; i < 2; i++) {
         if (g.stride[i] != 1 || g.dilation[i] != 1 || g.padding[i] > 2) return false;

@@ -124,7 +124,7 @@ void gatherGradient(const Planes<M>& planes, const Pictures<T>& gradient, const 
 // A^T m A for tiles [begin, end) into `channels` channels from the given one on, cut off at the picture's
 // edges.
 template <int M, typename T>
-void scatterOutput(const Planes<M>& planes, const Pictures<T>& out, const T* bias, const Tiles<M>& tiles,
+void scatterOutput(const Planes<M>& planes, const Pictures<T>& out, const float* bias, const Tiles<M>& tiles,
                    int64_t begin, int64_t end, int64_t channel, int64_t channels) {
     for (int64_t tile = begin; tile < end; tile++) {
         const auto [n, row, column] = tiles.place(tile);

@@ -108,8 +108,7 @@ ANNEAL_INLINE void transformPatch(const Load& load, const Line& line, const Stor
 }
 
 // The nine taps of a vector of filters that lie `step` apart, one vector for each tap.
-template <typename T>
-ANNEAL_INLINE void loadTaps(const T* from, int64_t step, V (&taps)[9]) {
+ANNEAL_INLINE void loadTaps(const float* from, int64_t step, V (&taps)[9]) {
 #if defined(ANNEAL_AVX512)
     V rows[16];
     for (int lane = 0; lane < 16; lane++) rows[lane] = simd::load(from + lane * step, simd::Part{9});
@@ -119,14 +118,13 @@ ANNEAL_INLINE void loadTaps(const T* from, int64_t step, V (&taps)[9]) {
     constexpr int kWidth = simd::Lanes<float>::kCount;
     float values[9][kWidth];
     for (int lane = 0; lane < kWidth; lane++) {
-        for (int tap = 0; tap < 9; tap++) values[tap][lane] = static_cast<float>(from[lane * step + tap]);
+        for (int tap = 0; tap < 9; tap++) values[tap][lane] = from[lane * step + tap];
     }
     for (int tap = 0; tap < 9; tap++) taps[tap] = simd::load(values[tap]);
 #endif
 }
 
-template <typename T>
-ANNEAL_INLINE void storeTaps(T* to, int64_t step, const V (&taps)[9]) {
+ANNEAL_INLINE void storeTaps(float* to, int64_t step, const V (&taps)[9]) {
 #if defined(ANNEAL_AVX512)
     V rows[16];
     for (int tap = 0; tap < 16; tap++) rows[tap] = tap < 9 ? taps[tap] : V{};
@@ -135,7 +133,7 @@ ANNEAL_INLINE void storeTaps(T* to, int64_t step, const V (&taps)[9]) {
 #else
     constexpr int kWidth = simd::Lanes<float>::kCount;
     for (int tap = 0; tap < 9; tap++) {
-        for (int lane = 0; lane < kWidth; lane++) to[lane * step + tap] = static_cast<T>(taps[tap][lane]);
+        for (int lane = 0; lane < kWidth; lane++) to[lane * step + tap] = taps[tap][lane];
     }
 #endif
 }

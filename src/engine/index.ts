@@ -1,4 +1,5 @@
 export type { MemoryStats } from './addon.ts'
+export { type AutocastDType, autocast } from './autocast.ts'
 export {
   type BackwardOptions,
   enableGrad,

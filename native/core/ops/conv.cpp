@@ -100,22 +100,39 @@ Dims transposedSizes(const char* op, const Dims& input, const Dims& weight, cons
     return out;
 }
 
-// float16 has no convolution on processors of this kind: it is computed in float32 and rounded.
-DType workType(const char* op, const Tensor& a, const Tensor& b) {
-    CHECK_DTYPE(isFloating(a.dtype()) && a.dtype() == b.dtype(), op,
-                ": expected two tensors of one floating dtype, got ", describe(a), " and ", describe(b));
-    return a.dtype() == DType::Float16 ? DType::Float32 : a.dtype();
+// What a convolution computes with. Half precision keeps its activations and takes weights of its own dtype
+// or of float32 (mixed precision: the master weights, without a copy), which are handed on in float32.
+struct Precision {
+    DType activations, weights;
+};
+
+Precision precisionOf(const char* op, const Tensor& input, const Tensor& weight) {
+    const DType dtype = input.dtype();
+    const bool half = dtype == DType::BFloat16 || dtype == DType::Float16;
+    CHECK_DTYPE(
+        isFloating(dtype) && (weight.dtype() == dtype || (half && weight.dtype() == DType::Float32)), op,
+        ": expected two tensors of one floating dtype (or half precision with a float32 weight), got ",
+        describe(input), " and ", describe(weight));
+    if (!half) return {dtype, dtype};
+    // What the processor cannot convolve is computed in float32 and rounded.
+    const bool direct = dtype == DType::BFloat16 && cpu::convolvesBFloat16();
+    return {direct ? DType::BFloat16 : DType::Float32, DType::Float32};
 }
 
 Tensor activation(Context& context, const Tensor& tensor, DType dtype) {
     return channels_last(context, to_dtype(context, tensor, dtype));
 }
 
-Tensor biasOf(Context& context, const char* op, const Tensor& bias, int64_t channels, DType dtype) {
+Tensor weightOf(Context& context, const Tensor& weight, const Precision& precision) {
+    return contiguous(context, to_dtype(context, weight, precision.weights));
+}
+
+Tensor biasOf(Context& context, const char* op, const Tensor& bias, int64_t channels,
+              const Precision& precision) {
     CHECK_SHAPE(bias.sizes() == Dims{channels}, op, ": expected a bias of [", channels, "], got ",
                 bias.sizes().toString());
     CHECK_DTYPE(isFloating(bias.dtype()), op, ": expected a floating bias, got ", describe(bias));
-    return contiguous(context, to_dtype(context, bias, dtype));
+    return contiguous(context, to_dtype(context, bias, precision.weights));
 }
 
 }  // namespace
@@ -124,12 +141,12 @@ Tensor conv2d(Context& context, const Tensor& input, const Tensor& weight, optio
               Dims padding, Dims dilation, int64_t groups) {
     const cpu::ConvGeometry geometry = geometryOf("conv2d", stride, padding, dilation, groups);
     const Dims sizes = outputSizes("conv2d", input.sizes(), weight.sizes(), geometry);
-    const DType dtype = workType("conv2d", input, weight);
-    if (bias) bias = biasOf(context, "conv2d", *bias, weight.size(0), dtype);
-    Tensor out = context.emptyChannelsLast(dtype, sizes);
+    const Precision precision = precisionOf("conv2d", input, weight);
+    if (bias) bias = biasOf(context, "conv2d", *bias, weight.size(0), precision);
+    Tensor out = context.emptyChannelsLast(precision.activations, sizes);
     if (out.numel() > 0) {
-        const Tensor x = activation(context, input, dtype),
-                     w = contiguous(context, to_dtype(context, weight, dtype));
+        const Tensor x = activation(context, input, precision.activations),
+                     w = weightOf(context, weight, precision);
         const View biasView = bias ? bias->view() : View{};
         cpu::conv2d(context, out, x, w, bias ? &biasView : nullptr, geometry);
     }
@@ -141,12 +158,12 @@ Tensor conv_transpose2d(Context& context, const Tensor& input, const Tensor& wei
     const char* const op = "convTranspose2d";
     const cpu::ConvGeometry geometry = geometryOf(op, stride, padding, dilation, groups);
     const Dims sizes = transposedSizes(op, input.sizes(), weight.sizes(), geometry, outputPadding);
-    const DType dtype = workType(op, input, weight);
-    if (bias) bias = biasOf(context, op, *bias, sizes[1], dtype);
-    Tensor out = context.emptyChannelsLast(dtype, sizes);
+    const Precision precision = precisionOf(op, input, weight);
+    if (bias) bias = biasOf(context, op, *bias, sizes[1], precision);
+    Tensor out = context.emptyChannelsLast(precision.activations, sizes);
     if (out.numel() > 0) {
-        cpu::conv2dBackwardInput(context, out, activation(context, input, dtype),
-                                 contiguous(context, to_dtype(context, weight, dtype)), geometry);
+        cpu::conv2dBackwardInput(context, out, activation(context, input, precision.activations),
+                                 weightOf(context, weight, precision), geometry);
         if (bias) cpu::addChannelBias(context, out, *bias);
     }
     return to_dtype(context, out, input.dtype());
@@ -158,11 +175,11 @@ Tensor conv2d_backward_input(Context& context, const Tensor& gradient, const Ten
     const Dims sizes = outputSizes("conv2d", inputSizes, weight.sizes(), geometry);
     CHECK_SHAPE(gradient.sizes() == sizes, "conv2d: expected a gradient of ", sizes.toString(), ", got ",
                 gradient.sizes().toString());
-    const DType dtype = workType("conv2d", gradient, weight);
-    Tensor out = context.emptyChannelsLast(dtype, inputSizes);
+    const Precision precision = precisionOf("conv2d", gradient, weight);
+    Tensor out = context.emptyChannelsLast(precision.activations, inputSizes);
     if (gradient.numel() > 0) {
-        cpu::conv2dBackwardInput(context, out, activation(context, gradient, dtype),
-                                 contiguous(context, to_dtype(context, weight, dtype)), geometry);
+        cpu::conv2dBackwardInput(context, out, activation(context, gradient, precision.activations),
+                                 weightOf(context, weight, precision), geometry);
     } else {
         cpu::fill(context, out, 0);
     }
@@ -170,26 +187,28 @@ Tensor conv2d_backward_input(Context& context, const Tensor& gradient, const Ten
 }
 
 TensorList conv2d_backward_weight(Context& context, const Tensor& gradient, const Tensor& input,
-                                  Dims weightSizes, bool withBias, Dims stride, Dims padding, Dims dilation,
-                                  int64_t groups) {
+                                  const Tensor& weight, bool withBias, Dims stride, Dims padding,
+                                  Dims dilation, int64_t groups) {
     const cpu::ConvGeometry geometry = geometryOf("conv2d", stride, padding, dilation, groups);
-    const Dims sizes = outputSizes("conv2d", input.sizes(), weightSizes, geometry);
+    const Dims sizes = outputSizes("conv2d", input.sizes(), weight.sizes(), geometry);
     CHECK_SHAPE(gradient.sizes() == sizes, "conv2d: expected a gradient of ", sizes.toString(), ", got ",
                 gradient.sizes().toString());
-    const DType dtype = workType("conv2d", gradient, input);
-    Tensor weight = context.empty(dtype, weightSizes), bias;
-    if (withBias) bias = context.empty(dtype, Dims{weightSizes[0]});
+    CHECK_DTYPE(gradient.dtype() == input.dtype(), "conv2d: a gradient of ", dtypeName(gradient.dtype()),
+                " against an input of ", dtypeName(input.dtype()));
+    const Precision precision = precisionOf("conv2d", input, weight);
+    Tensor toWeight = context.empty(precision.weights, weight.sizes()), toBias;
+    if (withBias) toBias = context.empty(precision.weights, Dims{weight.size(0)});
     if (gradient.numel() > 0) {
-        const View biasView = withBias ? bias.view() : View{};
-        cpu::conv2dBackwardWeight(context, weight, withBias ? &biasView : nullptr,
-                                  activation(context, gradient, dtype), activation(context, input, dtype),
-                                  geometry);
+        const View biasView = withBias ? toBias.view() : View{};
+        cpu::conv2dBackwardWeight(context, toWeight, withBias ? &biasView : nullptr,
+                                  activation(context, gradient, precision.activations),
+                                  activation(context, input, precision.activations), geometry);
     } else {
-        cpu::fill(context, weight, 0);
-        if (withBias) cpu::fill(context, bias, 0);
+        cpu::fill(context, toWeight, 0);
+        if (withBias) cpu::fill(context, toBias, 0);
     }
-    TensorList results{to_dtype(context, weight, gradient.dtype())};
-    if (withBias) results.push_back(to_dtype(context, bias, gradient.dtype()));
+    TensorList results{to_dtype(context, toWeight, weight.dtype())};
+    if (withBias) results.push_back(to_dtype(context, toBias, weight.dtype()));
     return results;
 }
 

@@ -1,3 +1,4 @@
+import { lowered } from '../autocast.ts'
 import { requireTensor } from '../check.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
@@ -109,6 +110,8 @@ function convolve(
   bias: Tensor | null,
   { stride, padding, dilation, groups }: Geometry,
 ): Tensor {
+  // The weights stay as they are: the engine rounds them on the way in and sums their gradient in float32.
+  x = lowered(x)
   const out = call('conv2d', x, weight, bias, stride, padding, dilation, groups)
   const inputs = [x, weight, bias]
   if (!isTracked(inputs)) return out
@@ -123,7 +126,7 @@ function convolve(
       'conv2d_backward_weight',
       g,
       input,
-      kernel.shape,
+      kernel,
       withBias,
       stride,
       padding,

@@ -1,3 +1,4 @@
+import { lowered } from '../autocast.ts'
 import { requireTensor } from '../check.ts'
 import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
@@ -93,6 +94,7 @@ function transposed(name: string, x: Tensor, weight: Tensor, bias: Tensor | null
     x = followedByZeros(x, steps)
     outputPadding = outputPadding.map((added, i) => added - (steps[i] as number) * (stride[i] as number))
   }
+  x = lowered(x)
   const out = call('conv_transpose2d', x, weight, bias, stride, padding, outputPadding, dilation, groups)
   const inputs = [x, weight, bias]
   if (!isTracked(inputs)) return out
@@ -101,17 +103,7 @@ function transposed(name: string, x: Tensor, weight: Tensor, bias: Tensor | null
     const [input, kernel] = [node.saved(0), node.saved(1)]
     const toInput = node.needs(0) ? call('conv2d', g, kernel, null, stride, padding, dilation, groups) : null
     const toWeight = node.needs(1)
-      ? callMany(
-          'conv2d_backward_weight',
-          input,
-          g,
-          kernel.shape,
-          false,
-          stride,
-          padding,
-          dilation,
-          groups,
-        )[0]
+      ? callMany('conv2d_backward_weight', input, g, kernel, false, stride, padding, dilation, groups)[0]
       : null
     return [toInput, toWeight, node.needs(2) ? channelSums(g) : null]
   })

@@ -1,3 +1,4 @@
+import { raised } from '../autocast.ts'
 import { requireOptions, requireTensor, show } from '../check.ts'
 import { isFloatingPoint } from '../dtype.ts'
 import { ConfigError } from '../errors.ts'
@@ -44,6 +45,7 @@ export interface CrossEntropyOptions extends NllLossOptions {
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
   requireOptions('crossEntropy', options)
   requireTensor('crossEntropy', 'target', target)
+  logits = raised(logits)
   const { ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
   const code = reductionCode('crossEntropy', reduction)
   const weight = options.weight ?? null
@@ -113,6 +115,7 @@ function split(results: readonly Tensor[], wantFirst: boolean, wantSecond: boole
  */
 export function nllLoss(logProbabilities: Tensor, target: Tensor, options: NllLossOptions = {}): Tensor {
   requireOptions('nllLoss', options)
+  logProbabilities = raised(logProbabilities)
   const { ignoreIndex = -100, reduction = 'mean' } = options
   const code = reductionCode('nllLoss', reduction)
   const weight = options.weight ?? null
@@ -158,6 +161,8 @@ export function binaryCrossEntropyWithLogits(
   options: BinaryCrossEntropyWithLogitsOptions = {},
 ): Tensor {
   requireOptions('binaryCrossEntropyWithLogits', options)
+  input = raised(input)
+  target = raised(target)
   const code = reductionCode('binaryCrossEntropyWithLogits', options.reduction ?? 'mean')
   const weight = options.weight ?? null
   const posWeight = options.posWeight ?? null
@@ -198,6 +203,8 @@ export function binaryCrossEntropy(
   options: BinaryCrossEntropyOptions = {},
 ): Tensor {
   requireOptions('binaryCrossEntropy', options)
+  input = raised(input)
+  target = raised(target)
   const code = reductionCode('binaryCrossEntropy', options.reduction ?? 'mean')
   const weight = options.weight ?? null
   const loss = call('binary_cross_entropy', input, target, weight, code)

@@ -1,3 +1,4 @@
+import { lowered } from '../autocast.ts'
 import { requireTensor } from '../check.ts'
 import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
@@ -31,6 +32,8 @@ function transposed(x: Tensor): Tensor {
 }
 
 export function matmul(a: Tensor, b: Tensor): Tensor {
+  a = lowered(a)
+  b = lowered(b)
   const out = call('matmul', a, b)
   if (!isTracked([a, b])) return out
   const shapeA = a.shape
@@ -54,6 +57,9 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 
 /** x Wᵀ + b for x [..., in], weight [out, in], bias [out]. */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+  x = lowered(x)
+  weight = lowered(weight)
+  bias = lowered(bias)
   const out = call('linear', x, weight, bias)
   const inputs = [x, weight, bias]
   if (!isTracked(inputs)) return out

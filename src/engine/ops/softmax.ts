@@ -1,3 +1,4 @@
+import { raised } from '../autocast.ts'
 import { record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
@@ -14,12 +15,14 @@ declare module '../tensor.ts' {
 
 /** exp(x) / sum(exp(x)) along `dim`. */
 export function softmax(x: Tensor, dim = -1): Tensor {
+  x = raised(x)
   const out = call('softmax', x, dim)
   return record(out, 'softmax', [x], [out], (g, node) => [call('softmax_backward', g, node.saved(0), dim)])
 }
 
 /** The logarithm of softmax along `dim`, without overflow. */
 export function logSoftmax(x: Tensor, dim = -1): Tensor {
+  x = raised(x)
   const out = call('log_softmax', x, dim)
   return record(out, 'logSoftmax', [x], [out], (g, node) => [
     call('log_softmax_backward', g, node.saved(0), dim),

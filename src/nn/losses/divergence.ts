@@ -1,3 +1,4 @@
+import { raised } from '../../engine/autocast.ts'
 import { requireOptions } from '../../engine/check.ts'
 import { type Tensor, where } from '../../engine/index.ts'
 import { checkSameShape, reduce } from './elementwise.ts'
@@ -20,6 +21,8 @@ export function klDiv(output: Tensor, target: Tensor, options: KLDivLossOptions 
   requireOptions('klDiv', options)
   const { reduction = 'mean', logTarget = false } = options
   checkSameShape('klDiv', output, target)
+  output = raised(output)
+  target = raised(target)
   const losses = logTarget
     ? target.exp().mul(target.sub(output))
     : // 0 · log 0 is 0: where the target is 0 the logarithm is taken of 1 instead.

@@ -1,3 +1,4 @@
+import { raised } from '../../engine/autocast.ts'
 import { requireOptions, show } from '../../engine/check.ts'
 import { ConfigError } from '../../engine/errors.ts'
 import type { Tensor } from '../../engine/index.ts'
@@ -16,8 +17,9 @@ export interface HuberLossOptions extends LossOptions {
 
 function difference(owner: string, output: Tensor, target: Tensor): Tensor {
   checkSameShape(owner, output, target)
-  return output.sub(target)
+  return raised(output).sub(raised(target))
 }
+
 /** Squared difference. @throws ShapeError when the shapes differ (no broadcasting) */
 export function mseLoss(output: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   requireOptions('mseLoss', options)
