@@ -1,6 +1,6 @@
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { ConfigError } from '../src/engine/errors.ts'
+import { AppendFile } from '../src/io/AppendFile.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
 import { columnsOf, formatDuration, formatValue } from '../src/learner/epochTable.ts'
@@ -10,6 +10,7 @@ import type {
   TrainBeginContext,
   TrainEndContext,
 } from '../src/learner/events.ts'
+import { rejectUnknownOptions } from '../src/learner/options.ts'
 
 export interface CSVLoggerOptions {
   /** File below the Learner's path; `.csv` is added if it has no extension. Default 'history'. */
@@ -29,13 +30,14 @@ export class CSVLogger extends Callback {
   readonly append: boolean
   /** The file of the latest fit. */
   file: string | undefined
-  #handle: FileHandle | undefined
+  #lines: AppendFile | undefined
   #monitors: readonly string[] = []
   #began = 0
-  #bytes = 0
 
-  constructor({ filename = 'history', append = false }: CSVLoggerOptions = {}) {
+  constructor(options: CSVLoggerOptions = {}) {
     super()
+    rejectUnknownOptions('CSVLogger', options, ['filename', 'append'])
+    const { filename = 'history', append = false } = options
     if (!filename) throw new ConfigError('CSVLogger: filename must not be empty')
     this.filename = /\.[^/\\]+$/.test(filename) ? filename : `${filename}.csv`
     this.append = append
@@ -44,24 +46,24 @@ export class CSVLogger extends Callback {
   override async onTrainBegin({ learner, monitors, resuming }: TrainBeginContext): Promise<void> {
     this.#monitors = monitors
     this.file = resolve(learner.path, this.filename)
-    await this.#attempt(async () => {
-      await mkdir(dirname(this.file!), { recursive: true })
-      this.#handle = await open(this.file!, this.append || resuming ? 'a' : 'w')
-      this.#bytes = (await this.#handle.stat()).size
-      if (this.#bytes === 0) await this.#write(columnsOf(monitors))
-    })
+    this.#lines = await AppendFile.open('CSVLogger', this.file, { keep: this.append || resuming })
+    const header = lineOf(columnsOf(monitors))
+    const found = await this.#lines.firstLine()
+    if (found === undefined) return this.#lines.append(header)
+    if (`${found}\n` === header) return
+    await this.onTrainEnd()
+    throw new ConfigError(
+      `CSVLogger cannot go on with ${this.file}: its columns are ${found}, those of this fit ${header.trim()}. Choose another file`,
+    )
   }
 
   override stateDict(): CallbackState {
-    return { bytes: this.#bytes }
+    return { bytes: this.#lines?.bytes ?? 0 }
   }
 
   /** Epochs after the checkpoint are done again: their lines go. */
   override async loadStateDict({ bytes }: { bytes: number }): Promise<void> {
-    await this.#attempt(async () => {
-      if ((await this.#handle!.stat()).size > bytes) await this.#handle!.truncate(bytes)
-      this.#bytes = bytes
-    })
+    await this.#lines!.truncate(bytes)
   }
 
   override onEpochBegin(_context: EpochBeginContext): void {
@@ -71,28 +73,17 @@ export class CSVLogger extends Callback {
   override async onEpochEnd({ epoch, lastMetrics }: EpochEndContext): Promise<void> {
     const values = this.#monitors.map((name) => formatValue(lastMetrics[name]))
     const time = formatDuration((performance.now() - this.#began) / 1000)
-    await this.#attempt(() => this.#write([String(epoch), ...values, time]))
+    await this.#lines!.append(lineOf([String(epoch), ...values, time]))
   }
 
-  override async onTrainEnd(_context: TrainEndContext): Promise<void> {
-    await this.#handle?.close()
-    this.#handle = undefined
+  override async onTrainEnd(_context?: TrainEndContext): Promise<void> {
+    await this.#lines?.close()
+    this.#lines = undefined
   }
+}
 
-  async #attempt(action: () => Promise<void>): Promise<void> {
-    try {
-      await action()
-    } catch (cause) {
-      await this.#handle?.close()
-      this.#handle = undefined
-      throw new ConfigError(`CSVLogger cannot write ${this.file}: ${(cause as Error).message}`, { cause })
-    }
-  }
-
-  async #write(cells: readonly string[]): Promise<void> {
-    const line = Buffer.from(`${cells.join(',')}\n`)
-    await this.#handle!.appendFile(line)
-    await this.#handle!.sync()
-    this.#bytes += line.length
-  }
+/** Cells with a comma, a quote or a line end in them stand in quotes (RFC 4180). */
+function lineOf(cells: readonly string[]): string {
+  const quoted = cells.map((cell) => (/[",\n\r]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell))
+  return `${quoted.join(',')}\n`
 }

@@ -14,6 +14,7 @@ export {
 } from './GeneralScheduler.ts'
 export { GradientAccumulation, type GradientAccumulationOptions } from './GradientAccumulation.ts'
 export { GradientClipping, type GradientClippingOptions } from './GradientClipping.ts'
+export { JSONLogger, type JSONLoggerOptions } from './JSONLogger.ts'
 export { LRFinder, type LRFinderOptions, type LrFindResult } from './LRFinder.ts'
 export { type OneCycleOptions, type OneCyclePoint, OneCycleScheduler, oneCycle } from './OneCycleScheduler.ts'
 export { ProgressCallback, type ProgressOptions, type ProgressStream } from './ProgressCallback.ts'
@@ -27,6 +28,7 @@ export {
   type ScheduleSpan,
 } from './ScheduleCallback.ts'
 export { StopAfterNBatches, type StopAfterNBatchesOptions } from './StopAfterNBatches.ts'
+export { TensorBoardLogger, type TensorBoardLoggerOptions } from './TensorBoardLogger.ts'
 export {
   DivergenceError,
   TerminateOnNonFiniteCallback,

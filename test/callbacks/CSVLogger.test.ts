@@ -2,10 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { CSVLogger } from '../../callbacks/index.ts'
+import { CheckpointCallback, CSVLogger } from '../../callbacks/index.ts'
 import { ConfigError } from '../../src/engine/errors.ts'
-import { Callback, metrics } from '../../src/learner/index.ts'
-import { lineLearner } from '../learner/support.ts'
+import { Callback, Learner, metrics } from '../../src/learner/index.ts'
+import { Fail, lineLearner } from '../learner/support.ts'
 
 let folder: string
 beforeEach(() => {
@@ -40,6 +40,38 @@ describe('CSVLogger', () => {
     for (let i = 0; i < 2; i++) await learner.fit(2, { callbacks: [anew, append] })
     expect(lines('anew.csv').map((line) => line.split(',')[0])).toEqual(['epoch', '0', '1'])
     expect(lines('append.csv').map((line) => line.split(',')[0])).toEqual(['epoch', '0', '1', '0', '1'])
+  })
+
+  it('goes on from a checkpoint without anything twice', async () => {
+    const callbacks = () => [new CSVLogger(), new CheckpointCallback({ every: 3 })]
+    const whole = lineLearner({ path: folder })
+    await whole.fit(3, { lr: 0.01, callbacks: [new CSVLogger({ filename: 'whole' })] })
+    const broken = lineLearner({ path: folder }).fit(3, {
+      lr: 0.01,
+      callbacks: [...callbacks(), new Fail(14)],
+    })
+    await expect(broken).rejects.toThrow('out of luck')
+    const resumed = await Learner.resume('last', lineLearner({ path: folder }))
+    await resumed.fit(3, { lr: 0.01, callbacks: callbacks() })
+    expect(lines('history.csv')).toEqual(lines('whole.csv'))
+  })
+
+  it('goes on with a file of the same columns only', async () => {
+    const log = () => new CSVLogger({ append: true })
+    await lineLearner({ path: folder }).fit(1, { callbacks: [log()] })
+    const other = lineLearner({ path: folder, metrics: [metrics.mae] })
+    await expect(other.fit(1, { callbacks: [log()] })).rejects.toThrow(
+      /columns are epoch,trainLoss,validLoss,time, those of this fit epoch,trainLoss,validLoss,mae,time/,
+    )
+    expect(lines('history.csv')).toHaveLength(2)
+    await lineLearner({ path: folder }).fit(1, { callbacks: [log()] })
+    expect(lines('history.csv')).toHaveLength(3)
+  })
+
+  it('puts names with commas in quotes', async () => {
+    const odd = metrics.named('share, "lost"', () => 0.5)
+    await lineLearner({ path: folder, metrics: [odd] }).fit(1, { callbacks: [new CSVLogger()] })
+    expect(lines('history.csv')[0]).toBe('epoch,trainLoss,validLoss,"share, ""lost""",time')
   })
 
   it('says what it cannot write', async () => {

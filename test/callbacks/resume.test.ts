@@ -1,21 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { CheckpointCallback, GradientAccumulation, ReduceLROnPlateauCallback } from '../../callbacks/index.ts'
 import { getRngState } from '../../src/engine/index.ts'
-import { Callback, Learner } from '../../src/learner/index.ts'
+import { type Callback, Learner } from '../../src/learner/index.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
 import { outcome, resumableLearner } from '../learner/resumable.ts'
-
-/** Fails at the n-th batch that ends, in training and validation counted together. */
-class Fail extends Callback {
-  #left: number
-  constructor(at: number) {
-    super()
-    this.#left = at
-  }
-  override onBatchEnd() {
-    if (this.#left-- === 0) throw new Error('the power went out')
-  }
-}
+import { Fail } from '../learner/support.ts'
 
 /** Five training and three validation batches make an epoch. */
 const fits: Record<string, { callbacks: () => Callback[]; epochs?: number }> = {
@@ -46,7 +35,7 @@ describe.each(Object.keys(fits))('a fit with %s', (name) => {
       [19, 1],
     ] as const) {
       const broken = resumableLearner(folder)
-      await expect(run(broken, [every(count), new Fail(at)])).rejects.toThrow('the power went out')
+      await expect(run(broken, [every(count), new Fail(at)])).rejects.toThrow('out of luck')
       const learner = await Learner.resume('last', resumableLearner(folder))
       await run(learner, [every(count)])
       expect(outcome(learner)).toEqual(expected)

@@ -111,3 +111,16 @@ export class Canned extends Callback {
     return { lastMetrics: { [this.#name]: this.#values[this.#epoch++] ?? null } }
   }
 }
+
+/** Fails at the n-th batch that ends, in training and validation counted together. */
+export class Fail extends Callback {
+  #left: number
+  constructor(at: number) {
+    super()
+    this.#left = at
+  }
+
+  override onBatchEnd() {
+    if (this.#left-- === 0) throw new Error('out of luck')
+  }
+}
