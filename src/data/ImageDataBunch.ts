@@ -1,21 +1,22 @@
 import type { Tensor } from '../engine/index.ts'
 import type { Figure } from '../plot/index.ts'
-import { Collator, toTensors } from './collate.ts'
 import { DataBunch, type DataBunchOptions, defined, type LoaderKind } from './DataBunch.ts'
+import { DataLoader } from './DataLoader.ts'
 import type { Sample, TensorBatch } from './Dataset.ts'
 import { drawSeed } from './drawSeed.ts'
 import type { ImageDataset } from './image/ImageDataset.ts'
 import type { SkippedInFolder } from './image/ImageFolder.ts'
 import { noneSkipped } from './image/listPictures.ts'
-import { Picture } from './image/Picture.ts'
 import { CacheBudget, type CacheOption, PictureCache } from './image/PictureCache.ts'
 import type { RgbImage } from './image/RgbImage.ts'
 import { type ImagePipelineOptions, imagePipelines } from './imagePipelines.ts'
 import { imageSources } from './imageSources.ts'
 import { checkCount, rejectUnknownOptions } from './options.ts'
-import { RandomStream } from './random.ts'
-import { showImages } from './showImages.ts'
+import { type ItemDescription, type PictureSource, pictureItem } from './pictureItem.ts'
+import { type ShowImagesOptions, showImages } from './showImages.ts'
 import type { ImageStats } from './stats.ts'
+import { augmentedPipelines } from './testTimeAugmentation.ts'
+import { describePipeline } from './transforms/describe.ts'
 import type { TransformPair } from './transforms/getTransforms.ts'
 import type { Pipeline, Size } from './transforms/Transform.ts'
 
@@ -148,14 +149,52 @@ export class ImageDataBunch extends DataBunch<Sample<RgbImage, number>, TensorBa
    * (JPEG, PNG … bytes), or decoded bytes.
    * @throws DataError for what is no picture.
    */
-  async oneItem(source: string | Uint8Array | RgbImage): Promise<{ x: Tensor }> {
-    const encoded = typeof source === 'string' || source instanceof Uint8Array
-    const picture = encoded ? await Picture.open(source) : Picture.of(source)
-    const random = new RandomStream({ seed: 0 })
-    for (const step of this.#valid.pictureSteps) step.apply(picture, random)
-    const assembled = new Collator().assemble([{ x: await picture.bytes() }], () => 'the picture')
-    const { x } = toTensors(assembled, this.trainDl.device) as { x: Tensor }
-    return { x: this.#valid.batchSteps.reduce((value, step) => step.apply(value, random), x) }
+  async oneItem(source: PictureSource): Promise<{ x: Tensor }> {
+    return pictureItem(this.#valid, source, this.trainDl.device)
+  }
+
+  /** What `oneItem` does, as data. Undefined if transforms of the validation pictures draw at random or are one's own. */
+  describeItem(): ItemDescription | undefined {
+    const steps = describePipeline(this.#valid)
+    return steps && { kind: 'picture', steps }
+  }
+
+  /**
+   * Loaders for test-time augmentation, fastai's eight: the pictures of `kind` in order, magnified by `scale` into each corner, plain
+   * and mirrored, with what else training does at random.
+   */
+  augmentedLoaders(
+    kind: LoaderKind = 'valid',
+    scale = 1.35,
+  ): DataLoader<Sample<RgbImage, number>, TensorBatch>[] {
+    const loader = this.loader(kind === 'train' ? 'fix' : kind)
+    const dataset = loader.dataset as ImageDataset
+    const pipelines = augmentedPipelines((this.trainDs as ImageDataset).transform, this.#valid, scale)
+    const { batchSize, workers, prefetch, onError, device } = loader
+    return pipelines.map(
+      (pipeline, seed) =>
+        new DataLoader(dataset.withTransform(pipeline), {
+          ...defined({ device }),
+          batchSize,
+          workers,
+          prefetch,
+          onError,
+          seed,
+          numberDtype: 'int64',
+        }),
+    )
+  }
+
+  /** Pictures of `kind` by their index, as the model sees them, but before normalising. */
+  async showItems(
+    kind: LoaderKind,
+    indices: readonly number[],
+    options: Omit<ShowImagesOptions, 'stats' | 'count'>,
+  ): Promise<Figure> {
+    const { dataset } = this.loader(kind === 'train' ? 'fix' : kind)
+    const chosen = (dataset as ImageDataset).subset(indices)
+    const { x } = await new DataLoader(chosen, { batchSize: indices.length, seed: 0 }).first()
+    return showImages(x as Tensor, { ...options, count: indices.length, stats: this.stats })
   }
 
   /** The first pictures of a batch with their classes, as a figure that saves itself. */

@@ -7,6 +7,8 @@ export interface ShowImagesOptions {
   stats?: ImageStats | undefined
   /** One for each picture. */
   titles?: readonly string[]
+  /** One for each title. */
+  titleColors?: readonly string[]
   /** Pictures in a row. */
   columns: number
   /** Show no more than this many. */
@@ -16,7 +18,7 @@ export interface ShowImagesOptions {
 /** A grid of the pictures of a batch, `[N, 3, H, W]`, as a figure that saves itself. */
 export async function showImages(
   x: Tensor,
-  { stats, titles, columns, count }: ShowImagesOptions,
+  { stats, titles, titleColors, columns, count }: ShowImagesOptions,
 ): Promise<Figure> {
   const [batch = 0, , height = 0, width = 0] = x.shape
   const shown = Math.min(batch, count)
@@ -28,6 +30,7 @@ export async function showImages(
     width,
     height,
     title: titles?.[at] ?? '',
+    ...(titleColors?.[at] !== undefined && { titleColor: titleColors[at] }),
   }))
   // The drawing library is large: it is only loaded by those who look.
   const { imageGrid } = await import('../plot/index.ts')

@@ -1,10 +1,12 @@
 import { DataError } from '../engine/errors.ts'
 import { scope } from '../engine/index.ts'
 import type * as nn from '../nn/index.ts'
+import type { Figure } from '../plot/index.ts'
 import { CallbackHandler } from './CallbackHandler.ts'
 import { checkpointFile, type LoadReport, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import { type Batch, type BatchLoader, tensorsOf } from './data.ts'
 import { evaluate } from './evaluate.ts'
+import { exportLearner } from './export.ts'
 import { newFitState } from './FitState.ts'
 import { ClassificationInterpretation } from './interpretation.ts'
 import type { AnyModule } from './layerGroups.ts'
@@ -24,7 +26,9 @@ import {
   type Predictions,
   predictItem,
 } from './predictions.ts'
+import { drawResults, type ShowResultsOptions } from './showResults.ts'
 import { TrainingLearner } from './TrainingLearner.ts'
+import { predictAugmented, type TtaOptions, type TtaPredictions } from './tta.ts'
 
 export type { FitOneCycleOptions, FitOptions, LearnerOptions, LoadOptions, LrFindOptions, SaveOptions }
 
@@ -78,6 +82,20 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
     return predictItem(this.self, item)
   }
 
+  /**
+   * Test-time augmentation: the mean of the predictions of differently augmented passes, mixed with the plain ones. For pictures these
+   * are fastai's eight, magnified into the corners, plain and mirrored, with the training's other transforms.
+   * @throws ConfigError if the data cannot augment and no loaders are given
+   */
+  async tta(options: TtaOptions = {}): Promise<TtaPredictions> {
+    return predictAugmented(this.self, options)
+  }
+
+  /** The first pictures with their classes, and what the model takes them for. @throws ConfigError for data that is no pictures */
+  async showResults(options: ShowResultsOptions = {}): Promise<Figure> {
+    return drawResults(this.self, options)
+  }
+
   /** Where a classifier is right and wrong: confusion matrix, most confused classes, top losses. */
   async interpret(options: Omit<PredictionOptions, 'withLoss'> = {}): Promise<ClassificationInterpretation> {
     return ClassificationInterpretation.fromLearner(this.self, options)
@@ -103,6 +121,17 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
     const file = checkpointFile(this.self, name)
     await writeCheckpoint(file, this.self, withOptimizer && this.hasOptimizer)
     return file
+  }
+
+  /**
+   * Writes what prediction needs into one file: the model with its weights, the classes, and how an item becomes a batch. It is data,
+   * not code: {@link loadLearner} reads it, and asks for a model or a loss of your own.
+   * @param path the file, with or without `.safetensors`; not below the Learner's folder
+   * @returns the file
+   * @throws CheckpointError if it cannot be written; what was there before stays
+   */
+  async export(path: string): Promise<string> {
+    return exportLearner(this.self, path)
   }
 
   /**

@@ -1,4 +1,6 @@
+import type { ItemDescription } from '../data/pictureItem.ts'
 import type { Tensor } from '../engine/index.ts'
+import type { Figure } from '../plot/index.ts'
 import type { LossFunction, LossHint } from './lossFunction.ts'
 
 /** A batch's input: one tensor, or one for each argument of the model's `forward`. The first dimension counts samples. */
@@ -22,6 +24,16 @@ export interface BatchLoader extends AsyncIterable<Batch> {
   loadState?(state: object): void
 }
 
+/** How items are shown. */
+export interface ShowItemsOptions {
+  /** One for each. */
+  titles?: readonly string[]
+  /** One for each title. */
+  titleColors?: readonly string[]
+  /** Items in a row. */
+  columns: number
+}
+
 /** What the Learner needs of its data. `DataBunch` is one; a plain object serves too. */
 export interface LearnerData {
   readonly trainDl: BatchLoader
@@ -41,6 +53,16 @@ export interface LearnerData {
   oneBatch?(): Promise<Batch>
   /** An item of the user's as a batch of one, transformed as for validation. */
   oneItem?(item: never): Promise<{ x: Input }>
+  /** What `oneItem` does, as data, for `learner.export`; undefined if it is code of one's own. */
+  describeItem?(): ItemDescription | undefined
+  /** Loaders of the items of `dataset`, in order, each augmented in its own way: for `learner.tta`. */
+  augmentedLoaders?(dataset: 'valid' | 'train' | 'test', scale: number): readonly BatchLoader[]
+  /** Some of the items as a figure: for `learner.showResults` and top losses. */
+  showItems?(
+    dataset: 'valid' | 'train' | 'test',
+    indices: readonly number[],
+    options: ShowItemsOptions,
+  ): Promise<Figure>
 }
 
 /** The tensors of an input or target, in a list. */

@@ -36,10 +36,12 @@ export type {
   LrFindOptions,
   SaveOptions,
 } from './learnerOptions.ts'
+export { type LoadLearnerOptions, loadLearner } from './loadLearner.ts'
 export type { LossFunction, LossModule } from './lossFunction.ts'
 export { type LearningRate, lrRange, Slice, slice } from './lrRange.ts'
 export { type LrSuggestions, suggestLrs } from './lrSuggestions.ts'
 export * as metrics from './metrics.ts'
+export { describeAs, type ModelDescription, registerModelKind } from './modelDescription.ts'
 export {
   type MetricNames,
   type Monitor,
@@ -59,3 +61,5 @@ export {
 export type { Prediction, PredictionOptions, Predictions } from './predictions.ts'
 export { type ScheduledValue, Scheduler } from './Scheduler.ts'
 export { SmoothedValue } from './SmoothedValue.ts'
+export type { ShowResultsOptions } from './showResults.ts'
+export type { TtaOptions, TtaPredictions } from './tta.ts'

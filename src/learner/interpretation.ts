@@ -1,5 +1,6 @@
 import { ConfigError } from '../engine/errors.ts'
 import { type ConfusionMatrixChartOptions, confusionMatrixChart, type Figure } from '../plot/index.ts'
+import type { ShowItemsOptions } from './data.ts'
 import type { Learner } from './Learner.ts'
 import { countsOf } from './metrics/classCounts.ts'
 import type { PredictionOptions } from './predictions.ts'
@@ -31,6 +32,14 @@ export interface ClassReport {
   support: number
 }
 
+/** What else is known of the items, for {@link ClassificationInterpretation.plotTopLosses}. */
+export interface InterpretationDetails {
+  /** Probability that the model gave to each item's actual class. */
+  probabilities?: readonly number[]
+  /** Draws items by their positions in the data. */
+  show?: (indices: readonly number[], options: ShowItemsOptions) => Promise<Figure>
+}
+
 /** Where a classifier is right and wrong, item by item. `learner.interpret()` makes one. */
 export class ClassificationInterpretation {
   readonly classes: readonly string[]
@@ -39,17 +48,23 @@ export class ClassificationInterpretation {
   /** Actual class index of each item. */
   readonly actual: readonly number[]
   readonly losses: readonly number[]
+  /** Probability that the model gave to each item's actual class, if known. */
+  readonly probabilities: readonly number[] | undefined
+  readonly #show: ((indices: readonly number[], options: ShowItemsOptions) => Promise<Figure>) | undefined
 
   constructor(
     classes: readonly string[],
     predicted: readonly number[],
     actual: readonly number[],
     losses: readonly number[],
+    { probabilities, show }: InterpretationDetails = {},
   ) {
     this.classes = classes
     this.predicted = predicted
     this.actual = actual
     this.losses = losses
+    this.probabilities = probabilities
+    this.#show = show
   }
 
   /** @throws ConfigError unless each item has one class */
@@ -76,8 +91,18 @@ export class ClassificationInterpretation {
     const [predicted, actual, values] = await Promise.all(
       [decoded, targets, losses!].map(async (tensor) => Array.from(await tensor.data(), Number)),
     )
+    const table = await predictions.data()
+    const probabilities = actual!.map((label, i) => Number(table[i * outputs! + label]))
     for (const tensor of [predictions, decoded, targets, losses!]) tensor[Symbol.dispose]()
-    return new ClassificationInterpretation(classes, predicted!, actual!, values!)
+    const { dataset = 'valid' } = options
+    const show = learner.data.showItems?.bind(learner.data)
+    return new ClassificationInterpretation(classes, predicted!, actual!, values!, {
+      probabilities,
+      ...(show &&
+        typeof dataset === 'string' && {
+          show: (indices, shown) => show(dataset === 'fix' ? 'train' : dataset, indices, shown),
+        }),
+    })
   }
 
   /** Counts, `matrix[actual][predicted]`. */
@@ -117,6 +142,28 @@ export class ClassificationInterpretation {
       .sort((a, b) => sign * (this.losses[a]! - this.losses[b]!) || a - b)
     const indices = order.slice(0, k)
     return { values: indices.map((i) => this.losses[i]!), indices }
+  }
+
+  /**
+   * The pictures with the `k` highest losses (default 9), in a square: what the model took each for, what it is, its loss, and the
+   * probability that the model gave to that.
+   * @throws ConfigError if the data is no pictures
+   */
+  async plotTopLosses(k = 9, options: { largest?: boolean } = {}): Promise<Figure> {
+    if (!this.#show) {
+      throw new ConfigError(
+        'plotTopLosses draws pictures, and this data has none; topLosses tells which items they are',
+      )
+    }
+    const { indices, values } = this.topLosses(k, options)
+    const titles = indices.map((item, i) => {
+      const names = [this.predicted[item]!, this.actual[item]!].map(
+        (label) => this.classes[label] ?? String(label),
+      )
+      const probability = this.probabilities?.[item] ?? Number.NaN
+      return [...names, values[i]!.toFixed(2), probability.toFixed(2)].join(' / ')
+    })
+    return this.#show(indices, { titles, columns: Math.ceil(Math.sqrt(indices.length)) })
   }
 
   /** Precision, recall and their mean for each class. */

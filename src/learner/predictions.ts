@@ -9,14 +9,16 @@ import { activate, computeLoss, decode, withoutReduction } from './lossFunction.
 import { checkCount, rejectUnknownOptions } from './options.ts'
 
 export interface PredictionOptions {
-  /** Which items: 'valid', 'train' (all of them, in fixed order), 'test', or a loader of your own. Default 'valid'. */
-  dataset?: 'valid' | 'train' | 'test' | BatchLoader
+  /** Which items: 'valid', 'train' or 'fix' (all of them, in fixed order), 'test', or a loader of your own. Default 'valid'. */
+  dataset?: 'valid' | 'train' | 'fix' | 'test' | BatchLoader
   /** Also the loss of each item. Default false. */
   withLoss?: boolean
   /** Apply the loss's activation, which makes probabilities of logits. Default true. */
   activate?: boolean
-  /** Stop after so many batches. Default: all. */
+  /** Only the first so many batches. Default: all. */
   batches?: number
+  /** Only the first so many items. Default: all. */
+  items?: number
 }
 
 /** What the model makes of each item, in order. All tensors are on the CPU. */
@@ -46,9 +48,11 @@ export async function collectPredictions(
   callbacks: CallbackHandler,
   options: PredictionOptions,
 ): Promise<Predictions> {
-  rejectUnknownOptions('getPredictions', options, ['dataset', 'withLoss', 'activate', 'batches'])
-  const { dataset = 'valid', withLoss = false, batches = Number.POSITIVE_INFINITY } = options
+  rejectUnknownOptions('getPredictions', options, ['dataset', 'withLoss', 'activate', 'batches', 'items'])
+  const { dataset = 'valid', withLoss = false } = options
+  const { batches = Number.POSITIVE_INFINITY, items = Number.POSITIVE_INFINITY } = options
   if (batches !== Number.POSITIVE_INFINITY) checkCount('getPredictions', 'batches', batches, 1)
+  if (items !== Number.POSITIVE_INFINITY) checkCount('getPredictions', 'items', items, 1)
   const loader = typeof dataset === 'string' ? loaderOf(learner.data, dataset) : dataset
   const loss = learner.lossFunction
   const kept = new Map<string, Tensor[]>()
@@ -58,7 +62,8 @@ export async function collectPredictions(
     kept.set(name, list)
   }
 
-  const onBatch = ({ lastOutput, lastTarget, numBatch }: FitState): void => {
+  let seen = 0
+  const onBatch = ({ lastOutput, lastTarget, numBatch, batchSize }: FitState): void => {
     noGrad(() => {
       keep('predictions', options.activate === false ? lastOutput : activate(loss, lastOutput))
       keep('decoded', decode(loss, lastOutput))
@@ -66,13 +71,17 @@ export async function collectPredictions(
       if (withLoss)
         keep('losses', perItem(withoutReduction(loss, () => computeLoss(loss, lastOutput, lastTarget))))
     })
-    if (numBatch + 1 >= batches) state.stopEpoch = true
+    seen += batchSize
+    if (numBatch + 1 >= batches || seen >= items) state.stopEpoch = true
   }
   try {
     await evaluate({ learner, state, callbacks, metrics: [], onBatch }, loader)
     if (kept.size === 0) throw new DataError('there is nothing to predict: the loader gave no batch')
     return Object.fromEntries(
-      [...kept].map(([name, parts]) => [name, cat(parts, 0)]),
+      [...kept].map(([name, parts]) => [
+        name,
+        seen > items ? cat(parts, 0).index(`:${items}`).clone() : cat(parts, 0),
+      ]),
     ) as unknown as Predictions
   } finally {
     for (const tensor of [...kept.values()].flat()) tensor[Symbol.dispose]()
@@ -99,17 +108,17 @@ export async function predictItem(learner: Learner, item: unknown): Promise<Pred
   })
 }
 
-function loaderOf(data: LearnerData, dataset: 'valid' | 'train' | 'test'): BatchLoader {
-  const loaders = { valid: data.validDl, train: data.fixDl, test: data.testDl }
+function loaderOf(data: LearnerData, dataset: 'valid' | 'train' | 'fix' | 'test'): BatchLoader {
+  const loaders = { valid: data.validDl, train: data.fixDl, fix: data.fixDl, test: data.testDl }
   if (!(dataset in loaders)) {
     throw new ConfigError(
-      `getPredictions: dataset must be 'valid', 'train', 'test' or a loader, got ${String(dataset)}`,
+      `getPredictions: dataset must be 'valid', 'train', 'fix', 'test' or a loader, got ${String(dataset)}`,
     )
   }
   const loader = loaders[dataset]
   if (!loader)
     throw new DataError(
-      `the data has no ${dataset === 'train' ? 'fixDl' : `${dataset}Dl`}; pass a loader as dataset`,
+      `the data has no ${dataset === 'train' || dataset === 'fix' ? 'fixDl' : `${dataset}Dl`}; pass a loader as dataset`,
     )
   return loader
 }

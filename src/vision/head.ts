@@ -1,5 +1,12 @@
 import { ConfigError } from '../engine/errors.ts'
 import { noGrad, scope, zeros } from '../engine/index.ts'
+import {
+  buildModel,
+  describeAs,
+  type ModelDescription,
+  notedDescription,
+  registerModelKind,
+} from '../learner/modelDescription.ts'
 import * as nn from '../nn/index.ts'
 import { FusedSequential } from './models/normActivation.ts'
 
@@ -36,8 +43,15 @@ export function createBody(model: nn.Module, cut: Cut = lastPooling(model)): nn.
         `it has ${children.length} children (${children.map((child) => child.constructor.name).join(', ')}), and the body needs at least one`,
     )
   }
-  return new FusedSequential(...children.slice(0, index))
+  const body = new FusedSequential(...children.slice(0, index))
+  const whole = notedDescription(model)
+  return whole ? describeAs(body, { kind: 'body', model: whole, children: index }) : body
 }
+
+registerModelKind<ModelDescription & { model: ModelDescription; children: number }>(
+  'body',
+  ({ model, children }) => createBody(buildModel(model), children),
+)
 
 /** Number of channels that a body makes of pictures with three. */
 export function countFeatures(body: nn.Module): number {

@@ -1,5 +1,6 @@
-import { ConfigError } from '../../engine/errors.ts'
+import { CheckpointError, ConfigError } from '../../engine/errors.ts'
 import { loadWeightsSync } from '../../io/weights.ts'
+import { describeAs, type ModelDescription, registerModelKind } from '../../learner/modelDescription.ts'
 import type * as nn from '../../nn/index.ts'
 
 /** Options that every model of {@link models} takes. */
@@ -38,6 +39,20 @@ interface Definition<Options extends ModelOptions, Model extends nn.Module> {
   split(model: Model): nn.Module[]
 }
 
+const architectures = new Map<string, (options: ModelOptions) => nn.Module>()
+
+registerModelKind<ModelDescription & { name: string; options: ModelOptions }>(
+  'architecture',
+  ({ name, options }) => architectureOf(name)(options),
+)
+
+/** @throws CheckpointError if there is none of that name */
+export function architectureOf(name: string): (options?: ModelOptions) => nn.Module {
+  const found = architectures.get(name)
+  if (!found) throw new CheckpointError(`the model is a ${name}, which is not known here`)
+  return (options = {}) => found(options)
+}
+
 /** Makes an {@link Architecture} from its parts. */
 export function architecture<Options extends ModelOptions, Model extends nn.Module>(
   definition: Definition<Options, Model>,
@@ -49,8 +64,10 @@ export function architecture<Options extends ModelOptions, Model extends nn.Modu
     const file = weightsFile(name, options)
     const model = build(options)
     if (file !== undefined) loadWeightsSync(model, file)
-    return model
+    const { pretrained, weights, ...built } = options
+    return describeAs(model, { kind: 'architecture', name, options: built })
   }
+  architectures.set(name, make as unknown as (options: ModelOptions) => nn.Module)
   Object.defineProperty(make, 'name', { value: name })
   return Object.assign(make, { cut, split })
 }

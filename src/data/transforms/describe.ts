@@ -1,0 +1,41 @@
+import { DataError } from '../../engine/errors.ts'
+import { compose } from './compose.ts'
+import { centerCrop, cropPad, pad } from './crop.ts'
+import { contain, cover, resize } from './resize.ts'
+import type { BatchTransform, PictureTransform, Pipeline, Size } from './Transform.ts'
+import { normalize, toTensor } from './tensors.ts'
+
+/** A transform as data: its name, and what it was made with. */
+export interface TransformDescription {
+  name: string
+  parameters: Readonly<Record<string, unknown>>
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: parameters come from a file; each transform checks its own
+const makers: Readonly<Record<string, (parameters: any) => PictureTransform | BatchTransform>> = {
+  resize: ({ size }) => resize(size),
+  cover: ({ size }) => cover(size),
+  contain: ({ size }) => contain(size),
+  centerCrop: ({ size }) => centerCrop(size),
+  cropPad: ({ size, ...options }: { size?: Size }) => cropPad(size ?? undefined, options),
+  pad: ({ padding, ...options }) => pad(padding, options),
+  toTensor: () => toTensor(),
+  normalize: ({ mean, std }) => normalize(mean, std),
+}
+
+/** The steps of a pipeline as data. Undefined if one of them draws at random, or is not of this library. */
+export function describePipeline(pipeline: Pipeline): TransformDescription[] | undefined {
+  const steps = pipeline.parameters.transforms as readonly (PictureTransform | BatchTransform)[]
+  if (!steps.every(({ name }) => Object.hasOwn(makers, name))) return undefined
+  return steps.map(({ name, parameters }) => ({ name, parameters }))
+}
+
+/** @throws DataError for a transform that is not known */
+export function buildPipeline(steps: readonly TransformDescription[]): Pipeline {
+  return compose(
+    steps.map(({ name, parameters }) => {
+      if (!Object.hasOwn(makers, name)) throw new DataError(`there is no transform ${name}`)
+      return makers[name]!(parameters)
+    }),
+  )
+}

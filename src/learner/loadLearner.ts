@@ -1,0 +1,89 @@
+import { itemMaker } from '../data/pictureItem.ts'
+import { CheckpointError, ConfigError } from '../engine/errors.ts'
+import { scope } from '../engine/index.ts'
+import type * as nn from '../nn/index.ts'
+import { loadModel } from './checkpoint.ts'
+import type { BatchLoader, LearnerData } from './data.ts'
+import { type ExportedLearner, withExtension } from './export.ts'
+import { Learner } from './Learner.ts'
+import type { AnyModule } from './layerGroups.ts'
+import { readLearnerFile } from './learnerFile.ts'
+import { buildLoss } from './lossDescription.ts'
+import type { LossFunction } from './lossFunction.ts'
+import { buildModel } from './modelDescription.ts'
+import { rejectUnknownOptions } from './options.ts'
+import { decodeState } from './stateCodec.ts'
+
+export interface LoadLearnerOptions {
+  /** The model, made as it was before; its weights come from the file. For models that the file cannot describe. */
+  model?: AnyModule
+  /** The loss, if it is one of your own: it knows what outputs mean. */
+  lossFunction?: LossFunction
+  /** Data to go on training with. Default: none, and the Learner only predicts. */
+  data?: LearnerData
+}
+
+/**
+ * A Learner that predicts, from a file that `learner.export` wrote: model, weights, classes, and how an item becomes a batch. No code
+ * is run from the file, so a model or a loss of your own is passed in.
+ *
+ * @param path the file, with or without `.safetensors`
+ * @throws CheckpointError if the file is missing, damaged, of a newer version or no exported Learner, or does not fit the model
+ * @throws ConfigError if the model or the loss must be passed in
+ *
+ * @example
+ * const learner = await loadLearner('bees')
+ * console.log((await learner.predict('bee.jpg')).label)
+ */
+export async function loadLearner(path: string, options: LoadLearnerOptions = {}): Promise<Learner> {
+  rejectUnknownOptions('loadLearner', options, ['model', 'lossFunction', 'data'])
+  const file = withExtension(path)
+  const content = await readLearnerFile(file)
+  if (content.header.learner === undefined) {
+    throw new CheckpointError(
+      `${file} is no exported Learner (learner.export writes those); learner.load and loadWeights take the weights of a checkpoint`,
+    )
+  }
+  return scope(async () => {
+    const saved = decodeState(content.header.learner, content.tensors) as unknown as ExportedLearner
+    if (!saved.model && !options.model) {
+      throw new ConfigError(
+        `${file} holds the weights of a ${saved.modelClass}, which is code of your own: loadLearner(path, { model: new ${saved.modelClass}(…) })`,
+      )
+    }
+    if (!saved.loss && !options.lossFunction) {
+      throw new ConfigError(
+        `${file} was trained with the loss ${saved.lossClass || 'of your own'}, which tells what outputs mean: ` +
+          'loadLearner(path, { lossFunction: … })',
+      )
+    }
+    const model = options.model ?? buildModel(saved.model!)
+    const learner = new Learner(options.data ?? dataToPredict(saved), model as nn.Module, {
+      lossFunction: options.lossFunction ?? buildLoss(saved.loss!),
+    })
+    loadModel(file, learner, content, true)
+    model.eval()
+    keepTensors(model, learner.lossFunction)
+    return learner
+  })
+}
+
+/** Buffers that were made here outlive the scope. */
+function keepTensors(model: AnyModule, loss: LossFunction): void {
+  for (const tensor of [...model.parameters(), ...model.buffers()]) tensor.keep()
+  if (typeof loss !== 'function') for (const tensor of (loss as nn.Loss).buffers?.() ?? []) tensor.keep()
+}
+
+/** No items, but what is known of them. */
+function dataToPredict({ classes, item }: ExportedLearner): LearnerData {
+  const trainDl: BatchLoader = {
+    length: 0,
+    dataset: { length: 0 },
+    async *[Symbol.asyncIterator]() {},
+  }
+  return {
+    trainDl,
+    ...(classes && { classes }),
+    ...(item && { oneItem: itemMaker(item) as (item: never) => Promise<{ x: nn.Parameter }> }),
+  }
+}

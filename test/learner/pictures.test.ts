@@ -1,0 +1,215 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { getTransforms, ImageDataBunch, imagenetStats } from '../../src/data/index.ts'
+import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
+import { getRngState, manualSeed, type Tensor, tensor } from '../../src/engine/index.ts'
+import { saveWeights } from '../../src/io/index.ts'
+import { Learner, loadLearner, metrics } from '../../src/learner/index.ts'
+import * as nn from '../../src/nn/index.ts'
+import { models, visionLearner } from '../../src/vision/index.ts'
+import { draw, writePicture } from '../data/pictures.ts'
+import { lineLearner, lineModel } from './support.ts'
+
+let folder: string
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'anneal-pictures-'))
+  for (const [label, name] of ['ants', 'bees', 'crabs'].entries()) {
+    for (let i = 0; i < 5; i++) {
+      const picture = draw(40, 36, (x, y) => [
+        (x * 9 + 60 * label) % 256,
+        (y * 7 + 11 * i) % 256,
+        100 * label,
+      ])
+      for (const part of ['train', 'valid']) await writePicture(join(folder, part, name, `${i}.png`), picture)
+    }
+  }
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const pictures = (transforms = getTransforms()) =>
+  ImageDataBunch.fromFolder(folder, {
+    size: 24,
+    batchSize: 4,
+    stats: imagenetStats,
+    transforms,
+    seed: 3,
+    workers: 2,
+  })
+
+async function pictureLearner() {
+  manualSeed(4)
+  const data = await pictures()
+  const model = new nn.Sequential(
+    new nn.Conv2d(3, 6, 5, { stride: 2, padding: 1, bias: false }),
+    new nn.BatchNorm2d(6),
+    new nn.ReLU(),
+    new nn.AdaptiveAvgPool2d(4),
+    new nn.Flatten(),
+    new nn.Dropout(0.1),
+    new nn.Linear(96, data.c),
+  )
+  const learner = new Learner(data, model, { metrics: [metrics.accuracy], silent: true, path: folder })
+  await learner.fit(2, { lr: 0.01 })
+  return learner
+}
+
+const values = (value: Tensor) => [...(value.dataSync() as Float32Array)]
+
+describe('tta', () => {
+  it('mixes plain and augmented predictions as fastai does, for pictures in the same order', async () => {
+    const learner = await pictureLearner()
+    const random = getRngState()
+    const { predictions, plain, augmented, decoded, targets } = await learner.tta()
+    expect(getRngState()).toEqual(random)
+    expect(predictions.shape).toEqual([15, 3])
+    expect(values(targets)).toEqual(values((await learner.getPredictions()).targets))
+    const [mixed, before, mean] = [predictions, plain, augmented].map(values)
+    expect(values((await learner.getPredictions()).predictions)).toEqual(before)
+    expect(mixed).toEqual(before!.map((value, i) => expect.closeTo(0.4 * value + 0.6 * mean![i]!, 6)))
+    expect(mean).not.toEqual(before)
+    const rows = predictions.toArray() as number[][]
+    expect(decoded.toArray()).toEqual(rows.map((row) => row.indexOf(Math.max(...row))))
+    const again = await learner.tta({ beta: 1 })
+    expect(values(again.augmented)).toEqual(mean) // what is random follows from fixed seeds
+    expect(values(again.predictions)).toEqual(before)
+  })
+
+  it('looks into the four corners, plain and mirrored', async () => {
+    const data = await pictures({ train: [], valid: [] })
+    const loaders = data.augmentedLoaders('valid', 2)
+    expect(loaders).toHaveLength(8)
+    const first = await Promise.all(loaders.map(async (loader) => (await loader.first()).x.index(0)))
+    for (const view of first) expect(view.shape).toEqual([3, 24, 24])
+    // Green rises from top to bottom.
+    const green = first.map((view) => view.index(1).mean().item())
+    expect(green[0]).toBeLessThan(green[2]!)
+    expect(values(first[4]!.flip(2))).toEqual(values(first[0]!))
+    expect(values(first[7]!.flip(2))).toEqual(values(first[3]!))
+    expect(new Set(first.map((view) => values(view).join())).size).toBe(8)
+  })
+
+  it('takes loaders of one’s own, for any loss', async () => {
+    const learner = lineLearner()
+    const { validDl } = learner.data
+    const { predictions, decoded } = await learner.tta({ loaders: [validDl!, validDl!], beta: 0.5 })
+    const plain = await learner.getPredictions()
+    expect(values(predictions)).toEqual(values(plain.predictions))
+    expect(values(decoded)).toEqual(values(plain.decoded))
+    learner.lossFunction = new nn.BCEWithLogitsLoss()
+    const binary = await learner.tta({ loaders: [validDl!] })
+    expect(binary.decoded.toArray()).toEqual((await learner.getPredictions()).decoded.toArray())
+    await expect(learner.tta()).rejects.toThrow(/cannot augment its items/)
+    await expect(learner.tta({ beta: 2 })).rejects.toThrow(/beta must be from 0 to 1/)
+    await expect(learner.tta({ loaders: [learner.data.trainDl] })).rejects.toThrow(
+      /augmented pass gave predictions \[10, 1\]/,
+    )
+  })
+})
+
+describe('figures of pictures', () => {
+  it('show results and top losses', async () => {
+    const learner = await pictureLearner()
+    const results = JSON.stringify((await learner.showResults({ rows: 2 })).spec)
+    expect(results.match(/data:image\/png/g)).toHaveLength(4)
+    expect(results).toMatch(/"ants \/ (ants|bees|crabs)"/)
+    const interpretation = await learner.interpret()
+    const { values: losses } = interpretation.topLosses(5)
+    const top = JSON.stringify((await interpretation.plotTopLosses(5)).spec)
+    expect(top.match(/data:image\/png/g)).toHaveLength(5)
+    const title = `/ ${losses[0]!.toFixed(2)} / ${Math.exp(-losses[0]!).toFixed(2)}`
+    expect(top.replaceAll('\\n', ' ').includes(title)).toBe(true)
+    await expect(lineLearner().showResults()).rejects.toThrow(/draws pictures, and this data has none/)
+    await expect(learner.showResults({ row: 2 } as object)).rejects.toThrow(/unknown option row/)
+  })
+})
+
+describe('export and loadLearner', () => {
+  it('predict alike without the data', async () => {
+    const learner = await pictureLearner()
+    const bee = join(folder, 'valid', 'bees', '2.png')
+    const file = await learner.export(join(folder, 'bees'))
+    expect(file).toBe(join(folder, 'bees.safetensors'))
+    const random = getRngState()
+    const loaded = await loadLearner(join(folder, 'bees'))
+    expect(getRngState()).toEqual(random)
+    expect(await loaded.predict(bee)).toEqual(await learner.predict(bee))
+    expect(loaded.data.classes).toEqual(['ants', 'bees', 'crabs'])
+    expect(String(loaded.model)).toBe(String(learner.model))
+    expect(loaded.model.training).toBe(false)
+    await expect(loaded.fit(1)).rejects.toThrow(/training data gives no batch/)
+    await expect(loaded.validate()).rejects.toThrow(/no validation data/)
+    // With data it trains on.
+    const training = await loadLearner(file, { data: learner.data })
+    expect(await training.validate()).toMatchObject({ loss: (await learner.validate()).loss })
+  })
+
+  it('rebuild architectures of the library and their heads', async () => {
+    const weights = join(folder, 'resnet18.safetensors')
+    manualSeed(1)
+    await saveWeights(models.resnet18({ numClasses: 7 }), weights)
+    const learner = await visionLearner(await pictures(), models.resnet18, {
+      weights,
+      silent: true,
+      path: folder,
+    })
+    const bee = join(folder, 'valid', 'bees', '2.png')
+    const loaded = await loadLearner(await learner.export(join(folder, 'resnet')))
+    expect(await loaded.predict(bee)).toEqual(await learner.predict(bee))
+  })
+
+  it('keep the loss with its options, and ask for what is code of one’s own', async () => {
+    class Own extends nn.Module {
+      readonly inner = lineModel()
+      override forward(x: Tensor) {
+        return this.inner.forward(x)
+      }
+    }
+    class OwnLoss extends nn.MSELoss {}
+    const { data } = lineLearner()
+    const weight = tensor([0.5, 2])
+    const plain = new Learner(data, new nn.Linear(1, 2), {
+      lossFunction: new nn.CrossEntropyLoss({ weight, labelSmoothing: 0.2 }),
+    })
+    const loaded = await loadLearner(await plain.export(join(folder, 'plain')))
+    const loss = loaded.lossFunction as nn.CrossEntropyLoss
+    expect([loss.labelSmoothing, loss.weight?.toArray()]).toEqual([0.2, [0.5, 2]])
+    expect((await loaded.predict(tensor([1]))).predictions).toEqual(
+      (await plain.predict(tensor([1]))).predictions,
+    )
+
+    const own = new Learner(data, new Own(), { lossFunction: new OwnLoss() })
+    const file = await own.export(join(folder, 'own'))
+    await expect(loadLearner(file)).rejects.toThrow(
+      /weights of a Own, which is code of your own: loadLearner\(path, \{ model: new Own/,
+    )
+    await expect(loadLearner(file, { model: new Own() })).rejects.toThrow(
+      /with the loss OwnLoss.*lossFunction/,
+    )
+    const back = await loadLearner(file, { model: new Own(), lossFunction: new OwnLoss() })
+    expect((await back.predict(tensor([2]))).decoded).toEqual([2])
+    await expect(
+      loadLearner(file, { model: new nn.Linear(3, 3), lossFunction: new OwnLoss() }),
+    ).rejects.toThrow(CheckpointError)
+  })
+
+  it('notice a model that was changed after it was made', async () => {
+    const model = models.resnet18({ numClasses: 5 })
+    model.fc = new nn.Linear(512, 3)
+    const learner = new Learner(await pictures(), model, { path: folder })
+    const file = await learner.export(join(folder, 'changed'))
+    await expect(loadLearner(file)).rejects.toThrow(ConfigError)
+    await loadLearner(file, { model: Object.assign(models.resnet18(), { fc: new nn.Linear(512, 3) }) })
+  })
+
+  it('refuse files that are no exported Learner', async () => {
+    const learner = lineLearner({ path: folder })
+    const saved = await learner.save('weights')
+    await expect(loadLearner(saved)).rejects.toThrow(/is no exported Learner/)
+    await expect(loadLearner(join(folder, 'nothing'))).rejects.toThrow(CheckpointError)
+    await expect(loadLearner(saved, { modle: 1 } as object)).rejects.toThrow(/unknown option modle/)
+    await expect(learner.export('')).rejects.toThrow(ConfigError)
+    await expect(learner.export(join(saved, 'x'))).rejects.toThrow(CheckpointError)
+  })
+})
