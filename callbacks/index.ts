@@ -3,8 +3,10 @@
 export { BnFreeze } from './BnFreeze.ts'
 export { type BestCheckpoint, CheckpointCallback, type CheckpointOptions } from './CheckpointCallback.ts'
 export { CSVLogger, type CSVLoggerOptions } from './CSVLogger.ts'
+export { CutMixCallback, type CutMixOptions } from './CutMixCallback.ts'
 export { CyclicScheduler, type CyclicSchedulerOptions } from './CyclicScheduler.ts'
 export { EarlyStoppingCallback, type EarlyStoppingOptions } from './EarlyStoppingCallback.ts'
+export { EMACallback, type EMAOptions } from './EMACallback.ts'
 export { type FlatCosineOptions, FlatCosineScheduler, flatCosine } from './FlatCosineScheduler.ts'
 export {
   GeneralScheduler,
@@ -16,6 +18,7 @@ export { GradientAccumulation, type GradientAccumulationOptions } from './Gradie
 export { GradientClipping, type GradientClippingOptions } from './GradientClipping.ts'
 export { JSONLogger, type JSONLoggerOptions } from './JSONLogger.ts'
 export { LRFinder, type LRFinderOptions, type LrFindResult } from './LRFinder.ts'
+export { MixUpCallback, type MixUpOptions } from './MixUpCallback.ts'
 export { type OneCycleOptions, type OneCyclePoint, OneCycleScheduler, oneCycle } from './OneCycleScheduler.ts'
 export { ProgressCallback, type ProgressOptions, type ProgressStream } from './ProgressCallback.ts'
 export { type EpochRecord, Recorder, type RecorderPlotOptions } from './Recorder.ts'
@@ -28,6 +31,7 @@ export {
   type ScheduleSpan,
 } from './ScheduleCallback.ts'
 export { StopAfterNBatches, type StopAfterNBatchesOptions } from './StopAfterNBatches.ts'
+export { SWACallback, type SWAOptions } from './SWACallback.ts'
 export { TensorBoardLogger, type TensorBoardLoggerOptions } from './TensorBoardLogger.ts'
 export {
   DivergenceError,
@@ -36,3 +40,4 @@ export {
 } from './TerminateOnNonFiniteCallback.ts'
 export { TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
 export { type WarmRestartsOptions, WarmRestartsScheduler } from './WarmRestartsScheduler.ts'
+export { WeightAverageCallback, type WeightAverageOptions } from './WeightAverageCallback.ts'

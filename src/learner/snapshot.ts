@@ -1,4 +1,4 @@
-import { getRngState, noGrad, setRngState, Tensor } from '../engine/index.ts'
+import { getRngState, noGrad, scope, setRngState, Tensor } from '../engine/index.ts'
 import type { ParamState } from '../optim/index.ts'
 import type { Learner } from './Learner.ts'
 
@@ -44,7 +44,7 @@ export async function takeSnapshot(learner: Learner): Promise<Snapshot> {
 }
 
 function copyOf(tensor: Tensor): Tensor {
-  return tensor.detach().clone().keep()
+  return scope(() => tensor.detach().clone().keep())
 }
 
 function copyState(state: ParamState): ParamState {

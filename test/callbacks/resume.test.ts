@@ -1,13 +1,33 @@
 import { describe, expect, it } from 'vitest'
-import { CheckpointCallback, GradientAccumulation, ReduceLROnPlateauCallback } from '../../callbacks/index.ts'
+import {
+  CheckpointCallback,
+  EMACallback,
+  GradientAccumulation,
+  MixUpCallback,
+  ReduceLROnPlateauCallback,
+  SWACallback,
+} from '../../callbacks/index.ts'
 import { getRngState } from '../../src/engine/index.ts'
-import { type Callback, Learner } from '../../src/learner/index.ts'
+import { type BatchEndContext, Callback, Learner } from '../../src/learner/index.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
 import { outcome, resumableLearner } from '../learner/resumable.ts'
 import { Fail } from '../learner/support.ts'
 
+/** Writes a checkpoint in the validation of the second epoch, as Ctrl-C would, and leaves. */
+class LeaveInValidation extends Callback {
+  override order = Number.POSITIVE_INFINITY
+  override async onBatchEnd({ train, epoch, learner }: BatchEndContext) {
+    if (train || epoch !== 1) return
+    await learner.checkpoint('validating')
+    throw new Error('out of luck')
+  }
+}
+
 /** Five training and three validation batches make an epoch. */
 const fits: Record<string, { callbacks: () => Callback[]; epochs?: number }> = {
+  EMACallback: { callbacks: () => [new EMACallback({ decay: 0.8, warmUp: true })] },
+  SWACallback: { callbacks: () => [new SWACallback({ startEpoch: 1, lr: 0.005 })] },
+  MixUpCallback: { callbacks: () => [new MixUpCallback()] },
   GradientAccumulation: { callbacks: () => [new GradientAccumulation(3)] },
   ReduceLROnPlateauCallback: {
     callbacks: () => [new ReduceLROnPlateauCallback({ minDelta: 0.2, patience: 1, minLr: 1e-4 })],
@@ -29,7 +49,6 @@ describe.each(Object.keys(fits))('a fit with %s', (name) => {
     const random = getRngState()
     for (const [at, count] of [
       [3, 2],
-      [6, 1],
       [9, 1],
       [14, 3],
       [19, 1],
@@ -41,5 +60,11 @@ describe.each(Object.keys(fits))('a fit with %s', (name) => {
       expect(outcome(learner)).toEqual(expected)
       expect(getRngState()).toEqual(random)
     }
+    const left = resumableLearner(folder)
+    await expect(run(left, [new LeaveInValidation()])).rejects.toThrow('out of luck')
+    const learner = await Learner.resume('validating', resumableLearner(folder))
+    await run(learner, [])
+    expect(outcome(learner)).toEqual(expected)
+    expect(getRngState()).toEqual(random)
   })
 })
