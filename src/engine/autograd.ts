@@ -1,4 +1,4 @@
-import { requireFunction, requireOptions } from './check.ts'
+import { requireFunction, requireOptions, requireTensor, show } from './check.ts'
 import { dtypeCode } from './dtype.ts'
 import { AutogradError, ShapeError } from './errors.ts'
 import type { Edge } from './graph.ts'
@@ -10,7 +10,7 @@ import { type GradientHook, walk } from './walk.ts'
 
 export interface BackwardOptions {
   /** The gradient of this tensor; needed unless it has one element. */
-  gradient?: Tensor | undefined
+  gradient?: Tensor | null | undefined
   /** Keep what the graph needs, to walk it again. Default false. */
   retainGraph?: boolean | undefined
 }
@@ -22,6 +22,7 @@ declare module './tensor.ts' {
      * @throws AutogradError when the tensor has no history, or its graph has been freed by an earlier backward.
      */
     backward(options?: BackwardOptions): void
+    backward(gradient: Tensor | null, options?: Omit<BackwardOptions, 'gradient'>): void
     /** The same values without history; shares memory. */
     detach(): Tensor
     /** Cuts this tensor off from its history: it becomes a leaf that requires no gradient. In place. Not for views. */
@@ -48,11 +49,11 @@ function seedOf(name: string, root: Tensor, gradient: Tensor | null | undefined)
     if (root.numel === 1) return call('full', root.shape, 1, dtypeCode(root.dtype))
     throw new AutogradError(
       `${name}: only a tensor of one element has an implied gradient, this one has shape [${root.shape.join(', ')}]. ` +
-        'Reduce it (mean, sum) or pass { gradient }',
+        'Reduce it (mean, sum) or pass the gradient: backward(gradient)',
     )
   }
   if (!(gradient instanceof Tensor)) {
-    throw new AutogradError(`${name}: the gradient must be a tensor, got ${typeof gradient}`)
+    throw new AutogradError(`${name}: the gradient must be a tensor, got ${show(gradient)}`)
   }
   if (gradient.shape.join() !== root.shape.join()) {
     throw new ShapeError(
@@ -85,7 +86,15 @@ function walking(body: (made: TensorScope, outer: TensorScope | null) => void): 
 }
 
 /** See Tensor.backward. */
-export function backward(root: Tensor, options: BackwardOptions = {}): void {
+export function backward(
+  root: Tensor,
+  gradientOrOptions: Tensor | null | BackwardOptions = null,
+  more: BackwardOptions = {},
+): void {
+  requireTensor('backward', 'first argument', root)
+  const alone = gradientOrOptions === null || gradientOrOptions instanceof Tensor
+  const options = alone ? { ...more, gradient: gradientOrOptions } : gradientOrOptions
+  requireOptions('backward', more)
   requireOptions('backward', options)
   const { gradient, retainGraph = false } = options
   requireHistory('backward', root)
@@ -133,6 +142,9 @@ export function grad(
       'grad: createGraph is not supported: backward passes are not recorded, so gradients of gradients cannot be taken. ' +
         'Write the first gradient as a formula and differentiate that',
     )
+  }
+  if (gradOutputs !== undefined && !Array.isArray(gradOutputs)) {
+    throw new AutogradError(`grad: gradOutputs must be a list of tensors, got ${show(gradOutputs)}`)
   }
   const roots = tensorList('outputs', outputs)
   const wanted = tensorList('inputs', inputs)
@@ -190,8 +202,8 @@ export function isGradEnabled(): boolean {
   return engineState().gradEnabled
 }
 
-Tensor.prototype.backward = function (options) {
-  backward(this, options)
+Tensor.prototype.backward = function (first?: Tensor | null | BackwardOptions, options?: BackwardOptions) {
+  backward(this, first, options)
 }
 
 Tensor.prototype.detach = function () {
@@ -214,7 +226,7 @@ Tensor.prototype.detach_ = function () {
 Tensor.prototype.registerHook = function (hook) {
   if (!this.requiresGrad) throw new AutogradError('registerHook: this tensor does not require gradients')
   if (typeof hook !== 'function') {
-    throw new AutogradError(`registerHook: expected a function, got ${typeof hook}`)
+    throw new AutogradError(`registerHook: expected a function, got ${show(hook)}`)
   }
   const owner = this.gradFn
   if (owner) owner.hooks ??= []

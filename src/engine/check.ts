@@ -2,7 +2,7 @@ import { AnnealError, ConfigError } from './errors.ts'
 import { Tensor } from './tensor.ts'
 
 /** A value as it can stand in an error message, whatever it is. */
-export function show(value: unknown): string {
+export function show(value: unknown, depth = 0): string {
   switch (typeof value) {
     case 'string':
       return JSON.stringify(value)
@@ -20,7 +20,8 @@ export function show(value: unknown): string {
     return value.isAlive ? `a tensor of shape [${value.shape.join(', ')}]` : 'a tensor that has been freed'
   }
   if (Array.isArray(value)) {
-    const shown = value.slice(0, 8).map(show)
+    if (depth > 3) return '[…]'
+    const shown = value.slice(0, 8).map((item) => show(item, depth + 1))
     return `[${shown.join(', ')}${value.length > 8 ? ', …' : ''}]`
   }
   const made = (value as { constructor?: unknown }).constructor

@@ -1,5 +1,5 @@
 import { noGrad } from './autograd.ts'
-import { requireFunction, requireOptions, requireTensor, show } from './check.ts'
+import { requireFunction, requireNumber, requireOptions, requireTensor, show } from './check.ts'
 import { AutogradError } from './errors.ts'
 import { tensor } from './ops/create.ts'
 import type { Tensor } from './tensor.ts'
@@ -29,6 +29,7 @@ export function gradcheck(
     throw new AutogradError(`gradcheck: expected a list of tensors, got ${show(inputs)}`)
   for (const input of inputs) requireTensor('gradcheck', 'input', input)
   const { eps = 1e-6, atol = 1e-5, rtol = 1e-3 } = options
+  for (const [name, value] of Object.entries({ eps, atol, rtol })) requireNumber('gradcheck', name, value)
   const values = inputs.map((input) => Float64Array.from(input.dataSync()))
   const make = (track: boolean) =>
     inputs.map((input, i) =>

@@ -1,4 +1,5 @@
 import { addon, toAnnealError } from './addon.ts'
+import { show } from './check.ts'
 import { AnnealError } from './errors.ts'
 import { Tensor } from './tensor.ts'
 
@@ -29,7 +30,7 @@ function encode(op: string, inputs: readonly Argument[]): void {
     } else if (Array.isArray(input)) {
       position = encodeList(op, input as readonly unknown[], position)
     } else {
-      throw new AnnealError(`${op}: expected a tensor, a number, a boolean or a list, got ${describe(input)}`)
+      throw new AnnealError(`${op}: expected a tensor, a number, a boolean or a list, got ${show(input)}`)
     }
   }
 }
@@ -47,15 +48,10 @@ function encodeList(op: string, list: readonly unknown[], start: number): number
     else if (!ofTensors && typeof value === 'number') args[position++] = value
     else
       throw new AnnealError(
-        `${op}: expected a list of ${ofTensors ? 'tensors' : 'numbers'}, found ${describe(value)}`,
+        `${op}: expected a list of ${ofTensors ? 'tensors' : 'numbers'}, found ${show(value)}`,
       )
   }
   return position
-}
-
-function describe(value: unknown): string {
-  if (value === null || typeof value !== 'object') return `${typeof value} ${String(value)}`
-  return value.constructor?.name ?? 'an object'
 }
 
 function invoke(op: string, inputs: readonly Argument[]): number {

@@ -1,3 +1,4 @@
+import { show } from '../engine/check.ts'
 import { ConfigError } from '../engine/errors.ts'
 import { zeros } from '../engine/index.ts'
 import { calculateFanInAndFanOut, kaimingUniform_, uniform_ } from './init.ts'
@@ -96,7 +97,7 @@ export function perDirection<Size extends readonly number[]>(
   if (!valid) {
     throw new ConfigError(
       `${owner}: ${name} must be an integer of at least ${minimum}, or a list of ${dims} of them, got ` +
-        JSON.stringify(value),
+        show(value),
     )
   }
   return [...list] as unknown as Size

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { requireTensor } from '../engine/check.ts'
+import { requireOptions, requireTensor, show } from '../engine/check.ts'
 import { AnnealError, ConfigError } from '../engine/errors.ts'
 import type { DType, Tensor } from '../engine/index.ts'
 import { convertModule } from './convert.ts'
@@ -126,23 +126,25 @@ export class Module<Inputs extends readonly unknown[] = [x: Tensor], Output = Te
   }
 
   /** Parameters with their names in the state dict, in PyTorch's order; a shared one counts once, under its first name. */
-  namedParameters({ prefix = '', recurse = true }: ListOptions = {}): [string, Parameter][] {
+  namedParameters(options: ListOptions = {}): [string, Parameter][] {
+    const { prefix, recurse } = listOptions('namedParameters', options)
     return this.#collect((module) => module.ownParameters(), prefix, recurse)
   }
 
   /** All parameters, each once: what an optimizer takes. */
-  parameters({ recurse = true }: { recurse?: boolean } = {}): Parameter[] {
-    return this.namedParameters({ recurse }).map(([, parameter]) => parameter)
+  parameters(options: { recurse?: boolean } = {}): Parameter[] {
+    return this.namedParameters(options).map(([, parameter]) => parameter)
   }
 
   /** Buffers with their names in the state dict, those that are not saved included. */
-  namedBuffers({ prefix = '', recurse = true }: ListOptions = {}): [string, Tensor][] {
+  namedBuffers(options: ListOptions = {}): [string, Tensor][] {
+    const { prefix, recurse } = listOptions('namedBuffers', options)
     return this.#collect((module) => module.ownBuffers(), prefix, recurse)
   }
 
   /** All buffers, each once. */
-  buffers({ recurse = true }: { recurse?: boolean } = {}): Tensor[] {
-    return this.namedBuffers({ recurse }).map(([, buffer]) => buffer)
+  buffers(options: { recurse?: boolean } = {}): Tensor[] {
+    return this.namedBuffers(options).map(([, buffer]) => buffer)
   }
 
   // Doing something to all of it -----------------------------------------------------------------------------------
@@ -294,6 +296,14 @@ export class Module<Inputs extends readonly unknown[] = [x: Tensor], Output = Te
       ),
     )
   }
+}
+
+function listOptions(owner: string, options: ListOptions): Required<ListOptions> {
+  requireOptions(owner, options)
+  const { prefix = '', recurse = true } = options
+  if (typeof prefix !== 'string')
+    throw new ConfigError(`${owner}: the prefix must be a string, got ${show(prefix)}`)
+  return { prefix, recurse }
 }
 
 function join(prefix: string, name: string): string {

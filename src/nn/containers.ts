@@ -83,7 +83,7 @@ export class ModuleList<Item extends AnyModule = Module> extends Module<never[],
 
   constructor(modules: Iterable<Item> = []) {
     super()
-    if (typeof modules?.[Symbol.iterator] !== 'function') {
+    if (typeof modules?.[Symbol.iterator] !== 'function' || ArrayBuffer.isView(modules)) {
       throw new ConfigError('ModuleList: expected a list of modules')
     }
     this.append(...modules)

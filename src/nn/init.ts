@@ -146,6 +146,7 @@ export function calculateFanInAndFanOut(tensor: Tensor): { fanIn: number; fanOut
 function xavierDeviation(tensor: Tensor, options: XavierOptions | number): number {
   if (typeof options !== 'number') requireOptions('init', options)
   const gain = typeof options === 'number' ? options : (options.gain ?? 1)
+  requireNumber('init', 'gain', gain)
   const { fanIn, fanOut } = calculateFanInAndFanOut(tensor)
   return gain * Math.sqrt(2 / (fanIn + fanOut))
 }

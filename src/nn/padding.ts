@@ -1,3 +1,4 @@
+import { show } from '../engine/check.ts'
 import { ConfigError } from '../engine/errors.ts'
 import { type PadMode, pad, type Tensor } from '../engine/index.ts'
 import { Module } from './Module.ts'
@@ -17,7 +18,7 @@ abstract class Pad2d extends Module {
     if (!Array.isArray(sides) || sides.length !== 4 || !sides.every((size) => Number.isInteger(size))) {
       throw new ConfigError(
         `${this.constructor.name}: the padding must be an integer or four, [left, right, top, bottom], got ` +
-          JSON.stringify(padding),
+          show(padding),
       )
     }
     this.padding = [...sides] as [number, number, number, number]

@@ -1,3 +1,4 @@
+import { requireOptions, show } from '../engine/check.ts'
 import { CheckpointError } from '../engine/errors.ts'
 import { noGrad, Tensor } from '../engine/index.ts'
 import type { Module } from './Module.ts'
@@ -44,8 +45,13 @@ export function collectState(module: Module, prefix: string): Record<string, Ten
 export function loadState(
   module: Module,
   state: Readonly<Record<string, Tensor>>,
-  { strict = true }: LoadStateDictOptions,
+  options: LoadStateDictOptions,
 ): LoadStateDictResult {
+  requireOptions('loadStateDict', options)
+  if (state === null || typeof state !== 'object') {
+    throw new CheckpointError(`a state dict is an object of tensors by name, got ${show(state)}`)
+  }
+  const { strict = true } = options
   const slots = new Map(slotsOf(module, ''))
   const missingKeys: string[] = []
   const unsuitable: string[] = []

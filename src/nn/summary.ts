@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import { requireOptions, show } from '../engine/check.ts'
 import { ConfigError } from '../engine/errors.ts'
 import { type DType, noGrad, Tensor, zeros } from '../engine/index.ts'
 import type { HookHandle } from './hooks.ts'
@@ -91,16 +92,22 @@ const countOf = (tensors: readonly Tensor[]) =>
 export function summarize(
   model: Module,
   inputShape: readonly number[] | readonly (readonly number[])[],
-  { dtype = 'float32' }: SummaryOptions,
+  options: SummaryOptions,
 ): ModuleSummary {
+  requireOptions('summary', options)
+  const { dtype = 'float32' } = options
   if (!Array.isArray(inputShape) || inputShape.length === 0) {
     throw new ConfigError(
-      `summary: expected the shape of the input, as [1, 3, 224, 224], got ${String(inputShape)}`,
+      `summary: expected the shape of the input, as [1, 3, 224, 224], got ${show(inputShape)}`,
     )
   }
   const shapes = (
     typeof inputShape[0] === 'number' ? [inputShape] : inputShape
   ) as readonly (readonly number[])[]
+  for (const shape of shapes) {
+    if (!Array.isArray(shape))
+      throw new ConfigError(`summary: a shape is a list of sizes, got ${show(shape)}`)
+  }
   const named = model.namedModules()
   const shapesOf = new Map<Module, number[][]>()
   const modes = named.map(([, module]) => module.training)

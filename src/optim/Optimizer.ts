@@ -45,6 +45,11 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
    */
   constructor(params: ParamsInput<Options>, options: Partial<Options>, defaults: Required<Options>) {
     requireOptions(this.constructor.name, defaults)
+    if (typeof this.checkOptions !== 'function' || typeof this.stepGroup !== 'function') {
+      throw new ConfigError(
+        `${this.constructor.name}: an optimizer has methods checkOptions and stepGroup; take SGD, Adam, …`,
+      )
+    }
     this.defaults = this.#complete(options, defaults, [])
     const entries = toArray<Tensor | ParamGroupInput<Options>>(params)
     if (entries.length === 0) {
@@ -95,14 +100,13 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
   addParamGroup(group: ParamGroupInput<Options>): void {
     const name = this.constructor.name
     if (group === null || typeof group !== 'object' || group.params === undefined) {
-      throw new ConfigError(`${name}: a parameter group is { params, …options }, got ${String(group)}`)
+      throw new ConfigError(`${name}: a parameter group is { params, …options }, got ${show(group)}`)
     }
     const { params: given, ...options } = group
     const params = given instanceof Tensor ? [given] : toArray(given as Iterable<Tensor>)
     const known = new Set(this.paramGroups.flatMap(({ params }) => params))
     for (const param of params) {
-      if (!(param instanceof Tensor))
-        throw new ConfigError(`${name}: optimizes tensors, got ${String(param)}`)
+      if (!(param instanceof Tensor)) throw new ConfigError(`${name}: optimizes tensors, got ${show(param)}`)
       if (known.has(param)) {
         throw new ConfigError(
           `${name}: a parameter of shape [${param.shape.join(', ')}] is given more than once`,
@@ -146,6 +150,14 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
    */
   loadStateDict(dict: OptimizerState<Options>): void {
     const name = this.constructor.name
+    const listed = dict?.paramGroups
+    if (
+      !Array.isArray(listed) ||
+      !listed.every((group) => Array.isArray(group?.params)) ||
+      !isObject(dict.state)
+    ) {
+      throw new CheckpointError(`${name}: a saved state is { state, paramGroups }, got ${show(dict)}`)
+    }
     const saved = dict.paramGroups
     const sizes = (groups: readonly { params: readonly unknown[] }[]) =>
       groups.map(({ params }) => params.length)
@@ -218,6 +230,10 @@ function toArray<Item>(items: Iterable<Item>): Item[] {
     )
   }
   return [...items]
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
 }
 
 function copyState(owner: string, param: Tensor, remembered: ParamState): ParamState {

@@ -1,3 +1,4 @@
+import { show } from '../engine/check.ts'
 import { ConfigError } from '../engine/errors.ts'
 import { type Tensor, zerosLike } from '../engine/index.ts'
 import { callInPlace } from '../engine/native.ts'
@@ -47,7 +48,7 @@ export class SGD extends Optimizer<SGDOptions> {
     checkRange('SGD', 'momentum', options.momentum, 0)
     checkRange('SGD', 'weightDecay', options.weightDecay, 0)
     if (!Number.isFinite(options.dampening)) {
-      throw new ConfigError(`SGD: dampening must be a number, got ${String(options.dampening)}`)
+      throw new ConfigError(`SGD: dampening must be a number, got ${show(options.dampening)}`)
     }
     if (options.nesterov && (options.momentum <= 0 || options.dampening !== 0)) {
       throw new ConfigError('SGD: nesterov needs a momentum above 0 and no dampening')

@@ -51,6 +51,15 @@ describe('backward', () => {
     expect(x.grad?.toArray()).toEqual([2, 20])
   })
 
+  it('takes the gradient by position too, as PyTorch does', () => {
+    const x = tensor([1, 2], { requiresGrad: true })
+    const y = x.mul(2)
+    y.backward(tensor([1, 10]), { retainGraph: true })
+    y.backward(tensor([1, 1]))
+    expect(x.grad?.toArray()).toEqual([4, 22])
+    expect(() => x.mul(2).backward([1, 1] as never)).toThrow(/backward\(gradient\)/)
+  })
+
   it('explains a second walk, and allows it with retainGraph', () => {
     const x = leaf([2])
     const y = x.square().sum()

@@ -37,7 +37,7 @@ describe('convolutions', () => {
     expect(up.forward(x).shape).toEqual([1, 3, 7, 10])
     expect(up.forward(x, [8, 12]).shape).toEqual([1, 3, 8, 12])
     expect(up.forward(x, [1, 3, 7, 11]).shape).toEqual([1, 3, 7, 11])
-    expect(() => up.forward(x, [9, 10])).toThrow(/from \[7, 10\] to \[8, 12\], not \[9,10\]/)
+    expect(() => up.forward(x, [9, 10])).toThrow(/from \[7, 10\] to \[8, 12\], not \[9, 10\]/)
     expect(() => up.forward(x, [8])).toThrow(ShapeError)
     expect(() => up.forward(x, 8 as unknown as number[])).toThrow(ShapeError)
     expect(new nn.ConvTranspose1d(2, 1, 2, { stride: 2 }).forward(ones([1, 2, 3]), [7]).shape).toEqual([

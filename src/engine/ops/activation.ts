@@ -1,3 +1,4 @@
+import { requireNumber, requireOptions, requireTensor, show } from '../check.ts'
 import { ConfigError } from '../errors.ts'
 import { record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
@@ -49,14 +50,17 @@ export interface GeluOptions {
 }
 
 /** x · Φ(x) with the normal distribution function Φ (Hendrycks and Gimpel 2016). */
-export function gelu(x: Tensor, { approximate = 'none' }: GeluOptions = {}): Tensor {
+export function gelu(x: Tensor, options: GeluOptions = {}): Tensor {
+  requireTensor('gelu', 'input', x)
+  requireOptions('gelu', options)
+  const { approximate = 'none' } = options
   if (approximate === 'tanh') {
     const cube = x.mul(x).mul(x)
     const inner = x.add(cube.mul(0.044715)).mul(Math.sqrt(2 / Math.PI))
     return x.mul(tanh(inner).add(1)).mul(0.5)
   }
   if (approximate !== 'none') {
-    throw new ConfigError(`gelu: approximate must be 'none' or 'tanh', got ${JSON.stringify(approximate)}`)
+    throw new ConfigError(`gelu: approximate must be 'none' or 'tanh', got ${show(approximate)}`)
   }
   return record(call('gelu', x), 'gelu', [x], [x], (g, node) => [call('gelu_backward', g, node.saved(0))])
 }
@@ -70,6 +74,7 @@ export function softplus(x: Tensor): Tensor {
 
 /** x where positive, alpha · (exp(x) - 1) elsewhere (Clevert et al. 2015). */
 export function elu(x: Tensor, alpha = 1): Tensor {
+  requireNumber('elu', 'alpha', alpha)
   return scaledElu('elu', x, alpha, 1)
 }
 
@@ -112,6 +117,7 @@ export function hardswish(x: Tensor): Tensor {
 
 /** x · tanh(softplus(x)) (Misra 2019). */
 export function mish(x: Tensor): Tensor {
+  requireTensor('mish', 'input', x)
   return x.mul(tanh(softplus(x)))
 }
 

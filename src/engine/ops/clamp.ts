@@ -1,3 +1,4 @@
+import { requireTensor } from '../check.ts'
 import { ConfigError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
@@ -22,6 +23,7 @@ declare module '../tensor.ts' {
  * `upper` the result is `upper`.
  */
 export function clamp(x: Tensor, lower: Limit, upper: Limit = null): Tensor {
+  requireTensor('clamp', 'input', x)
   const [low, high] = [lower ?? null, upper ?? null]
   if (low === null && high === null) throw new ConfigError('clamp: give a minimum, a maximum, or both')
   if (low instanceof Tensor || high instanceof Tensor) return clampBetween(x, low, high)

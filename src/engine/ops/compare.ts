@@ -1,4 +1,4 @@
-import { requireTensor } from '../check.ts'
+import { requireOptions, requireTensor } from '../check.ts'
 import { DTypeError } from '../errors.ts'
 import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
@@ -33,6 +33,7 @@ function requireSameDType(op: string, a: Tensor, b: Tensor): void {
 
 /** Where |a - b| ≤ atol + rtol · |b|, as bool; infinities are close to themselves alone. */
 export function isclose(a: Tensor, b: Tensor, options: ToleranceOptions = {}): Tensor {
+  requireOptions('isclose', options)
   const { rtol = 1e-5, atol = 1e-8, equalNan = false } = options
   requireSameDType('isclose', a, b)
   let close = call('eq', a, b)

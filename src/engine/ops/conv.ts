@@ -1,5 +1,5 @@
 import { lowered } from '../autocast.ts'
-import { requireTensor } from '../check.ts'
+import { requireOptions, requireTensor, show } from '../check.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call, callMany } from '../native.ts'
@@ -41,7 +41,7 @@ function paddingInWords(
 ): readonly number[] {
   if (padding === 'valid') return [0, 0]
   if (padding !== 'same') {
-    throw new ConfigError(`${op}: padding must be numbers, 'same' or 'valid', got ${JSON.stringify(padding)}`)
+    throw new ConfigError(`${op}: padding must be numbers, 'same' or 'valid', got ${show(padding)}`)
   }
   if (stride.some((step) => step !== 1)) {
     throw new ConfigError(`${op}: padding 'same' needs a stride of 1, got [${stride.join(', ')}]`)
@@ -63,6 +63,7 @@ export function conv2d(
   options: ConvOptions = {},
 ): Tensor {
   requireTensor('conv2d', 'weight', weight)
+  requireOptions('conv2d', options)
   const stride = pair(options.stride ?? 1)
   const dilation = pair(options.dilation ?? 1)
   const given = options.padding ?? 0
@@ -84,6 +85,7 @@ export function conv1d(
   options: ConvOptions = {},
 ): Tensor {
   checkLineWeight('conv1d', weight, '[out, in / groups, length]')
+  requireOptions('conv1d', options)
   const stride = single('conv1d', 'stride', options.stride ?? 1, 1)
   const dilation = single('conv1d', 'dilation', options.dilation ?? 1, 1)
   const given = options.padding ?? 0

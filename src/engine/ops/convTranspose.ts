@@ -1,5 +1,5 @@
 import { lowered } from '../autocast.ts'
-import { requireTensor } from '../check.ts'
+import { requireOptions, requireTensor, show } from '../check.ts'
 import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call, callMany } from '../native.ts'
@@ -46,6 +46,7 @@ export function convTranspose2d(
   options: ConvTransposeOptions = {},
 ): Tensor {
   requireTensor('convTranspose2d', 'weight', weight)
+  requireOptions('convTranspose2d', options)
   const geometry = {
     stride: pair(options.stride ?? 1),
     padding: pair(options.padding ?? 0),
@@ -70,6 +71,7 @@ export function convTranspose1d(
 ): Tensor {
   const op = 'convTranspose1d'
   checkLineWeight(op, weight, '[in, out / groups, length]')
+  requireOptions(op, options)
   const geometry = {
     stride: single(op, 'stride', options.stride ?? 1, 1),
     padding: single(op, 'padding', options.padding ?? 0, 0),
@@ -142,7 +144,7 @@ export function outputPaddingFor(
     const largest = smallest.map((size, i) => size + (stride[i] as number) - 1)
     throw new ShapeError(
       `${op}: an input of [${inputSize.join(', ')}] can give sizes from [${smallest.join(', ')}] to ` +
-        `[${largest.join(', ')}], not ${JSON.stringify(outputSize)}`,
+        `[${largest.join(', ')}], not ${show(outputSize)}`,
     )
   }
   return added

@@ -212,8 +212,10 @@ export function arange(
   const start = typeof end === 'number' ? startOrEnd : 0
   const stop = typeof end === 'number' ? end : startOrEnd
   const by = typeof step === 'number' ? step : 1
+  requireNumber('arange', 'start', start)
+  requireNumber('arange', 'end', stop)
   if (![start, stop, by].every(Number.isFinite) || by === 0 || (stop - start) / by < 0) {
-    throw new ShapeError(`arange: steps of ${by} do not lead from ${show(start)} to ${stop}`)
+    throw new ShapeError(`arange: steps of ${by} do not lead from ${start} to ${stop}`)
   }
   const integers = [start, stop, by].every(Number.isInteger)
   const dtype = settings.dtype ?? (integers ? 'int64' : 'float32')

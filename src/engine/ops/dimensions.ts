@@ -1,3 +1,4 @@
+import { requireTensor } from '../check.ts'
 import { ShapeError } from '../errors.ts'
 import { addMethods } from '../methods.ts'
 import type { Tensor } from '../tensor.ts'
@@ -24,6 +25,7 @@ export function movedim(
   source: number | readonly number[],
   destination: number | readonly number[],
 ): Tensor {
+  requireTensor('movedim', 'input', x)
   const from = wrapDims('movedim', integerList('movedim', 'dimensions', source), x.shape)
   const to = wrapDims('movedim', integerList('movedim', 'places', destination), x.shape)
   if (from.length !== to.length) {
@@ -47,21 +49,23 @@ export function swapaxes(x: Tensor, dim0: number, dim1: number): Tensor {
 }
 
 export function unflatten(x: Tensor, dim: number, sizes: readonly number[]): Tensor {
+  requireTensor('unflatten', 'input', x)
   const at = wrapDim('unflatten', dim, x.shape)
   const size = x.shape[at] ?? 1
-  integerList('unflatten', 'sizes', sizes)
-  const known = sizes.reduce((product, each) => (each === -1 ? product : product * each), 1)
-  const unknown = sizes.filter((each) => each === -1).length
+  const wanted = integerList('unflatten', 'sizes', sizes)
+  const known = wanted.reduce((product, each) => (each === -1 ? product : product * each), 1)
+  const unknown = wanted.filter((each) => each === -1).length
   const fits = unknown === 0 ? known === size : unknown === 1 && known > 0 && size % known === 0
-  if (sizes.length === 0 || !fits) {
-    throw new ShapeError(`unflatten: a dimension of size ${size} cannot become [${sizes.join(', ')}]`)
+  if (wanted.length === 0 || !fits) {
+    throw new ShapeError(`unflatten: a dimension of size ${size} cannot become [${wanted.join(', ')}]`)
   }
-  const filled = sizes.map((each) => (each === -1 ? size / known : each))
+  const filled = wanted.map((each) => (each === -1 ? size / known : each))
   return x.reshape([...x.shape.slice(0, at), ...filled, ...x.shape.slice(at + 1)])
 }
 
 /** The slices along a dimension, which is dropped. Views. */
 export function unbind(x: Tensor, dim = 0): Tensor[] {
+  requireTensor('unbind', 'input', x)
   const at = wrapDim('unbind', dim, x.shape)
   return Array.from({ length: x.size(at) }, (_, i) => select(x, at, i))
 }

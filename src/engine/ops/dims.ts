@@ -3,6 +3,7 @@ import { ShapeError } from '../errors.ts'
 
 /** A dimension counted from the front; negative ones count from the end. Throws a ShapeError out of range. */
 export function wrapDim(op: string, dim: number, shape: readonly number[]): number {
+  if (typeof dim !== 'number') throw new ShapeError(`${op}: a dimension is a number, got ${show(dim)}`)
   const index = dim < 0 ? dim + shape.length : dim
   // A tensor without dimensions has, as in PyTorch, one to name.
   if (!Number.isInteger(dim) || index < 0 || index >= Math.max(shape.length, 1)) {
@@ -41,7 +42,7 @@ export function broadcastShapes(op: string, shapes: readonly (readonly number[])
 /** Checks an integer of at least `minimum`. */
 export function requireInteger(op: string, name: string, value: number, minimum: number): number {
   if (!Number.isSafeInteger(value) || value < minimum) {
-    throw new ShapeError(`${op}: ${name} must be an integer of at least ${minimum}, got ${String(value)}`)
+    throw new ShapeError(`${op}: ${name} must be an integer of at least ${minimum}, got ${show(value)}`)
   }
   return value
 }

@@ -1,4 +1,4 @@
-import { requireTensor } from '../check.ts'
+import { requireTensor, show } from '../check.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import type { Tensor } from '../tensor.ts'
 import { mul } from './binary.ts'
@@ -137,7 +137,7 @@ function impliedOutput(terms: readonly string[], hidden: readonly string[]): str
  */
 export function einsum(equation: string, ...operands: Tensor[]): Tensor {
   if (typeof equation !== 'string') {
-    throw new ConfigError(`einsum: the equation must be a string, got ${String(equation)}`)
+    throw new ConfigError(`einsum: the equation must be a string, got ${show(equation)}`)
   }
   for (const operand of operands) requireTensor('einsum', 'operand', operand)
   const compact = equation.replaceAll(' ', '')

@@ -1,4 +1,4 @@
-import { requireTensor } from '../check.ts'
+import { requireOptions, requireTensor, show } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { DTypeError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
@@ -14,7 +14,7 @@ export interface EmbeddingOptions {
 export function paddingRow(paddingIdx: number | null | undefined, rows: number): number | null {
   if (paddingIdx === null || paddingIdx === undefined) return null
   if (!Number.isInteger(paddingIdx) || paddingIdx < -rows || paddingIdx >= rows) {
-    throw new ShapeError(`embedding: paddingIdx ${paddingIdx} is out of range for ${rows} rows`)
+    throw new ShapeError(`embedding: paddingIdx ${show(paddingIdx)} is out of range for ${rows} rows`)
   }
   return paddingIdx < 0 ? paddingIdx + rows : paddingIdx
 }
@@ -27,6 +27,7 @@ export function paddingRow(paddingIdx: number | null | undefined, rows: number):
 export function embedding(indices: Tensor, weight: Tensor, options: EmbeddingOptions = {}): Tensor {
   requireTensor('embedding', 'indices', indices)
   requireTensor('embedding', 'weight', weight)
+  requireOptions('embedding', options)
   if (weight.ndim !== 2) {
     throw new ShapeError(`embedding: the weight must be [rows, features], got [${weight.shape.join(', ')}]`)
   }

@@ -1,4 +1,4 @@
-import { requireTensor } from '../check.ts'
+import { requireOptions, requireTensor, show } from '../check.ts'
 import { isFloatingPoint } from '../dtype.ts'
 import { DTypeError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
@@ -26,6 +26,7 @@ const paddingModes = ['zeros', 'border', 'reflection']
  * @throws ShapeError, DTypeError, ConfigError.
  */
 export function gridSample(x: Tensor, grid: Tensor, options: GridSampleOptions = {}): Tensor {
+  requireOptions('gridSample', options)
   const { mode = 'bilinear', paddingMode = 'zeros', alignCorners = false } = options
   requireTensor('gridSample', 'input', x)
   requireTensor('gridSample', 'grid', grid)
@@ -62,11 +63,9 @@ export interface AffineGridOptions {
  * [N, H, W, 2].
  * @throws ShapeError, DTypeError.
  */
-export function affineGrid(
-  theta: Tensor,
-  size: readonly number[],
-  { alignCorners = false }: AffineGridOptions = {},
-): Tensor {
+export function affineGrid(theta: Tensor, size: readonly number[], options: AffineGridOptions = {}): Tensor {
+  requireOptions('affineGrid', options)
+  const { alignCorners = false } = options
   requireTensor('affineGrid', 'theta', theta)
   if (!isFloatingPoint(theta.dtype)) {
     throw new DTypeError(`affineGrid: theta must have a floating dtype, got ${theta.dtype}`)
@@ -75,7 +74,7 @@ export function affineGrid(
     Array.isArray(size) && size.length === 4 && size.every((length) => Number.isInteger(length) && length > 0)
   if (!valid) {
     throw new ShapeError(
-      `affineGrid: the size must be [N, C, H, W] with positive integers, got ${JSON.stringify(size)}`,
+      `affineGrid: the size must be [N, C, H, W] with positive integers, got ${show(size)}`,
     )
   }
   const [count, , height, width] = size as [number, number, number, number]

@@ -1,4 +1,4 @@
-import { requireTensor } from '../check.ts'
+import { requireNumber, requireTensor, show } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
@@ -75,6 +75,7 @@ export function indexSelect(x: Tensor, dim: number, indices: Tensor): Tensor {
 }
 
 export function gather(x: Tensor, dim: number, indices: Tensor): Tensor {
+  requireTensor('gather', 'input', x)
   wrapDim('gather', dim, x.shape)
   const out = call('gather', x, dim, indices)
   if (!isTracked([x])) return out
@@ -107,6 +108,7 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
 
 /** Joins tensors of one shape along a new dimension. */
 export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
+  if (!Array.isArray(tensors)) throw new ShapeError(`stack: expected a list of tensors, got ${show(tensors)}`)
   const first = tensors[0]
   if (first === undefined) throw new ShapeError('stack: expected at least one tensor')
   for (const tensor of tensors) {
@@ -124,6 +126,7 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
 }
 
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+  requireTensor('split', 'input', x)
   const total = x.size(dim)
   let sizes: number[]
   if (typeof size === 'number') {
@@ -133,6 +136,9 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
     for (let start = 0; start < total; start += size) sizes.push(Math.min(size, total - start))
     if (total === 0) sizes.push(0)
   } else {
+    if (!Array.isArray(size)) {
+      throw new ShapeError(`split: expected one size or a list of sizes, got ${show(size)}`)
+    }
     sizes = [...size]
     for (const length of sizes) requireInteger('split', 'every size', length, 0)
     if (sizes.reduce((sum, part) => sum + part, 0) !== total) {
@@ -148,6 +154,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
 
 /** At most `count` pieces of equal size; the last may be smaller. */
 export function chunk(x: Tensor, count: number, dim = 0): Tensor[] {
+  requireTensor('chunk', 'input', x)
   requireInteger('chunk', 'the count', count, 1)
   const total = x.size(dim)
   if (total === 0 && count > 2 ** 16) {
@@ -159,7 +166,9 @@ export function chunk(x: Tensor, count: number, dim = 0): Tensor[] {
 
 /** `length` elements of a dimension from `start` on. A view. */
 export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
+  requireTensor('narrow', 'input', x)
   const size = x.size(dim)
+  for (const value of [start, length]) requireNumber('narrow', 'start and the length', value)
   const from = start < 0 ? start + size : start
   if (
     !Number.isInteger(start) ||
@@ -190,6 +199,7 @@ export function where(condition: Tensor, a: Tensor | number, b: Tensor | number)
 
 /** 1 at each label's place in a new last dimension, 0 elsewhere. int64; labels must lie in 0 … classes - 1. */
 export function oneHot(labels: Tensor, classes?: number): Tensor {
+  requireTensor('oneHot', 'labels', labels)
   const width = classes ?? (labels.numel === 0 ? 1 : call('amax', labels, [], false).item() + 1)
   return call('one_hot', labels, width)
 }

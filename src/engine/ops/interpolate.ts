@@ -1,4 +1,4 @@
-import { requireTensor } from '../check.ts'
+import { requireOptions, requireTensor, show } from '../check.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call } from '../native.ts'
@@ -36,6 +36,7 @@ const modes = ['nearest', 'linear', 'bilinear']
  */
 export function interpolate(x: Tensor, options: InterpolateOptions = {}): Tensor {
   requireTensor('interpolate', 'input', x)
+  requireOptions('interpolate', options)
   const { mode = 'nearest', alignCorners } = options
   checkChoice('interpolate', 'mode', mode, modes)
   const rank = mode === 'bilinear' ? 4 : mode === 'linear' ? 3 : x.ndim
@@ -66,9 +67,7 @@ function target(
   const perDirection = (value: Pair, name: string): readonly number[] => {
     const list = typeof value === 'number' ? from.map(() => value) : value
     if (!Array.isArray(list) || list.length !== from.length) {
-      throw new ShapeError(
-        `interpolate: ${name} takes one number or ${from.length}, got ${JSON.stringify(value)}`,
-      )
+      throw new ShapeError(`interpolate: ${name} takes one number or ${from.length}, got ${show(value)}`)
     }
     return list
   }
@@ -81,7 +80,7 @@ function target(
   }
   const scales = perDirection(scaleFactor as Pair, 'scaleFactor')
   if (!scales.every((scale) => Number.isFinite(scale) && scale > 0)) {
-    throw new ConfigError(`interpolate: scaleFactor must be positive, got ${JSON.stringify(scaleFactor)}`)
+    throw new ConfigError(`interpolate: scaleFactor must be positive, got ${show(scaleFactor)}`)
   }
   const scaled = from.map((length, i) => Math.floor(length * (scales[i] as number)))
   return { size: scaled, scales: recomputeScaleFactor ? zeros : scales }

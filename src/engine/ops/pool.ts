@@ -1,3 +1,4 @@
+import { requireOptions } from '../check.ts'
 import { isTracked, record } from '../graph.ts'
 import { call, callMany } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
@@ -32,6 +33,7 @@ export interface AvgPoolOptions {
  * @throws ShapeError, DTypeError.
  */
 export function maxPool2d(x: Tensor, kernelSize: Pair, options: MaxPoolOptions = {}): Tensor {
+  requireOptions('maxPool2d', options)
   return batched('maxPool2d', x, 4, (pictures) => maxPoolBatch(pictures, kernelSize, options))
 }
 
@@ -63,6 +65,7 @@ function maxPoolBatch(x: Tensor, kernelSize: Pair, options: MaxPoolOptions): Ten
  * @throws ShapeError, DTypeError.
  */
 export function avgPool2d(x: Tensor, kernelSize: Pair, options: AvgPoolOptions = {}): Tensor {
+  requireOptions('avgPool2d', options)
   return batched('avgPool2d', x, 4, (pictures) => avgPoolBatch(pictures, kernelSize, options))
 }
 

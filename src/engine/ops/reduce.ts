@@ -1,4 +1,4 @@
-import { requireOptions } from '../check.ts'
+import { requireOptions, requireTensor } from '../check.ts'
 import { isFloatingPoint } from '../dtype.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
@@ -150,6 +150,7 @@ export function all(x: Tensor, dim?: Dims | null, options?: ReduceOptions): Tens
 /** log(sum(exp(x))) without overflow. Rows of nothing but -Infinity give -Infinity. */
 export function logsumexp(x: Tensor, dim: Dims, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('logsumexp', options)
+  requireTensor('logsumexp', 'input', x)
   if (!isFloatingPoint(x.dtype)) return logsumexp(toDType(x, 'float32'), dim, options)
   const dims = dimList(dim)
   const highest = call('amax', x, dims, true)

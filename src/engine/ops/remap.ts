@@ -1,4 +1,4 @@
-import { requireTensor } from '../check.ts'
+import { requireNumber, requireOptions, requireTensor, show } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
@@ -90,6 +90,7 @@ function withSums(name: string, x: Tensor, maps: readonly AxisMap[]): Tensor {
 
 /** The given dimensions in reverse order. A copy. */
 export function flip(x: Tensor, dims: readonly number[]): Tensor {
+  requireTensor('flip', 'input', x)
   const flipped = wrapDims('flip', integerList('flip', 'dimensions', dims), x.shape)
   const maps = keepAll(x)
   for (const dim of flipped) {
@@ -105,6 +106,7 @@ export function roll(
   shifts: number | readonly number[],
   dims?: number | readonly number[],
 ): Tensor {
+  requireTensor('roll', 'input', x)
   const by = integerList('roll', 'shifts', shifts)
   if (dims === undefined) {
     if (by.length !== 1) throw new ShapeError(`roll: ${by.length} shifts without dimensions to move along`)
@@ -136,14 +138,17 @@ const padModes: readonly string[] = ['constant', 'reflect', 'replicate', 'circul
  * 'circular' no larger.
  */
 export function pad(x: Tensor, padding: readonly number[], options: PadOptions = {}): Tensor {
+  requireTensor('pad', 'input', x)
+  requireOptions('pad', options)
   const { mode = 'constant', value = 0 } = options
+  requireNumber('pad', 'value', value)
   if (!padModes.includes(mode)) {
-    throw new ConfigError(`pad: the mode must be one of ${padModes.join(', ')}, got ${JSON.stringify(mode)}`)
+    throw new ConfigError(`pad: the mode must be one of ${padModes.join(', ')}, got ${show(mode)}`)
   }
   const { shape } = x
   if (!Array.isArray(padding) || padding.length % 2 !== 0 || padding.length / 2 > shape.length) {
     throw new ShapeError(
-      `pad: expected two numbers for each of at most ${shape.length} dimensions, got ${JSON.stringify(padding)}`,
+      `pad: expected two numbers for each of at most ${shape.length} dimensions, got ${show(padding)}`,
     )
   }
   const maps = keepAll(x)
@@ -166,9 +171,7 @@ export function pad(x: Tensor, padding: readonly number[], options: PadOptions =
       cropped = slice(cropped, dim, Math.max(0, -before), size - Math.max(0, -after))
     maps[dim] = { kind: mode, size: size + before + after, parameter: Math.max(0, before) }
   }
-  return mode === 'constant'
-    ? withInverse('pad', x, maps, inverse, Number(value))
-    : withSums('pad', cropped, maps)
+  return mode === 'constant' ? withInverse('pad', x, maps, inverse, value) : withSums('pad', cropped, maps)
 }
 
 function requireFillable(mode: PadMode, before: number, after: number, size: number): void {
@@ -182,6 +185,7 @@ function requireFillable(mode: PadMode, before: number, after: number, size: num
 }
 
 export function repeat(x: Tensor, repeats: readonly number[]): Tensor {
+  requireTensor('repeat', 'input', x)
   for (const count of integerList('repeat', 'numbers of copies', repeats)) {
     requireInteger('repeat', 'every number of copies', count, 0)
   }
@@ -208,6 +212,7 @@ export function repeatInterleave(
   repeats: number | readonly number[] | Tensor,
   dim?: number,
 ): Tensor {
+  requireTensor('repeatInterleave', 'input', x)
   if (dim === undefined) return repeatInterleave(x.flatten(), repeats, 0)
   const at = wrapDim('repeatInterleave', dim, x.shape)
   const base = x.ndim === 0 ? x.reshape([1]) : x

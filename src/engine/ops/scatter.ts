@@ -1,4 +1,4 @@
-import { requireTensor } from '../check.ts'
+import { requireOptions, requireTensor } from '../check.ts'
 import { dtypeCode, isFloatingPoint } from '../dtype.ts'
 import { DTypeError } from '../errors.ts'
 import { record } from '../graph.ts'
@@ -41,6 +41,7 @@ declare module '../tensor.ts' {
 }
 
 function requireSameDType(op: string, x: Tensor, source: Tensor): void {
+  requireTensor(op, 'input', x)
   requireTensor(op, 'source', source)
   if (x.dtype !== source.dtype) {
     throw new DTypeError(
@@ -76,6 +77,7 @@ function gatherInto(g: Tensor, dim: number, indices: Tensor, shape: readonly num
 }
 
 function scatterSource(x: Tensor, indices: Tensor, source: Tensor | number): Tensor {
+  requireTensor('scatter', 'input', x)
   requireTensor('scatter', 'indices', indices)
   if (typeof source !== 'number') requireTensor('scatter', 'source', source)
   if (source instanceof Tensor) {
@@ -135,7 +137,9 @@ export function indexAdd(
   ])
 }
 
-function scaled(source: Tensor, { alpha = 1 }: IndexAddOptions): Tensor {
+function scaled(source: Tensor, options: IndexAddOptions): Tensor {
+  requireOptions('indexAdd', options)
+  const { alpha = 1 } = options
   return alpha === 1 ? source : source.mul(alpha)
 }
 
@@ -153,12 +157,14 @@ function fillValue(op: string, x: Tensor, value: Tensor | number): Tensor {
 
 /** See Tensor.maskedFill. */
 export function maskedFill(x: Tensor, mask: Tensor, value: Tensor | number): Tensor {
+  requireTensor('maskedFill', 'input', x)
   requireMask('maskedFill', mask)
   return where(mask, fillValue('maskedFill', x, value), x)
 }
 
 /** See Tensor.maskedSelect. */
 export function maskedSelect(x: Tensor, mask: Tensor): Tensor {
+  requireTensor('maskedSelect', 'input', x)
   requireMask('maskedSelect', mask)
   const shape = broadcastShapes('maskedSelect', [x.shape, mask.shape])
   return index(expand(x, shape), [expand(mask, shape)])

@@ -1,4 +1,4 @@
-import { requireTensor } from '../check.ts'
+import { requireTensor, show } from '../check.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import type { Tensor } from '../tensor.ts'
 
@@ -14,7 +14,7 @@ export function pair(value: Pair): readonly number[] {
 export function single(op: string, name: string, value: Pair, other: number): readonly number[] {
   if (typeof value === 'number') return [other, value]
   if (Array.isArray(value) && value.length === 1) return [other, value[0] as number]
-  throw new ConfigError(`${op}: ${name} must be a number or a list of one, got ${JSON.stringify(value)}`)
+  throw new ConfigError(`${op}: ${name} must be a number or a list of one, got ${show(value)}`)
 }
 
 /** Runs an op that takes `rank` dimensions, the first of which counts pictures, also on a single picture. */
@@ -29,5 +29,5 @@ export function batched(op: string, x: Tensor, rank: 3 | 4, run: (batch: Tensor)
 /** Throws a ConfigError unless `value` is one of `choices`. */
 export function checkChoice(op: string, name: string, value: unknown, choices: readonly string[]): void {
   if (choices.includes(value as string)) return
-  throw new ConfigError(`${op}: ${name} must be ${choices.join(', ')}; got ${JSON.stringify(value)}`)
+  throw new ConfigError(`${op}: ${name} must be ${choices.join(', ')}; got ${show(value)}`)
 }

@@ -1,4 +1,4 @@
-import { requireTensor } from '../check.ts'
+import { requireOptions, requireTensor, show } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { ConfigError, DTypeError } from '../errors.ts'
 import { record } from '../graph.ts'
@@ -69,9 +69,10 @@ export function indexPut_(
   value: Tensor | number | boolean,
   options: IndexPutOptions = {},
 ): void {
+  requireOptions('indexPut_', options)
   const { accumulate = false } = options
   if (!Array.isArray(items)) {
-    throw new ConfigError(`indexPut_: expected a list of index items, got ${String(items)}`)
+    throw new ConfigError(`indexPut_: expected a list of index items, got ${show(items)}`)
   }
   if (typeof value !== 'number' && typeof value !== 'boolean') requireTensor('indexPut_', 'value', value)
   const plan = planIndex(target.shape, items)

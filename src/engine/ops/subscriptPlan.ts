@@ -1,3 +1,4 @@
+import { show } from '../check.ts'
 import { DTypeError, ShapeError } from '../errors.ts'
 import { asViewOf } from '../methods.ts'
 import { call } from '../native.ts'
@@ -69,10 +70,6 @@ function parseRange(text: string): Range {
   }
 }
 
-function describeItem(item: unknown): string {
-  return typeof item === 'string' ? JSON.stringify(item) : String(item)
-}
-
 // Lists become tensors; whatever else is none of the kinds of an index is refused.
 function normalise(items: readonly Index[]): (number | string | null | Tensor)[] {
   return items.map((item) => {
@@ -84,7 +81,7 @@ function normalise(items: readonly Index[]): (number | string | null | Tensor)[]
     if (Array.isArray(item)) return listIndex(item as readonly NestedArray[])
     if (!(item instanceof Tensor)) {
       throw new ShapeError(
-        `index: expected numbers, 'start:stop:step', '...', null, lists or tensors, got ${describeItem(item)}`,
+        `index: expected numbers, 'start:stop:step', '...', null, lists or tensors, got ${show(item)}`,
       )
     }
     if (item.dtype !== 'bool' && item.dtype !== 'int64' && item.dtype !== 'int32') {
@@ -103,7 +100,7 @@ function listIndex(list: readonly NestedArray[]): Tensor {
   while (Array.isArray(first)) first = first[0] as NestedArray | undefined
   const whole = (value: NestedArray): boolean =>
     Array.isArray(value) ? value.every(whole) : typeof value === 'boolean' || Number.isInteger(Number(value))
-  if (!whole(list)) throw new ShapeError(`index: expected integers, got ${JSON.stringify(list)}`)
+  if (!whole(list)) throw new ShapeError(`index: expected integers, got ${show(list)}`)
   return typeof first === 'boolean' ? tensor(list) : tensor(list, { dtype: 'int64' })
 }
 

@@ -1,3 +1,4 @@
+import { requireTensor } from '../check.ts'
 import { record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
@@ -111,6 +112,7 @@ export function rsqrt(x: Tensor): Tensor {
 }
 
 export function square(x: Tensor): Tensor {
+  requireTensor('square', 'input', x)
   if (x.dtype === 'bool') return square(toDType(x, 'int64'))
   return record(call('square', x), 'square', [x], [x], (g, node) => [
     call('mul', g, call('mul', node.saved(0), 2)),

@@ -1,4 +1,5 @@
 import { addon } from '../addon.ts'
+import { requireNumber, requireTensor } from '../check.ts'
 import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods, asViewOf, numberList } from '../methods.ts'
@@ -57,8 +58,10 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
 }
 
 export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
+  requireTensor('transpose', 'input', x)
   const order = x.shape.map((_, i) => i)
   const wrap = (dim: number) => {
+    requireNumber('transpose', 'dimension', dim)
     const index = dim < 0 ? dim + order.length : dim
     if (!Number.isInteger(index) || index < 0 || index >= order.length) {
       throw new ShapeError(`transpose: dimension ${dim} is out of range for shape [${x.shape.join(', ')}]`)
@@ -93,6 +96,9 @@ export function unsqueeze(x: Tensor, dim: number): Tensor {
 }
 
 export function flatten(x: Tensor, startDim = 0, endDim = -1): Tensor {
+  requireTensor('flatten', 'input', x)
+  requireNumber('flatten', 'first dimension', startDim)
+  requireNumber('flatten', 'last dimension', endDim)
   const count = x.ndim
   if (count === 0) return reshaping('reshape', x, [1])
   const start = startDim < 0 ? startDim + count : startDim
@@ -112,6 +118,7 @@ export function clone(x: Tensor): Tensor {
 }
 
 export function contiguous(x: Tensor): Tensor {
+  requireTensor('contiguous', 'input', x)
   return x.isContiguous ? x : record(call('contiguous', x), 'contiguous', [x], [], (g) => [g])
 }
 
@@ -155,6 +162,7 @@ addMethods({
     return expand(this, numberList(first, rest))
   },
   expandAs(other) {
+    requireTensor('expandAs', 'other tensor', other)
     return expand(this, other.shape)
   },
   flatten(startDim, endDim) {

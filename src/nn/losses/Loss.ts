@@ -25,6 +25,11 @@ export abstract class Loss<Reductions extends string = Reduction> extends Module
   /** `moreOptions` names what `options` may hold besides `reduction`. */
   constructor(options: { reduction?: Reductions } = {}, moreOptions: readonly string[] = []) {
     super()
+    if (!Array.isArray(moreOptions)) {
+      throw new ConfigError(
+        `${this.constructor.name}: its own options are a list of names, got ${show(moreOptions)}`,
+      )
+    }
     rejectUnknownOptions(this.constructor.name, options, ['reduction', ...moreOptions])
     this.reduction = options.reduction ?? ('mean' as Reductions)
     const known = this.knownReductions()

@@ -1,6 +1,14 @@
-import { type CyclicMode, checkCyclicMode, cyclicHeight } from '../cycles.ts'
+import { checkCyclicMode, type CyclicMode, cyclicHeight } from '../cycles.ts'
 import type { Optimizer } from '../Optimizer.ts'
-import { checkMomentum, checkSteps, perGroup, rejectUnknown, Scheduler, setMomentum } from './Scheduler.ts'
+import {
+  checkMomentum,
+  checkNumbers,
+  checkSteps,
+  perGroup,
+  rejectUnknown,
+  Scheduler,
+  setMomentum,
+} from './Scheduler.ts'
 
 export interface CyclicLROptions {
   /** Lowest rate: one, or one for each group. */
@@ -51,6 +59,7 @@ export class CyclicLR extends Scheduler {
     checkSteps('CyclicLR', 'stepSizeUp', stepSizeUp)
     checkSteps('CyclicLR', 'stepSizeDown', stepSizeDown)
     checkCyclicMode('CyclicLR', mode)
+    checkNumbers('CyclicLR', { gamma: options.gamma })
     if (cycleMomentum) checkMomentum('CyclicLR', optimizer)
     this.#options = {
       baseLr: options.baseLr,

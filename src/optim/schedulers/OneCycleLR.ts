@@ -1,6 +1,15 @@
+import { show } from '../../engine/check.ts'
 import { ConfigError } from '../../engine/errors.ts'
 import type { Optimizer } from '../Optimizer.ts'
-import { checkMomentum, checkSteps, perGroup, rejectUnknown, Scheduler, setMomentum } from './Scheduler.ts'
+import {
+  checkMomentum,
+  checkNumbers,
+  checkSteps,
+  perGroup,
+  rejectUnknown,
+  Scheduler,
+  setMomentum,
+} from './Scheduler.ts'
 
 export interface OneCycleLROptions {
   /** Highest rate: one, or one for each group. */
@@ -61,12 +70,13 @@ export class OneCycleLR extends Scheduler {
     this.totalSteps = totalSteps(options)
     const { pctStart = 0.3, annealStrategy = 'cos', threePhase = false } = options
     const { divFactor = 25, finalDivFactor = 1e4, baseMomentum = 0.85, maxMomentum = 0.95 } = options
-    if (!(pctStart >= 0 && pctStart <= 1)) {
-      throw new ConfigError(`OneCycleLR: pctStart must lie between 0 and 1, got ${String(pctStart)}`)
+    checkNumbers('OneCycleLR', { divFactor, finalDivFactor })
+    if (!(typeof pctStart === 'number' && pctStart >= 0 && pctStart <= 1)) {
+      throw new ConfigError(`OneCycleLR: pctStart must lie between 0 and 1, got ${show(pctStart)}`)
     }
     if (annealStrategy !== 'cos' && annealStrategy !== 'linear') {
       throw new ConfigError(
-        `OneCycleLR: unknown annealStrategy '${String(annealStrategy)}'; choose cos or linear`,
+        `OneCycleLR: unknown annealStrategy ${show(annealStrategy)}; choose cos or linear`,
       )
     }
     this.#linear = annealStrategy === 'linear'

@@ -1,7 +1,7 @@
-import { show } from '../../engine/check.ts'
+import { requireNumber, show } from '../../engine/check.ts'
 import { CheckpointError, ConfigError } from '../../engine/errors.ts'
 import type { Optimizer } from '../Optimizer.ts'
-import { perGroup, rejectUnknown, requireOptimizer } from './Scheduler.ts'
+import { checkNumbers, perGroup, rejectUnknown, requireOptimizer } from './Scheduler.ts'
 
 export interface ReduceLROnPlateauOptions {
   /** Whether the metric should fall or rise. Default 'min'. */
@@ -59,6 +59,13 @@ export class ReduceLROnPlateau {
         `ReduceLROnPlateau: unknown thresholdMode ${show(thresholdMode)}; choose rel or abs`,
       )
     }
+    checkNumbers('ReduceLROnPlateau', {
+      factor,
+      patience,
+      threshold,
+      cooldown: options.cooldown,
+      eps: options.eps,
+    })
     this.#options = {
       mode,
       factor,
@@ -75,6 +82,7 @@ export class ReduceLROnPlateau {
   /** Takes the newest value of the metric; NaN counts as no improvement. Returns whether the rates were reduced. */
   step(metric: number): boolean {
     const { patience, cooldown } = this.#options
+    requireNumber('ReduceLROnPlateau', 'metric', metric)
     if (this.#improves(metric)) {
       this.best = metric
       this.badSteps = 0
@@ -105,6 +113,11 @@ export class ReduceLROnPlateau {
   /** Goes on from a saved position and sets its rates. */
   loadStateDict(state: ReduceLROnPlateauState): void {
     const groups = this.optimizer.paramGroups
+    if (!Array.isArray(state?.lrs)) {
+      throw new CheckpointError(
+        `ReduceLROnPlateau: a saved schedule is { best, badSteps, cooldownLeft, lrs }, got ${show(state)}`,
+      )
+    }
     if (state.lrs.length !== groups.length) {
       throw new CheckpointError(
         `ReduceLROnPlateau: the saved schedule has ${state.lrs.length} parameter groups, the optimizer ${groups.length}`,

@@ -1,4 +1,4 @@
-import { requireOptions, show } from '../../engine/check.ts'
+import { requireNumber, requireOptions, show } from '../../engine/check.ts'
 import { CheckpointError, ConfigError } from '../../engine/errors.ts'
 import type { Optimizer, OptimizerOptions, ParamGroup } from '../Optimizer.ts'
 
@@ -57,6 +57,11 @@ export abstract class Scheduler {
 
   /** Goes on from a saved position and sets its rates. */
   loadStateDict(state: SchedulerState): void {
+    if (!Array.isArray(state?.baseLrs) || typeof state.stepCount !== 'number') {
+      throw new CheckpointError(
+        `${this.constructor.name}: a saved schedule is { stepCount, baseLrs }, got ${show(state)}`,
+      )
+    }
     if (state.baseLrs.length !== this.optimizer.paramGroups.length) {
       throw new CheckpointError(
         `${this.constructor.name}: the saved schedule has ${state.baseLrs.length} parameter groups, ` +
@@ -99,6 +104,13 @@ export function rejectUnknown(owner: string, options: object, known: readonly st
     throw new ConfigError(
       `${owner}: unknown option ${unknown.join(', ')}; the options are ${known.join(', ')}`,
     )
+  }
+}
+
+/** Throws a ConfigError unless each of the options is a number or left out. */
+export function checkNumbers(owner: string, options: Record<string, number | undefined>): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined) requireNumber(owner, name, value)
   }
 }
 

@@ -1,6 +1,7 @@
+import { show } from '../../engine/check.ts'
 import { ConfigError } from '../../engine/errors.ts'
 import type { Optimizer } from '../Optimizer.ts'
-import { checkSteps, rejectUnknown, Scheduler } from './Scheduler.ts'
+import { checkNumbers, checkSteps, rejectUnknown, Scheduler } from './Scheduler.ts'
 
 export interface StepLROptions {
   /** Steps between two decays. */
@@ -19,6 +20,7 @@ export class StepLR extends Scheduler {
     rejectUnknown('StepLR', options, ['stepSize', 'gamma'])
     checkSteps('StepLR', 'stepSize', options.stepSize)
     this.stepSize = options.stepSize
+    checkNumbers(this.constructor.name, { gamma: options.gamma })
     this.gamma = options.gamma ?? 0.1
     this.apply()
   }
@@ -43,8 +45,14 @@ export class MultiStepLR extends Scheduler {
   constructor(optimizer: Optimizer, options: MultiStepLROptions) {
     super(optimizer)
     rejectUnknown('MultiStepLR', options, ['milestones', 'gamma'])
+    if (!Array.isArray(options.milestones)) {
+      throw new ConfigError(
+        `MultiStepLR: milestones must be a list of steps, got ${show(options.milestones)}`,
+      )
+    }
     for (const milestone of options.milestones) checkSteps('MultiStepLR', 'a milestone', milestone)
     this.milestones = [...options.milestones]
+    checkNumbers(this.constructor.name, { gamma: options.gamma })
     this.gamma = options.gamma ?? 0.1
     this.apply()
   }
@@ -93,6 +101,7 @@ export class CosineAnnealingLR extends Scheduler {
     rejectUnknown('CosineAnnealingLR', options, ['tMax', 'etaMin'])
     checkSteps('CosineAnnealingLR', 'tMax', options.tMax)
     this.tMax = options.tMax
+    checkNumbers('CosineAnnealingLR', { etaMin: options.etaMin })
     this.etaMin = options.etaMin ?? 0
     this.apply()
   }
