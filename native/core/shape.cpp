@@ -52,9 +52,8 @@ Dims contiguousStrides(const Dims& sizes) {
 }
 
 Dims channelsLastStrides(const Dims& sizes) {
-    const int64_t c = std::max<int64_t>(sizes[1], 1), h = std::max<int64_t>(sizes[2], 1),
-                  w = std::max<int64_t>(sizes[3], 1);
-    return Dims{c * h * w, 1, c * w, c};
+    const Dims strides = contiguousStrides(Dims{sizes[0], sizes[2], sizes[3], sizes[1]});
+    return Dims{strides[0], strides[3], strides[1], strides[2]};
 }
 
 // Strides of dimensions of size one carry no meaning.

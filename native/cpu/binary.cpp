@@ -10,7 +10,11 @@ T powerOf(T x, T y) {
     if constexpr (std::is_floating_point_v<T>) {
         return y == 2 ? x * x : std::pow(x, y);
     } else {
-        if (y < T{}) return x == T{1} ? T{1} : static_cast<T>(0);  // as 1 / x^|y| rounds towards zero
+        if (y < T{}) {  // as 1 / x^|y| rounds towards zero
+            if (x == T{1}) return T{1};
+            return std::is_signed_v<T> && x == static_cast<T>(-1) ? static_cast<T>(y % 2 == 0 ? 1 : -1)
+                                                                  : static_cast<T>(0);
+        }
         T result{1};
         auto exponent = static_cast<uint64_t>(y);
         for (T base = x; exponent > 0; exponent >>= 1, base = static_cast<T>(base * base)) {
@@ -135,7 +139,7 @@ BINARY_IN_PLACE(div, Division)
 BINARY_IN_PLACE(pow, Arithmetic)
 
 // Gradients: x is the gradient of the output, y what the forward pass kept (output or input, by op).
-BINARY_FLOATING(relu_backward, y > 0 ? x : T{0})
+BINARY_FLOATING(relu_backward, y <= 0 ? T{0} : x)  // NaN lets gradients through, as in PyTorch
 BINARY_FLOATING(sigmoid_backward, x* y * (1 - y))
 BINARY_FLOATING(tanh_backward, x * (1 - y * y))
 BINARY_FLOATING(silu_backward, x* sigmoidOf(y) * (1 + y * (1 - sigmoidOf(y))))

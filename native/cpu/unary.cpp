@@ -42,13 +42,10 @@ Tensor applyUnary(Context& context, const char* op, const Tensor& input) {
     return out;
 }
 
+// 0 for NaN, as in PyTorch.
 template <typename T>
 T signOf(T x) {
-    if constexpr (std::is_floating_point_v<T>) {
-        return std::isnan(x) ? x : static_cast<T>((x > 0) - (x < 0));
-    } else {
-        return static_cast<T>((x > T{}) - (x < T{}));
-    }
+    return static_cast<T>((x > T{}) - (x < T{}));
 }
 
 template <typename T>

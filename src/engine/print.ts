@@ -49,7 +49,9 @@ function floatFormat(values: readonly number[]): Format {
     }
   }
   const full = (value: number) => special(value) ?? (Object.is(value, -0) ? `-${text(0)}` : text(value))
-  return { text: full, width: values.reduce((width, value) => Math.max(width, full(value).length), 1) }
+  // Zeros, NaN and infinities do not count for the width, as in PyTorch.
+  const counted = values.filter((value) => Number.isFinite(value) && value !== 0)
+  return { text: full, width: counted.reduce((width, value) => Math.max(width, full(value).length), 1) }
 }
 
 function plainFormat(values: readonly number[], bools: boolean): Format {

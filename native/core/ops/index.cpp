@@ -42,10 +42,16 @@ Tensor atLeastOne(const Tensor& input) { return input.dims() == 0 ? input.window
 
 }  // namespace
 
-Tensor cat(Context& context, const TensorList& inputs, int64_t dim) {
-    CHECK_SHAPE(!inputs.empty(), "cat: expected at least one tensor");
-    DType dtype = inputs[0].dtype();
-    for (const Tensor& input : inputs) dtype = promoteTypes(dtype, input.dtype());
+Tensor cat(Context& context, const TensorList& given, int64_t dim) {
+    CHECK_SHAPE(!given.empty(), "cat: expected at least one tensor");
+    DType dtype = given[0].dtype();
+    for (const Tensor& input : given) dtype = promoteTypes(dtype, input.dtype());
+    // As in PyTorch, a tensor of shape [0] goes with tensors of any shape.
+    TensorList inputs;
+    for (const Tensor& input : given) {
+        if (input.dims() != 1 || input.size(0) != 0) inputs.push_back(input);
+    }
+    if (inputs.empty()) inputs.push_back(given[0]);
     const int index = wrapDim("cat", dim, inputs[0].dims());
     Dims sizes = inputs[0].sizes();
     CHECK_SHAPE(sizes.size() > 0, "cat: tensors without dimensions cannot be joined; use stack");
@@ -97,7 +103,13 @@ Tensor index_select(Context& context, const Tensor& input, int64_t dim, const Te
     requireIndices("indexSelect", indices);
     CHECK_SHAPE(indices.dims() <= 1, "indexSelect: indices must have one dimension, got ",
                 indices.sizes().toString());
-    CHECK_SHAPE(input.dims() > 0, "indexSelect: a tensor without dimensions has no elements to select");
+    if (input.dims() == 0) {
+        CHECK_SHAPE(indices.numel() == 1,
+                    "indexSelect: of a tensor without dimensions one element can be taken, ",
+                    "indices of shape ", indices.sizes().toString(), " name ", indices.numel());
+        wrapDim("indexSelect", dim, 1);
+        return reshape(context, index_select(context, reshape(context, input, Dims{1}), 0, indices), Dims{});
+    }
     const int index = wrapDim("indexSelect", dim, input.dims());
     return index_get(context, input, index, {reshape(context, indices, Dims{-1})}, false);
 }

@@ -1,5 +1,7 @@
 // Random fills: PyTorch's draws, in stream order, hence on the engine thread and never in parallel.
+#include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "core/ops.h"
 #include "core/ops/operands.h"
@@ -8,10 +10,26 @@ namespace anneal::ops {
 
 namespace {
 
-// Draws in logical row-major order into dense memory, then copies to where the target's strides say.
+// The same elements with the dimensions in the order of memory, the outermost first.
+Tensor inMemoryOrder(const Tensor& tensor) {
+    std::vector<int> order(static_cast<size_t>(tensor.dims()));
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int a, int b) { return tensor.strides()[a] > tensor.strides()[b]; });
+    Dims sizes = tensor.sizes(), strides = tensor.strides();
+    for (int i = 0; i < tensor.dims(); i++) {
+        sizes[i] = tensor.size(order[static_cast<size_t>(i)]);
+        strides[i] = tensor.strides()[order[static_cast<size_t>(i)]];
+    }
+    return tensor.window(sizes, strides);
+}
+
+// Draws in the order of memory, as PyTorch does, into dense memory, then copies to where the target's strides
+// say.
 template <typename Fill>
-void fillInOrder(Context& context, const char* op, const Tensor& target, const Fill& fill) {
-    requireWritable(op, target);
+void fillInOrder(Context& context, const char* op, const Tensor& given, const Fill& fill) {
+    requireWritable(op, given);
+    const Tensor target = given.isContiguous() ? given : inMemoryOrder(given);
     const Tensor dense = target.isContiguous() ? target : context.empty(target.dtype(), target.sizes());
     context.enqueue(op,
                     [&generator = context.generator(), out = dense.view(), fill] { fill(generator, out); });

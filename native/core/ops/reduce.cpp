@@ -91,12 +91,19 @@ Tensor amin(Context& context, const Tensor& input, Dims dims, bool keepdim) {
     return reduceTo(context, "amin", cpu::Reduction::Min, input, dims, keepdim, input.dtype());
 }
 
+// Truth is bool, except that of uint8, as in PyTorch.
+static Tensor truthOf(Context& context, const Tensor& truth, const Tensor& input) {
+    return input.dtype() == DType::UInt8 ? to_dtype(context, truth, DType::UInt8) : truth;
+}
+
 Tensor any(Context& context, const Tensor& input, Dims dims, bool keepdim) {
-    return reduceTo(context, "any", cpu::Reduction::Any, input, dims, keepdim, DType::Bool);
+    return truthOf(context, reduceTo(context, "any", cpu::Reduction::Any, input, dims, keepdim, DType::Bool),
+                   input);
 }
 
 Tensor all(Context& context, const Tensor& input, Dims dims, bool keepdim) {
-    return reduceTo(context, "all", cpu::Reduction::All, input, dims, keepdim, DType::Bool);
+    return truthOf(context, reduceTo(context, "all", cpu::Reduction::All, input, dims, keepdim, DType::Bool),
+                   input);
 }
 
 Tensor variance(Context& context, const Tensor& input, Dims dims, double correction, bool keepdim) {
@@ -141,6 +148,8 @@ TensorList topk(Context& context, const Tensor& input, int64_t count, int64_t di
     sizes[index] = count;
     Tensor values = context.empty(input.dtype(), sizes), indices = context.empty(DType::Int64, sizes);
     cpu::sort(context, values, indices, source, index, largest, count);
+    if (input.dims() == 0 && count == 1)
+        return {values.window(Dims{}, Dims{}), indices.window(Dims{}, Dims{})};
     return {values, indices};
 }
 

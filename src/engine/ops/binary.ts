@@ -165,10 +165,12 @@ export function pow(a: Operand, b: Operand): Tensor {
     let toExponent: Tensor | null = null
     if (node.needs(1)) {
       const logarithm = x instanceof Tensor ? call('log', x) : Math.log(Number(x))
-      const slope = call('mul', node.saved(2), logarithm)
+      let slope = call('mul', node.saved(2), logarithm)
       // 0^y has slope 0 for y >= 0, where the logarithm is not finite.
-      const flat = call('logical_and', call('eq', node.saved(2), 0), call('ge', y, 0))
-      toExponent = toB(call('mul', g, call('where', flat, 0, slope)))
+      if (x instanceof Tensor) {
+        slope = call('where', call('logical_and', call('eq', x, 0), call('ge', y, 0)), 0, slope)
+      } else if (Number(x) === 0) slope = call('where', call('ge', y, 0), 0, slope)
+      toExponent = toB(call('mul', g, slope))
     }
     return [toBase, toExponent]
   })

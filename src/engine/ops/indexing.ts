@@ -77,6 +77,10 @@ export function indexSelect(x: Tensor, dim: number, indices: Tensor): Tensor {
 export function gather(x: Tensor, dim: number, indices: Tensor): Tensor {
   requireTensor('gather', 'input', x)
   wrapDim('gather', dim, x.shape)
+  // As in PyTorch, tensors without dimensions go with those of one.
+  if (indices instanceof Tensor && indices.ndim === 0 && x.ndim === 1) {
+    return gather(x, dim, indices.reshape([1])).reshape([])
+  }
   const out = call('gather', x, dim, indices)
   if (!isTracked([x])) return out
   const { shape } = x
@@ -92,14 +96,16 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
   const out = call('cat', tensors, dim)
   if (!isTracked(tensors)) return out
   const index = dim < 0 ? dim + out.ndim : dim
-  const sizes = tensors.map((tensor) => tensor.size(index))
+  // Tensors of shape [0] go with any others, as in PyTorch.
+  const skipped = tensors.map((tensor) => tensor.ndim === 1 && out.ndim !== 1)
+  const sizes = tensors.map((tensor, i) => (skipped[i] ? 0 : tensor.size(index)))
   const dtypes = tensors.map((tensor) => tensor.dtype)
   return record(out, 'cat', tensors, [], (g, node) => {
     let position = 0
     return sizes.map((size, i) => {
       const start = position
       position += size
-      if (!node.needs(i)) return null
+      if (!node.needs(i) || skipped[i]) return null
       const piece = call('slice', g, index, start, position, 1)
       return dtypes[i] === g.dtype ? piece : call('to_dtype', piece, dtypeCode(dtypes[i] ?? g.dtype))
     })
@@ -130,7 +136,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
   const total = x.size(dim)
   let sizes: number[]
   if (typeof size === 'number') {
-    if (!Number.isInteger(size) || size <= 0)
+    if (!Number.isInteger(size) || size < 0 || (size === 0 && total > 0))
       throw new ShapeError(`split: the size must be positive, got ${size}`)
     sizes = []
     for (let start = 0; start < total; start += size) sizes.push(Math.min(size, total - start))

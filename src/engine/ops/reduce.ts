@@ -5,6 +5,7 @@ import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 import { toDType } from './convert.ts'
+import { log } from './unary.ts'
 
 export interface ReduceOptions {
   /** Keep reduced dimensions with size one. Default false. */
@@ -153,6 +154,7 @@ export function logsumexp(x: Tensor, dim: Dims, options: ReduceOptions = {}): Te
   requireTensor('logsumexp', 'input', x)
   if (!isFloatingPoint(x.dtype)) return logsumexp(toDType(x, 'float32'), dim, options)
   const dims = dimList(dim)
+  if (x.numel === 0) return log(sum(x, dim, options))
   const highest = call('amax', x, dims, true)
   const shift = call('where', call('isfinite', highest), highest, 0)
   const powers = call('exp', call('sub', x, shift))
