@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
 import {
@@ -14,6 +15,14 @@ import {
 import * as nn from '../../src/nn/index.ts'
 import { Parameter } from '../../src/nn/index.ts'
 import * as optim from '../../src/optim/index.ts'
+
+const lamb: {
+  weight: number[][]
+  bias: number[]
+  inputs: number[][]
+  targets: number[][]
+  runs: { options: optim.LAMBOptions; losses: number[]; weight: number[][]; bias: number[] }[]
+} = JSON.parse(readFileSync(new URL('fixtures/lamb.json', import.meta.url), 'utf8'))
 
 function ones(shape: number[] = [1]): Parameter {
   return new Parameter(zeros(shape).add(1))
@@ -144,6 +153,28 @@ describe('LAMB', () => {
     const trust = Math.hypot(...before) / Math.hypot(...direction)
     values(param).forEach((value, i) => {
       expect(Math.abs(value - (before[i]! - 0.1 * trust * direction[i]!))).toBeLessThan(1e-5)
+    })
+  })
+
+  // test/optim/fixtures/make_lamb.py: NumPy, from the paper's algorithm.
+  it.each(lamb.runs)('goes the way of the paper over 50 steps: $options', ({ options, losses, ...ends }) => {
+    const double = { dtype: 'float64' } as const
+    const weight = new Parameter(tensor(lamb.weight, double))
+    const bias = new Parameter(tensor(lamb.bias, double))
+    const [inputs, targets] = [tensor(lamb.inputs, double), tensor(lamb.targets, double)]
+    const optimizer = new optim.LAMB([weight, bias], options)
+    for (const expected of losses) {
+      optimizer.zeroGrad()
+      const loss = inputs.matmul(weight.t()).add(bias).sub(targets).square().mean()
+      loss.backward()
+      expect(loss.item()).toBeCloseTo(expected, 10)
+      optimizer.step()
+    }
+    values(weight).forEach((value, i) => {
+      expect(value).toBeCloseTo(ends.weight.flat()[i]!, 10)
+    })
+    values(bias).forEach((value, i) => {
+      expect(value).toBeCloseTo(ends.bias[i]!, 10)
     })
   })
 

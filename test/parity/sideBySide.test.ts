@@ -61,7 +61,7 @@ function compare(found: unknown, expected: Expected): void {
     const pair = found as Partial<engine.ValuesAndIndices>
     const list = Array.isArray(found) ? found : [pair.values, pair.indices]
     expect(list).toHaveLength(expected.list.length)
-    expected.list.forEach((item, i) => compare(list[i], item))
+    for (const [i, item] of expected.list.entries()) compare(list[i], item)
   } else if ('values' in expected) {
     expect(found).toBeInstanceOf(Tensor)
     const { dtype, shape } = found as engine.Tensor

@@ -1,4 +1,4 @@
-import { checkCyclicMode, type CyclicMode, cyclicHeight } from '../cycles.ts'
+import { type CyclicMode, checkCyclicMode, cyclicHeight } from '../cycles.ts'
 import type { Optimizer } from '../Optimizer.ts'
 import {
   checkMomentum,
