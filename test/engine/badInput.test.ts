@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { emptyCache, flip, OutOfMemoryError, tensor, zeros } from '../../src/engine/index.ts'
+import { conv1d, emptyCache, flip, OutOfMemoryError, tensor, zeros } from '../../src/engine/index.ts'
 
 const walk = fileURLToPath(new URL('./badInputWalk.ts', import.meta.url))
 
@@ -42,6 +42,9 @@ describe('values that make no sense', () => {
     expect(() => tensor(['a'] as never)).toThrow(/found "a"/)
     expect(() => tensor([1]).flatten(Symbol() as never)).toThrow(/must be a number, got Symbol\(\)/)
     expect(() => tensor([1]).gather('0' as never, tensor([0]))).toThrow(/a dimension is a number, got "0"/)
+    expect(() => conv1d(zeros([1, 3, 8]), zeros([2, 4, 3]))).toThrow(
+      /^conv1d of an input \[1, 3, 8\] with a weight \[2, 4, 3\].*channels/,
+    )
     expect(() => flip(undefined as never, [0])).toThrow(/flip: the input must be a tensor, got undefined/)
     expect(() => tensor([1]).copy_(undefined as never)).toThrow(
       /copy_: the source must be a tensor, got undefined/,

@@ -4,7 +4,7 @@ import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call, callMany } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
-import { batched, type Pair, pair, single } from './spatial.ts'
+import { asPicture, batched, type Pair, pair, single } from './spatial.ts'
 
 export interface ConvOptions {
   /** Steps between neighbouring outputs: one number, or [height, width]. Default 1. */
@@ -94,7 +94,9 @@ export function conv1d(
     : single('conv1d', 'padding', given, 0)
   const geometry = { stride, padding, dilation, groups: options.groups ?? 1 }
   return batched('conv1d', x, 3, (lines) =>
-    convolve('conv1d', lines.unsqueeze(2), weight.unsqueeze(2), bias, geometry).squeeze(2),
+    asPicture('conv1d', lines, weight, () =>
+      convolve('conv1d', lines.unsqueeze(2), weight.unsqueeze(2), bias, geometry).squeeze(2),
+    ),
   )
 }
 

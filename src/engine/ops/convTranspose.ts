@@ -7,7 +7,7 @@ import type { Tensor } from '../tensor.ts'
 import { channelSums, checkLineWeight } from './conv.ts'
 import { zeros } from './create.ts'
 import { cat } from './indexing.ts'
-import { batched, type Pair, pair, single } from './spatial.ts'
+import { asPicture, batched, type Pair, pair, single } from './spatial.ts'
 
 export interface ConvTransposeOptions {
   /** Steps between the places where neighbouring inputs land: one number, or [height, width]. Default 1. */
@@ -80,7 +80,9 @@ export function convTranspose1d(
     groups: options.groups ?? 1,
   }
   return batched(op, x, 3, (lines) =>
-    transposed(op, lines.unsqueeze(2), weight.unsqueeze(2), bias, geometry).squeeze(2),
+    asPicture(op, lines, weight, () =>
+      transposed(op, lines.unsqueeze(2), weight.unsqueeze(2), bias, geometry).squeeze(2),
+    ),
   )
 }
 

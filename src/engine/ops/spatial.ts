@@ -1,5 +1,5 @@
 import { requireTensor, show } from '../check.ts'
-import { ConfigError, ShapeError } from '../errors.ts'
+import { ConfigError, DTypeError, ShapeError } from '../errors.ts'
 import type { Tensor } from '../tensor.ts'
 
 /** One number for both directions, or [height, width]. */
@@ -30,4 +30,17 @@ export function batched(op: string, x: Tensor, rank: 3 | 4, run: (batch: Tensor)
 export function checkChoice(op: string, name: string, value: unknown, choices: readonly string[]): void {
   if (choices.includes(value as string)) return
   throw new ConfigError(`${op}: ${name} must be ${choices.join(', ')}; got ${show(value)}`)
+}
+
+/** Runs an op on lines as on pictures of height one; its errors speak of the lines. */
+export function asPicture(op: string, x: Tensor, weight: Tensor, run: () => Tensor): Tensor {
+  try {
+    return run()
+  } catch (error) {
+    if (!(error instanceof ShapeError || error instanceof DTypeError)) throw error
+    const message =
+      `${op} of an input [${x.shape.join(', ')}] with a weight [${weight.shape.join(', ')}], ` +
+      `done as on pictures of height 1: ${error.message.replace(/^conv\w*: /, '')}`
+    throw error instanceof ShapeError ? new ShapeError(message) : new DTypeError(message)
+  }
 }
