@@ -1,4 +1,4 @@
-import { show } from '../engine/check.ts'
+import { requireNumber, requireOptions, show } from '../engine/check.ts'
 import { ConfigError } from '../engine/errors.ts'
 
 /** 'triangular' keeps the height of the cycles, 'triangular2' halves it each time, 'exp_range' multiplies it by gamma every step. */
@@ -21,6 +21,9 @@ export interface Cycles {
  * lines, shrunk by the mode (Smith, "Cyclical learning rates for training neural networks", 2017).
  */
 export function cyclicHeight(step: number, cycles: Cycles): number {
+  requireNumber('cyclicHeight', 'step', step)
+  requireOptions('cyclicHeight', cycles)
+  requireNumber('cyclicHeight', 'stepSizeUp', cycles.stepSizeUp)
   const { stepSizeUp, stepSizeDown = stepSizeUp, mode = 'triangular', gamma = 1 } = cycles
   const length = stepSizeUp + stepSizeDown
   const cycle = Math.floor(1 + step / length)
@@ -46,6 +49,21 @@ export function checkCyclicMode(owner: string, mode: unknown): asserts mode is C
  * @param factor by which each period is longer than the one before
  */
 export function restartFraction(step: number, length: number, factor = 1): number {
+  if (
+    !(
+      Number.isFinite(step) &&
+      Number.isFinite(length) &&
+      length > 0 &&
+      Number.isFinite(factor) &&
+      factor >= 1
+    )
+  ) {
+    throw new ConfigError(
+      `restartFraction: expected a finite step, a positive length and a factor of at least 1, got ` +
+        `${show(step)}, ${show(length)} and ${show(factor)}`,
+    )
+  }
+  if (factor === 1 && step >= 0) return (step % length) / length
   let start = 0
   let period = length
   while (step >= start + period) {
