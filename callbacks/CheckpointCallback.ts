@@ -1,7 +1,6 @@
-import { constants } from 'node:fs'
-import { access, copyFile, link, rename, rm } from 'node:fs/promises'
+import { copyFile, link, rename, rm } from 'node:fs/promises'
 import { dirname, relative } from 'node:path'
-import { CheckpointError, ConfigError } from '../src/engine/errors.ts'
+import { ConfigError } from '../src/engine/errors.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
 import { CancelFit } from '../src/learner/cancel.ts'
@@ -14,7 +13,7 @@ import type {
 } from '../src/learner/events.ts'
 import { Interrupt, interruptedStatus } from '../src/learner/Interrupt.ts'
 import type { Learner } from '../src/learner/Learner.ts'
-import { makeFolder } from '../src/learner/learnerFile.ts'
+import { checkWritable } from '../src/learner/learnerFile.ts'
 import {
   checkMonitor,
   lowerIsBetter,
@@ -70,6 +69,7 @@ export class CheckpointCallback extends Callback {
   best: BestCheckpoint[] = []
   readonly #interrupt = new Interrupt()
   #leaving = false
+  #due = false
 
   constructor(options: CheckpointOptions = {}) {
     super()
@@ -109,7 +109,7 @@ export class CheckpointCallback extends Callback {
   override async onTrainBegin(context: TrainBeginContext): Promise<void> {
     if (this.monitor !== undefined) checkMonitor('CheckpointCallback', this.monitor, context)
     this.best = []
-    this.#leaving = false
+    this.#leaving = this.#due = false
     if (this.every !== 'interrupt' || this.monitor !== undefined) {
       const { trainDl } = context.learner.data
       if (!trainDl.state || !trainDl.loadState) {
@@ -125,17 +125,18 @@ export class CheckpointCallback extends Callback {
 
   override async onBatchEnd(context: BatchEndContext): Promise<void> {
     const { learner, train, iteration, stopEpoch } = context
-    if (train && stopEpoch) return // The end of the epoch is near.
+    if (train && typeof this.every === 'number' && (iteration + 1) % this.every === 0) this.#due = true
+    if (train && stopEpoch) return // The end of the epoch is near, and can wait.
     if (this.#interrupt.requested) await this.#leave(learner)
-    const due = train && typeof this.every === 'number' && (iteration + 1) % this.every === 0
-    if (due) await this.#writeLast(learner)
+    if (train && this.#due) await this.#writeLast(learner)
   }
 
   override async onEpochEnd(context: EpochEndContext): Promise<void> {
     const { learner, epoch, epochs, stopTraining } = context
     const dropped = await this.#writeBest(context)
     const isEnd = epoch + 1 >= epochs || stopTraining
-    if (this.every === 'epoch' || (typeof this.every === 'number' && isEnd)) await this.#writeLast(learner)
+    if (this.every === 'epoch' || this.#due || (typeof this.every === 'number' && isEnd))
+      await this.#writeLast(learner)
     // Only now: until then, the latest checkpoint named them.
     for (const { file } of dropped) await rm(file, { force: true })
     if (this.#interrupt.requested) await this.#leave(learner)
@@ -148,6 +149,7 @@ export class CheckpointCallback extends Callback {
   }
 
   async #writeLast(learner: Learner): Promise<void> {
+    this.#due = false
     await this.#keepEarlier(learner)
     await learner.checkpoint(this.name)
   }
@@ -220,11 +222,4 @@ async function linkOrCopy(from: string, to: string): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
     throw error
   }
-}
-
-async function checkWritable(folder: string): Promise<void> {
-  await makeFolder(folder)
-  await access(folder, constants.W_OK).catch((cause: Error) => {
-    throw new CheckpointError(`checkpoints cannot be written in ${folder}: ${cause.message}`, { cause })
-  })
 }

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import { ConfigError } from '../src/engine/errors.ts'
 import { writeFileAtomic } from '../src/io/atomicFile.ts'
 import { Callback } from '../src/learner/Callback.ts'
@@ -11,6 +12,7 @@ import type {
   EpochMetrics,
   TrainBeginContext,
 } from '../src/learner/events.ts'
+import { makeFolder } from '../src/learner/learnerFile.ts'
 import { type Figure, lossesChart, lrFindChart, metricsChart, scheduleChart } from '../src/plot/index.ts'
 import type { LrFindResult } from './LRFinder.ts'
 
@@ -201,6 +203,7 @@ export class Recorder extends Callback {
 
   /** Writes {@link toCsv} to a file, whole or not at all. Returns the path. */
   async saveHistory(path: string): Promise<string> {
+    await makeFolder(dirname(path))
     await writeFileAtomic(path, this.toCsv(), { error: ConfigError })
     return path
   }

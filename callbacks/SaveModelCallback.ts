@@ -1,6 +1,9 @@
+import { dirname } from 'node:path'
 import { ConfigError } from '../src/engine/errors.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
+import { checkpointFile } from '../src/learner/checkpoint.ts'
 import type { EpochEndContext, TrainBeginContext, TrainEndContext } from '../src/learner/events.ts'
+import { checkWritable } from '../src/learner/learnerFile.ts'
 import { TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
 
 export interface SaveModelOptions extends TrackerOptions {
@@ -52,8 +55,9 @@ export class SaveModelCallback extends TrackerCallback {
     this.#toBeat = best
   }
 
-  override onTrainBegin(context: TrainBeginContext): void {
+  override async onTrainBegin(context: TrainBeginContext): Promise<void> {
     if (this.every === 'improvement') super.onTrainBegin(context)
+    await checkWritable(dirname(checkpointFile(context.learner, this.name)))
     this.best = this.#toBeat
     this.savedEpochs = []
   }

@@ -31,7 +31,7 @@ export abstract class TrackerCallback extends Callback {
     this.lowerIsBetter = lowerIsBetter(this.constructor.name, monitor, mode)
   }
 
-  override onTrainBegin(context: TrainBeginContext): void {
+  override onTrainBegin(context: TrainBeginContext): void | Promise<void> {
     checkMonitor(this.constructor.name, this.monitor, context)
     this.best = null
   }

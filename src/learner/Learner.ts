@@ -1,14 +1,14 @@
 import { DataError } from '../engine/errors.ts'
-import { scope } from '../engine/index.ts'
 import type * as nn from '../nn/index.ts'
 import type { Figure } from '../plot/index.ts'
 import { CallbackHandler } from './CallbackHandler.ts'
 import { checkpointFile, type LoadReport, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
-import { type Batch, type BatchLoader, tensorsOf } from './data.ts'
+import type { Batch, BatchLoader } from './data.ts'
 import { evaluate } from './evaluate.ts'
 import { exportLearner } from './export.ts'
 import { newFitState } from './FitState.ts'
 import { ClassificationInterpretation } from './interpretation.ts'
+import { type LearnerSummary, summarizeLearner } from './LearnerSummary.ts'
 import type { AnyModule } from './layerGroups.ts'
 import type {
   FitOneCycleOptions,
@@ -101,13 +101,12 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
     return ClassificationInterpretation.fromLearner(this.self, options)
   }
 
-  /** Layers with their output shapes and parameters, for the shape of a batch of one. */
-  async summary(): Promise<nn.ModuleSummary> {
-    const [x] = await scope(async () => {
-      const { x } = (await this.data.oneBatch?.()) ?? (await firstOf(this.data.trainDl))
-      return tensorsOf(x).map(({ shape, dtype }) => ({ shape, dtype }))
-    })
-    return this.model.summary([1, ...x!.shape.slice(1)], { dtype: x!.dtype })
+  /** Layers with their output shapes and parameters, for the shape of a batch of one; optimizer, loss and layer groups. */
+  async summary(): Promise<LearnerSummary> {
+    return summarizeLearner(
+      this.self,
+      async () => (await this.data.oneBatch?.()) ?? firstOf(this.data.trainDl),
+    )
   }
 
   // Saving -----------------------------------------------------------------------------------------------------------

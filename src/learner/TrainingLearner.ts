@@ -1,25 +1,33 @@
 import { CheckpointCallback } from '../../callbacks/CheckpointCallback.ts'
+import { FlatCosineScheduler } from '../../callbacks/FlatCosineScheduler.ts'
 import { LRFinder, type LrFindResult } from '../../callbacks/LRFinder.ts'
 import { OneCycleScheduler } from '../../callbacks/OneCycleScheduler.ts'
 import { ProgressCallback } from '../../callbacks/ProgressCallback.ts'
 import { TerminateOnNonFiniteCallback } from '../../callbacks/TerminateOnNonFiniteCallback.ts'
 import { ConfigError, DataError } from '../engine/errors.ts'
 import type * as nn from '../nn/index.ts'
+import { type BatchSizeResult, type FindBatchSizeOptions, findLargestBatch } from './batchSizeFinder.ts'
 import type { Callback } from './Callback.ts'
 import { CallbackHandler } from './CallbackHandler.ts'
 import { checkpointFile } from './checkpoint.ts'
+import { FitLimits, Rehearsal } from './FitLimits.ts'
 import { newFitState } from './FitState.ts'
 import { LearnerBase } from './LearnerBase.ts'
 import type { AnyModule } from './layerGroups.ts'
 import {
+  type FitFlatCosineOptions,
   type FitOneCycleOptions,
   type FitOptions,
+  fitOptionNames,
+  flatCosineOptionNames,
   type LrFindOptions,
   oneCycleOptionNames,
+  parted,
 } from './learnerOptions.ts'
 import { type Fit, runFit } from './loop.ts'
 import { slice } from './lrRange.ts'
 import { checkCount, rejectUnknownOptions } from './options.ts'
+import { type FitProfile, type ProfileOptions, profiler } from './profile.ts'
 import { findResumable, Resumption, writeResumable } from './resume.ts'
 
 /** The ways to train a {@link Learner}. */
@@ -35,8 +43,10 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
    * @throws ConfigError for options, monitors or events that do not exist; whatever a callback or the model throws
    */
   async fit(epochs: number, options: FitOptions = {}): Promise<void> {
-    rejectUnknownOptions('fit', options, ['lr', 'wd', 'callbacks'])
+    rejectUnknownOptions('fit', options, fitOptionNames)
+    const { fastDevRun = false, maxBatches, maxValidBatches, maxSeconds } = options
     const given = [...this.callbacks, ...(options.callbacks ?? [])]
+    if (fastDevRun !== false) return this.#rehearse(given, options)
     const lacks = (type: abstract new (...args: never[]) => Callback) =>
       !given.some((callback) => callback instanceof type)
     const extras: Callback[] = [this.recorder]
@@ -45,6 +55,9 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
       extras.push(new CheckpointCallback({ every: 'interrupt', name: 'interrupted' }))
     }
     if (!this.silent && lacks(ProgressCallback)) extras.push(new ProgressCallback())
+    if ([maxBatches, maxValidBatches, maxSeconds].some((limit) => limit !== undefined)) {
+      extras.push(new FitLimits(options))
+    }
     await this.#train(epochs, [...extras, ...given], options, this.#resumption)
   }
 
@@ -53,14 +66,31 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
    * `fitOneCycle(4, { startEpoch: 2 })` runs the last two of four epochs.
    */
   async fitOneCycle(epochs: number, options: FitOneCycleOptions = {}): Promise<void> {
-    rejectUnknownOptions('fitOneCycle', options, [...oneCycleOptionNames, 'wd', 'callbacks'])
-    const { wd, callbacks = [], ...oneCycle } = options
-    const scheduler = new OneCycleScheduler(oneCycle)
-    await this.fit(epochs, {
-      lr: oneCycle.maxLr === undefined ? slice(3e-3) : oneCycle.maxLr,
-      callbacks: [...callbacks, scheduler],
-      ...(wd !== undefined && { wd }),
-    })
+    const [schedule, fit] = parted('fitOneCycle', options, oneCycleOptionNames)
+    const scheduler = new OneCycleScheduler(schedule)
+    const { maxLr = slice(3e-3) } = schedule as FitOneCycleOptions
+    await this.fit(epochs, { ...fit, lr: maxLr, callbacks: [...(fit.callbacks ?? []), scheduler] })
+  }
+
+  /** Trains at a constant rate, which falls to 0 in the last part: fastai's `fit_fc`; see {@link FlatCosineScheduler}. */
+  async fitFlatCosine(epochs: number, options: FitFlatCosineOptions = {}): Promise<void> {
+    const [schedule, fit] = parted('fitFlatCosine', options, flatCosineOptionNames)
+    const { lr = slice(3e-3) } = schedule as FitFlatCosineOptions
+    const scheduler = new FlatCosineScheduler(schedule)
+    await this.fit(epochs, { ...fit, lr, callbacks: [...(fit.callbacks ?? []), scheduler] })
+  }
+
+  async #rehearse(given: readonly Callback[], options: FitOptions): Promise<void> {
+    const batches = options.fastDevRun === true ? 1 : Number(options.fastDevRun)
+    checkCount('fit', 'fastDevRun', batches, 1)
+    const limits = { maxBatches: batches, maxValidBatches: batches }
+    const callbacks: Callback[] = [
+      new Rehearsal(),
+      new FitLimits(limits),
+      ...given.filter(({ runsInLrFind }) => runsInLrFind),
+    ]
+    if (!this.silent) callbacks.push(new ProgressCallback())
+    await this.#train(1, callbacks, { ...options, ...limits })
   }
 
   /**
@@ -80,6 +110,33 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
     const { result } = finder
     this.recorder.lastSweep = { ...result, numIt: finder.numIt }
     return result
+  }
+
+  /**
+   * Measures where the time of training batches goes: waiting for data, forward, loss, backward, step, callbacks. Nothing has changed
+   * afterwards. Prints the table, unless the Learner is silent.
+   */
+  async profile(options: ProfileOptions = {}): Promise<FitProfile> {
+    rejectUnknownOptions('profile', options, ['batches', 'warmup'])
+    const { batches = 20, warmup = 3 } = options
+    checkCount('profile', 'batches', batches, 1)
+    checkCount('profile', 'warmup', warmup, 0)
+    const { callbacks, result } = profiler({ batches, warmup })
+    const others = this.callbacks.filter((callback) => callback.runsInLrFind)
+    const epochs = Math.ceil((batches + warmup) / this.#trainBatches())
+    await this.#train(epochs, [new Rehearsal({ skipValidate: true }), ...others, ...callbacks], {})
+    if (!this.silent) process.stdout.write(`${result()}\n`)
+    return result()
+  }
+
+  /**
+   * The largest training batch that fits into memory, found by doubling, and the one with the most samples a second. Nothing has changed
+   * afterwards; `data.batchSize = found.batchSize` puts it to use.
+   * @throws ConfigError if not even the first size fits, or the loader's batch size cannot be changed
+   */
+  async findBatchSize(options: FindBatchSizeOptions = {}): Promise<BatchSizeResult> {
+    if (this.#fit) throw new ConfigError('this Learner is training: await the fit before findBatchSize')
+    return findLargestBatch(this.self, options)
   }
 
   /**
@@ -120,11 +177,11 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
   async #train(
     epochs: number,
     callbacks: readonly Callback[],
-    { lr = slice(3e-3), wd = this.wd }: FitOptions,
+    { lr = slice(3e-3), wd = this.wd, maxBatches = Infinity }: FitOptions,
     resumption?: Resumption,
   ): Promise<void> {
     checkCount('fit', 'epochs', epochs, 1)
-    const batchesPerEpoch = this.#trainBatches()
+    const batchesPerEpoch = Math.min(this.#trainBatches(), maxBatches)
     if (this.#fit) throw new ConfigError('this Learner is training already: await one fit before the next')
     const { trainDl, validDl } = this.data
     const request = {

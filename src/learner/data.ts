@@ -22,6 +22,8 @@ export interface BatchLoader extends AsyncIterable<Batch> {
   /** Where the loader stands, if it can tell and be put back there: for the finder, and for resuming. */
   state?(): object
   loadState?(state: object): void
+  /** A loader like this one with another batch size, for `learner.findBatchSize`. */
+  with?(options: { batchSize: number }): BatchLoader
 }
 
 /** How items are shown. */

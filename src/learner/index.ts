@@ -1,4 +1,6 @@
 /** The Learner, its training loop and callback protocol, metrics, and what is looked at afterwards. */
+
+export type { BatchSizeResult, BatchSizeTrial, FindBatchSizeOptions } from './batchSizeFinder.ts'
 export { type Answer, Callback } from './Callback.ts'
 export type { CallbackState, NumberArray, StateValue } from './callbackState.ts'
 export { CancelBatch, CancelEpoch, CancelFit, CancelValidation } from './cancel.ts'
@@ -20,6 +22,7 @@ export type {
   TrainBeginContext,
   TrainEndContext,
 } from './events.ts'
+export type { Limits } from './FitLimits.ts'
 export {
   ClassificationInterpretation,
   type ClassReport,
@@ -27,8 +30,10 @@ export {
   type TopLosses,
 } from './interpretation.ts'
 export { Learner } from './Learner.ts'
+export { LearnerSummary } from './LearnerSummary.ts'
 export { type AnyModule, leavesOf, type Split, splitModel } from './layerGroups.ts'
 export type {
+  FitFlatCosineOptions,
   FitOneCycleOptions,
   FitOptions,
   LearnerOptions,
@@ -59,6 +64,7 @@ export {
   type SteeredGroup,
 } from './OptimizerWrapper.ts'
 export type { Prediction, PredictionOptions, Predictions } from './predictions.ts'
+export { FitProfile, type ProfileOptions, type ProfilePhase } from './profile.ts'
 export { type ScheduledValue, Scheduler } from './Scheduler.ts'
 export { SmoothedValue } from './SmoothedValue.ts'
 export type { ShowResultsOptions } from './showResults.ts'

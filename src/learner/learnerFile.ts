@@ -1,4 +1,5 @@
-import { mkdir } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, mkdir } from 'node:fs/promises'
 import { dirname, extname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { CheckpointError, ConfigError } from '../engine/errors.ts'
@@ -48,6 +49,18 @@ export async function writeLearnerFile(file: string, { tensors, header }: Learne
 export async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true }).catch((cause: Error) => {
     throw new CheckpointError(`the folder ${folder} cannot be made: ${cause.message}`, { cause })
+  })
+}
+
+/**
+ * Makes the folder if need be. Callbacks that save call it when a fit begins, so that nothing is found out after an epoch.
+ * @throws CheckpointError if nothing can be written there
+ */
+export async function checkWritable(folder: string): Promise<void> {
+  await makeFolder(folder)
+  await access(folder, constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
+    const reason = cause.code === 'EROFS' ? 'it is on a read-only file system' : cause.message
+    throw new CheckpointError(`nothing can be written in ${folder}: ${reason}`, { cause })
   })
 }
 

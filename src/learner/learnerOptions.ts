@@ -1,11 +1,14 @@
+import type { FlatCosineOptions } from '../../callbacks/FlatCosineScheduler.ts'
 import type { LRFinderOptions } from '../../callbacks/LRFinder.ts'
 import type { OneCycleOptions } from '../../callbacks/OneCycleScheduler.ts'
 import type { Callback } from './Callback.ts'
+import { type Limits, limitNames } from './FitLimits.ts'
 import type { Split } from './layerGroups.ts'
 import type { LossFunction } from './lossFunction.ts'
 import type { LearningRate } from './lrRange.ts'
 import type { MetricLike } from './Metric.ts'
 import type { OptimizerOption } from './OptimizerWrapper.ts'
+import { rejectUnknownOptions } from './options.ts'
 
 export interface LearnerOptions {
   /** Default: the one that the data names (`data.lossFunction`). */
@@ -37,16 +40,26 @@ export interface LearnerOptions {
   silent?: boolean
 }
 
-export interface FitOptions {
+export interface FitOptions extends Limits {
   /** Learning rate. Default `slice(3e-3)`. */
   lr?: LearningRate
   /** Weight decay. Default: the Learner's. */
   wd?: number | readonly number[]
   /** Callbacks of this fit, beside the Learner's. */
   callbacks?: readonly Callback[]
+  /**
+   * Only try whether all goes through: one epoch of so many training and validation batches (true: one each), without callbacks that
+   * save, log or steer. Nothing has changed afterwards. Default false.
+   */
+  fastDevRun?: boolean | number
 }
 
+/** Names of {@link FitOptions}. */
+export const fitOptionNames = ['lr', 'wd', 'callbacks', 'fastDevRun', ...limitNames] as const
+
 export interface FitOneCycleOptions extends OneCycleOptions, Omit<FitOptions, 'lr'> {}
+
+export interface FitFlatCosineOptions extends FlatCosineOptions, Omit<FitOptions, 'lr'> {}
 
 export interface LrFindOptions extends LRFinderOptions {
   /** Weight decay. Default: the Learner's. */
@@ -91,3 +104,24 @@ export const oneCycleOptionNames = [
   'totalEpochs',
   'startEpoch',
 ] as const
+
+/** Names of `FlatCosineOptions`. */
+export const flatCosineOptionNames = ['lr', 'startPct', 'moms', 'curve', 'totalEpochs', 'startEpoch'] as const
+
+/**
+ * Options of a scheduled fit in two: those of the schedule, and those of the fit.
+ * @throws ConfigError for names that are neither
+ */
+export function parted<Options extends object, Name extends keyof Options & string>(
+  owner: string,
+  options: Options,
+  scheduleNames: readonly Name[],
+): [schedule: Pick<Options, Name>, fit: Omit<FitOptions, 'lr'>] {
+  const others = fitOptionNames.filter((name) => name !== 'lr')
+  rejectUnknownOptions(owner, options, [...scheduleNames, ...others])
+  const pick = (names: readonly string[]) =>
+    Object.fromEntries(
+      Object.entries(options).filter(([name, value]) => names.includes(name) && value !== undefined),
+    )
+  return [pick(scheduleNames) as Pick<Options, Name>, pick(others) as Omit<FitOptions, 'lr'>]
+}

@@ -9,14 +9,14 @@ export interface Snapshot {
 }
 
 /**
- * Copies what training changes: parameters and buffers, what the optimizer remembers and its hyper-parameters, the position of
- * the training loader, the random stream, and the modules' modes.
+ * Copies what training changes: parameters and buffers, what the optimizer remembers and its hyper-parameters, the positions of
+ * the loaders, the random stream, and the modules' modes.
  */
 export async function takeSnapshot(learner: Learner): Promise<Snapshot> {
   const { model, optimizer } = learner
-  const { trainDl } = learner.data
-  // First the loader: asking it may draw its seed, as the fit that follows would have done.
-  const position = trainDl.state?.()
+  const loaders = [learner.data.trainDl, learner.data.validDl]
+  // First the loaders: asking them may draw their seeds, as the fit that follows would have done.
+  const positions = loaders.map((loader) => [loader, loader?.state?.()] as const)
   const random = getRngState()
   const modes = model.modules().map((module) => [module, module.training] as const)
   const tensors: Tensor[] = [...model.parameters(), ...model.buffers()]
@@ -38,7 +38,7 @@ export async function takeSnapshot(learner: Learner): Promise<Snapshot> {
       for (const [group, values] of groups) Object.assign(group, values)
       for (const [module, training] of modes) module.training = training
       setRngState(random)
-      if (position !== undefined) trainDl.loadState?.(position)
+      for (const [loader, position] of positions) if (position !== undefined) loader?.loadState?.(position)
     },
   }
 }

@@ -1,0 +1,133 @@
+import { freemem } from 'node:os'
+import { ConfigError, OutOfMemoryError } from '../engine/errors.ts'
+import type { Tensor } from '../engine/index.ts'
+import { emptyCache, memoryStats, resetPeakMemory, synchronize } from '../engine/index.ts'
+import { type BatchLoader, batchSizeOf, type Target, tensorsOf } from './data.ts'
+import { eachBatch } from './eachBatch.ts'
+import type { Learner } from './Learner.ts'
+import type { AnyModule } from './layerGroups.ts'
+import { computeLoss } from './lossFunction.ts'
+import { checkCount, rejectUnknownOptions } from './options.ts'
+import { takeSnapshot } from './snapshot.ts'
+
+export interface FindBatchSizeOptions {
+  /** The first size that is tried; each is twice the one before. Default 2. */
+  start?: number
+  /** No larger size is tried. Default: the number of training items. */
+  max?: number
+  /** Training steps of each trial. Default 3. */
+  steps?: number
+  /** Bytes that the engine may use. Default: four fifths of what is free when it begins. */
+  memory?: number
+}
+
+/** One batch size that was tried. */
+export interface BatchSizeTrial {
+  batchSize: number
+  /** The most that the engine held at any moment. */
+  peakBytes: number
+  /** Of the steps after the first, in which caches fill. NaN with one step only. */
+  samplesPerSecond: number
+}
+
+export interface BatchSizeResult {
+  /** The largest size that fits. */
+  batchSize: number
+  /** The size with the most samples a second, which may be smaller. */
+  fastest: number
+  trials: BatchSizeTrial[]
+}
+
+/**
+ * Doubles the batch size while a training step fits into memory. A size whose need, as the trials before show it to grow, exceeds the
+ * memory is not tried. Everything is afterwards as it was before.
+ */
+export async function findLargestBatch(
+  learner: Learner,
+  options: FindBatchSizeOptions = {},
+): Promise<BatchSizeResult> {
+  rejectUnknownOptions('findBatchSize', options, ['start', 'max', 'steps', 'memory'])
+  const { trainDl } = learner.data
+  const { start = 2, max = trainDl.dataset.length, steps = 3 } = options
+  checkCount('findBatchSize', 'start', start, 1)
+  checkCount('findBatchSize', 'steps', steps, 1)
+  checkCount('findBatchSize', 'max', max, start)
+  if (!trainDl.with) {
+    throw new ConfigError(
+      'findBatchSize needs training data whose batch size can be changed: a loader with with({ batchSize }), as DataLoader has it',
+    )
+  }
+  emptyCache()
+  const memory = options.memory ?? Math.floor(0.8 * freemem()) + memoryStats().bytesInUse
+  if (!(memory > 0))
+    throw new ConfigError(`findBatchSize: memory must be above 0 bytes, got ${String(memory)}`)
+  const trials: BatchSizeTrial[] = []
+  const snapshot = await takeSnapshot(learner)
+  try {
+    const limit = Math.min(max, trainDl.dataset.length)
+    for (let size = start; size <= limit && expectedBytes(trials, size) <= memory; size *= 2) {
+      const trial = await tryBatchSize(
+        learner as unknown as Learner<AnyModule>,
+        trainDl.with({ batchSize: size }),
+        steps,
+      )
+      if (!trial || trial.peakBytes > memory) break
+      trials.push({ batchSize: size, ...trial })
+    }
+  } finally {
+    await snapshot.restore()
+    emptyCache()
+  }
+  const fitting = trials.at(-1)
+  if (!fitting) {
+    throw new ConfigError(
+      `findBatchSize: not even a batch of ${start} fits into ${memory} bytes; begin with less, as { start: 1 }, or use smaller items`,
+    )
+  }
+  const fastest = trials.reduce((best, trial) =>
+    trial.samplesPerSecond > best.samplesPerSecond ? trial : best,
+  )
+  return { batchSize: fitting.batchSize, fastest: fastest.batchSize, trials }
+}
+
+/** Memory grows in a straight line with the batch: two trials tell the line. */
+function expectedBytes(trials: readonly BatchSizeTrial[], size: number): number {
+  const [before, last] = trials.slice(-2)
+  if (!before || !last) return 0
+  const slope = (last.peakBytes - before.peakBytes) / (last.batchSize - before.batchSize)
+  return last.peakBytes + Math.max(0, slope) * (size - last.batchSize)
+}
+
+/** @returns undefined if memory ran out */
+async function tryBatchSize(
+  { model, lossFunction, optimizer }: Learner<AnyModule>,
+  loader: BatchLoader,
+  steps: number,
+): Promise<Omit<BatchSizeTrial, 'batchSize'> | undefined> {
+  resetPeakMemory()
+  let step = 0
+  let began = 0
+  let samples = 0
+  model.train()
+  try {
+    await eachBatch(loader, async ({ x, y }) => {
+      const output = model.forward(...(tensorsOf(x) as never[])) as Tensor
+      computeLoss(lossFunction, output, y as Target).backward()
+      optimizer.step()
+      optimizer.zeroGrad()
+      synchronize()
+      if (step > 0) samples += batchSizeOf(x)
+      else began = performance.now()
+      return ++step >= steps ? 'enough' : undefined
+    })
+  } catch (error) {
+    if (!(error instanceof OutOfMemoryError)) throw error
+    optimizer.zeroGrad()
+    return undefined
+  }
+  const seconds = (performance.now() - began) / 1000
+  return {
+    peakBytes: memoryStats().peakBytes,
+    samplesPerSecond: samples > 0 ? samples / seconds : Number.NaN,
+  }
+}
