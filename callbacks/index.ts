@@ -1,5 +1,6 @@
 /** Callbacks: what happens around the training loop. One callback, one file. */
 
+export { ActivationStats, type ActivationStatsOptions, type LayerStats } from './ActivationStats.ts'
 export { BnFreeze } from './BnFreeze.ts'
 export { type BestCheckpoint, CheckpointCallback, type CheckpointOptions } from './CheckpointCallback.ts'
 export { CSVLogger, type CSVLoggerOptions } from './CSVLogger.ts'
@@ -18,8 +19,10 @@ export { GradientAccumulation, type GradientAccumulationOptions } from './Gradie
 export { GradientClipping, type GradientClippingOptions } from './GradientClipping.ts'
 export { JSONLogger, type JSONLoggerOptions } from './JSONLogger.ts'
 export { LRFinder, type LRFinderOptions, type LrFindResult } from './LRFinder.ts'
+export { MixedPrecision, type MixedPrecisionOptions } from './MixedPrecision.ts'
 export { MixUpCallback, type MixUpOptions } from './MixUpCallback.ts'
 export { type OneCycleOptions, type OneCyclePoint, OneCycleScheduler, oneCycle } from './OneCycleScheduler.ts'
+export { OverSamplingCallback, type OverSamplingOptions } from './OverSamplingCallback.ts'
 export { ProgressCallback, type ProgressOptions, type ProgressStream } from './ProgressCallback.ts'
 export { type EpochRecord, Recorder, type RecorderPlotOptions } from './Recorder.ts'
 export { ReduceLROnPlateauCallback, type ReduceLROnPlateauOptions } from './ReduceLROnPlateauCallback.ts'

@@ -26,3 +26,4 @@ export { cifarStats, type ImageStats, imagenetStats, mnistStats } from './stats.
 export { TensorDataset } from './TensorDataset.ts'
 export { type GetTransformsOptions, getTransforms, type TransformPair } from './transforms/getTransforms.ts'
 export * as transforms from './transforms/index.ts'
+export { WeightedSampler } from './WeightedSampler.ts'

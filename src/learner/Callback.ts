@@ -58,7 +58,7 @@ export abstract class Callback {
    */
   loadStateDict?(state: never): void | Promise<void>
 
-  /** The fit begins. May set `epoch` and `skipValidate`. */
+  /** The fit begins. May set `epoch`, `skipValidate` and (with another loader) `batchesPerEpoch`. */
   onTrainBegin?(context: EventContexts['onTrainBegin']): Answered<'onTrainBegin'>
   /** An epoch begins; the model is in training mode. */
   onEpochBegin?(context: EventContexts['onEpochBegin']): Answered<'onEpochBegin'>

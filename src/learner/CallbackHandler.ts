@@ -119,9 +119,12 @@ function checkValue(where: string, key: string, value: unknown, state: FitState)
   if (flags.includes(key)) {
     if (typeof value !== 'boolean')
       throw new ConfigError(`${where} set ${key} to ${String(value)}; it is true or false`)
-  } else if (key === 'epoch') {
-    if (!Number.isInteger(value) || (value as number) < 0) {
-      throw new ConfigError(`${where} set epoch to ${String(value)}; it is a whole number of at least 0`)
+  } else if (key === 'epoch' || key === 'batchesPerEpoch') {
+    const least = key === 'epoch' ? 0 : 1
+    if (!Number.isInteger(value) || (value as number) < least) {
+      throw new ConfigError(
+        `${where} set ${key} to ${String(value)}; it is a whole number of at least ${least}`,
+      )
     }
   } else if (typeof value !== 'object' || value === null) {
     throw new ConfigError(`${where} set ${key} to ${String(value)}`)

@@ -43,7 +43,7 @@ export type FitPosition = {
 export class FitState implements BatchEndContext, EpochEndContext, TrainEndContext {
   readonly learner: Learner
   readonly epochs: number
-  readonly batchesPerEpoch: number
+  batchesPerEpoch: number
   readonly metricNames: readonly string[]
   readonly monitors: readonly string[]
   readonly resuming: boolean

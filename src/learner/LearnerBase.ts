@@ -1,4 +1,6 @@
 import { GradientClipping } from '../../callbacks/GradientClipping.ts'
+import { MixedPrecision } from '../../callbacks/MixedPrecision.ts'
+import { MixUpCallback, type MixUpOptions } from '../../callbacks/MixUpCallback.ts'
 import { Recorder } from '../../callbacks/Recorder.ts'
 import { ConfigError } from '../engine/errors.ts'
 import type * as nn from '../nn/index.ts'
@@ -139,6 +141,27 @@ export abstract class LearnerBase<Model extends AnyModule = nn.Module> {
   /** Clips the gradients' joint norm in every fit from now on; see {@link GradientClipping}. Returns this. */
   clipGrad(clip = 0.1): this {
     this.callbacks.push(new GradientClipping(clip))
+    return this
+  }
+
+  /** Mixes samples in training from now on; see {@link MixUpCallback}. Returns this. */
+  mixup(options: number | MixUpOptions = {}): this {
+    this.callbacks.push(new MixUpCallback(options))
+    return this
+  }
+
+  /** Computes in bfloat16 over float32 weights from now on; see {@link MixedPrecision}. Returns this. */
+  toBf16(): this {
+    if (!this.callbacks.some((callback) => callback instanceof MixedPrecision)) {
+      this.callbacks.push(new MixedPrecision())
+    }
+    return this
+  }
+
+  /** Undoes {@link toBf16}. Returns this. */
+  toFp32(): this {
+    const kept = this.callbacks.filter((callback) => !(callback instanceof MixedPrecision))
+    this.callbacks.splice(0, this.callbacks.length, ...kept)
     return this
   }
 }

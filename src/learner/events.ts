@@ -124,6 +124,8 @@ interface Changeable {
   epoch: number
   /** Leave validation out; lasts for the rest of the fit. */
   skipValidate: boolean
+  /** Length of an epoch, where a callback exchanges the training loader. */
+  batchesPerEpoch: number
   lastInput: Input
   lastTarget: Target
   lastOutput: Tensor
@@ -150,7 +152,7 @@ type Changes<Key extends keyof Changeable> = { readonly [K in Key]?: Changeable[
 
 /** What a callback may return from each event to change the course of the fit. */
 export interface EventChanges {
-  onTrainBegin: Changes<'epoch' | 'skipValidate'>
+  onTrainBegin: Changes<'epoch' | 'skipValidate' | 'batchesPerEpoch'>
   onEpochBegin: Changes<never>
   onBatchBegin: Changes<'lastInput' | 'lastTarget'>
   onLossBegin: Changes<'lastOutput'>
@@ -164,7 +166,7 @@ export interface EventChanges {
 
 /** The same at run time, for JavaScript and for messages. */
 export const allowedChanges: { readonly [Event in EventName]: readonly (keyof Changeable)[] } = {
-  onTrainBegin: ['epoch', 'skipValidate'],
+  onTrainBegin: ['epoch', 'skipValidate', 'batchesPerEpoch'],
   onEpochBegin: [],
   onBatchBegin: ['lastInput', 'lastTarget'],
   onLossBegin: ['lastOutput'],

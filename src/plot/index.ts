@@ -1,3 +1,4 @@
+export { type ActivationsChartOptions, activationsChart, type LayerActivations } from './activationsChart.ts'
 export type { ScaleKind } from './axes.ts'
 export { type ConfusionMatrixChartOptions, confusionMatrixChart } from './confusionMatrixChart.ts'
 export { Figure, type FigureRenderOptions } from './Figure.ts'

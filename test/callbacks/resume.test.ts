@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import {
+  ActivationStats,
   CheckpointCallback,
   EMACallback,
   GradientAccumulation,
+  MixedPrecision,
   MixUpCallback,
+  OverSamplingCallback,
   ReduceLROnPlateauCallback,
   SWACallback,
 } from '../../callbacks/index.ts'
@@ -27,6 +30,13 @@ class LeaveInValidation extends Callback {
 const fits: Record<string, { callbacks: () => Callback[]; epochs?: number }> = {
   EMACallback: { callbacks: () => [new EMACallback({ decay: 0.8, warmUp: true })] },
   SWACallback: { callbacks: () => [new SWACallback({ startEpoch: 1, lr: 0.005 })] },
+  'MixedPrecision, ActivationStats and OverSamplingCallback': {
+    callbacks: () => [
+      new MixedPrecision(),
+      new ActivationStats({ every: 2 }),
+      new OverSamplingCallback({ labels: Array.from({ length: 40 }, (_, i) => Number(i > 25)) }),
+    ],
+  },
   MixUpCallback: { callbacks: () => [new MixUpCallback()] },
   GradientAccumulation: { callbacks: () => [new GradientAccumulation(3)] },
   ReduceLROnPlateauCallback: {

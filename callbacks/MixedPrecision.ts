@@ -1,0 +1,60 @@
+import { ConfigError } from '../src/engine/errors.ts'
+import { autocast } from '../src/engine/index.ts'
+import { Callback } from '../src/learner/Callback.ts'
+import type { BatchBeginContext, LossBeginContext } from '../src/learner/events.ts'
+import type { Learner } from '../src/learner/Learner.ts'
+import { rejectUnknownOptions } from '../src/learner/options.ts'
+
+export interface MixedPrecisionOptions {
+  /** What convolutions and products compute in. Default 'bfloat16', which has float32's range: losses need no scaling. */
+  dtype?: 'bfloat16'
+}
+
+/**
+ * Forward passes in bfloat16 over float32 weights, as `autocast` (Micikevicius et al. 2018): convolutions, linear layers and matrix
+ * products compute in bfloat16; normalisations keep statistics, and losses, gradients and the optimizer all they have, in float32.
+ * Where it is among a Learner's callbacks (`learner.toBf16()`), `validate` and `getPredictions` compute so too; `predict` does not.
+ */
+export class MixedPrecision extends Callback {
+  /** After all who change the input: nobody else then comes between it and the model. */
+  override order = 999
+  readonly dtype: 'bfloat16'
+
+  constructor(options: MixedPrecisionOptions = {}) {
+    super()
+    rejectUnknownOptions('MixedPrecision', options, ['dtype'])
+    const { dtype = 'bfloat16' } = options
+    if (dtype !== 'bfloat16') {
+      throw new ConfigError(
+        `MixedPrecision: dtype must be 'bfloat16', got ${String(dtype)} (float16 would need its losses scaled)`,
+      )
+    }
+    this.dtype = dtype
+  }
+
+  override onBatchBegin({ learner }: BatchBeginContext): void {
+    castNextForward(learner, this.dtype)
+  }
+
+  /** The loss, metrics and predictions take float32. */
+  override onLossBegin({ lastOutput }: LossBeginContext) {
+    const isLow = ['bfloat16', 'float16'].includes(lastOutput.dtype)
+    return isLow ? { lastOutput: lastOutput.to('float32') } : undefined
+  }
+}
+
+interface Forwarding {
+  forward(...inputs: unknown[]): unknown
+}
+
+/** Puts a `forward` of its own in front of the model's, for one call: it is gone before that begins, come what may. */
+function castNextForward({ model }: Learner, dtype: 'bfloat16'): void {
+  const target = model as unknown as Forwarding
+  const own = Object.getOwnPropertyDescriptor(target, 'forward')
+  const value = (...inputs: unknown[]) => {
+    if (own) Object.defineProperty(target, 'forward', own)
+    else Reflect.deleteProperty(target, 'forward')
+    return autocast(dtype, () => target.forward(...inputs))
+  }
+  Object.defineProperty(target, 'forward', { value, configurable: true, writable: true, enumerable: false })
+}
