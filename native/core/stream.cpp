@@ -122,12 +122,18 @@ void Stream::drain() {
     }
 }
 
-void Stream::wait() {
+bool Stream::waitBriefly() {
     const uint64_t target = tail_.load(std::memory_order_relaxed);
     for (int spins = 0; spins < kSpins; spins++) {
-        if (head_.load(std::memory_order_acquire) >= target) return;
+        if (head_.load(std::memory_order_acquire) >= target) return true;
         pause();
     }
+    return false;
+}
+
+void Stream::wait() {
+    const uint64_t target = tail_.load(std::memory_order_relaxed);
+    if (waitBriefly()) return;
     std::unique_lock<std::mutex> lock(mutex_);
     hostSleeps_.store(true);
     wakeHost_.wait(lock, [&] { return head_.load() >= target; });

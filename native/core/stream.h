@@ -58,6 +58,8 @@ class Stream {
     uint64_t completed() const { return head_.load(std::memory_order_acquire); }
     // Blocks until everything enqueued so far has run.
     void wait();
+    // Waits some tens of microseconds at most; tells whether everything enqueued so far has run.
+    bool waitBriefly();
     // Throws the first failure since the last call, if there was one, and forgets it.
     void throwPendingError();
     bool hasPendingError() const { return failed_.load(std::memory_order_acquire); }

@@ -100,6 +100,8 @@ std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, con
 
 void runOneDnn(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
                const ConvGeometry& g) {
+    constexpr int64_t kSmall = 10'000'000;
+    const OneThread team(out.numel() * (weight.numel() / weight.sizes[0]) < kSmall);
     thread_local onednn::Cache<ConvEntry> cache;
     std::unique_ptr<ConvEntry>& slot = cache[keyOf(direction, input, weight, out, bias != nullptr, g)];
     if (!slot) slot = makeEntry(direction, input, weight, out, bias, g);

@@ -63,14 +63,16 @@ void multiplyFloat(const View& c, const View& a, const View& b, const View* bias
     const Dims batch = batchOf(c);
     const int64_t batches = numelOf(batch);
     if (bias) spreadBias<float>(c, *bias);
+    constexpr int64_t kSmall = 4'000'000;
+    const int64_t work = mc.rows * mc.columns * ma.columns;
     const auto one = [&](int64_t index) {
+        const OneThread team(work < kSmall);
         onednn::sgemm(sideA.transpose, sideB.transpose, mc.rows, mc.columns, ma.columns, 1,
                       a.as<float>() + batchOffset(a, batch, index), sideA.leading,
                       b.as<float>() + batchOffset(b, batch, index), sideB.leading, bias ? 1 : 0,
                       c.as<float>() + batchOffset(c, batch, index), mc.columns);
     };
     // Many small products: one thread each. Few: the team works inside each.
-    const int64_t work = mc.rows * mc.columns * ma.columns;
     if (batches >= 4 && work < 1 << 18) {
         parallelFor(batches, std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(work, 1)),
                     [&](int64_t begin, int64_t end) {

@@ -10,6 +10,23 @@ namespace anneal::cpu {
 // Elements per chunk below which a second thread costs more than it brings.
 constexpr int64_t kGrain = 16384;
 
+// Keeps the team out of what a library runs, while `alone`: calling it together costs as much as some tens of
+// microseconds of one thread's work, and more when a neighbour holds a core.
+class OneThread {
+  public:
+    explicit OneThread(bool alone) : before_(omp_get_max_threads()) {
+        if (alone && before_ > 1) omp_set_num_threads(1);
+    }
+    ~OneThread() {
+        if (before_ != omp_get_max_threads()) omp_set_num_threads(before_);
+    }
+    OneThread(const OneThread&) = delete;
+    OneThread& operator=(const OneThread&) = delete;
+
+  private:
+    int before_;
+};
+
 // One copy of a body's code for one thread and for many: copies inlined into different surroundings may fuse
 // other products and sums, and so differ in the last bit.
 template <typename Body>

@@ -27,7 +27,13 @@ export interface Addon {
   describe(handle: number): void
   fromBytes(bytes: ArrayBufferView, dtype: number, dimensions: number): number
   readSync(handle: number, target: ArrayBufferView): void
-  readAsync(handle: number, target: ArrayBufferView, done: (error?: NativeError) => void): void
+  /** True when the values are there already, which is awaited shortly if `patient`; `done` is not called then. */
+  readAsync(
+    handle: number,
+    target: ArrayBufferView,
+    patient: boolean,
+    done: (error?: NativeError) => void,
+  ): boolean
   synchronize(): void
   memoryStats(): MemoryStats
   resetPeak(): void

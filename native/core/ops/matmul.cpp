@@ -104,4 +104,27 @@ Tensor linear(Context& context, const Tensor& input, const Tensor& weight, optio
     return result;
 }
 
+// Those of the three gradients that are asked for, in the order of linear's inputs.
+TensorList linear_backward(Context& context, const Tensor& gradient, const Tensor& input,
+                           const Tensor& weight, bool wantInput, bool wantWeight, bool wantBias) {
+    requireSameDType("linear", gradient, input);
+    requireSameDType("linear", input, weight);
+    CHECK_SHAPE(weight.dims() == 2 && input.dims() > 0 && input.dims() == gradient.dims() &&
+                    input.sizes().back() == weight.size(1) && gradient.sizes().back() == weight.size(0),
+                "linear: a gradient of ", gradient.sizes().toString(), " against an input of ",
+                input.sizes().toString(), " and a weight of ", weight.sizes().toString());
+    TensorList results;
+    if (wantInput) results.push_back(matmul(context, gradient, weight));
+    if (!wantWeight && !wantBias) return results;
+    int64_t count = 1;
+    for (int i = 0; i + 1 < input.dims(); i++) count *= input.size(i);
+    const Tensor rows = reshape(context, gradient, Dims{count, weight.size(0)});
+    if (wantWeight) {
+        const Tensor x = reshape(context, input, Dims{count, weight.size(1)});
+        results.push_back(matmul(context, permute(context, rows, Dims{1, 0}), x));
+    }
+    if (wantBias) results.push_back(sum(context, rows, Dims{0}, false));
+    return results;
+}
+
 }  // namespace anneal::ops

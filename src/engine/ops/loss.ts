@@ -225,3 +225,21 @@ export function binaryCrossEntropy(
     return split(results, wantInput, wantTarget)
   })
 }
+
+/**
+ * The square of output minus target, element by element, reduced. Both have one shape and one dtype.
+ * @throws ShapeError, DTypeError.
+ */
+export function squaredError(output: Tensor, target: Tensor, reduction: Reduction = 'mean'): Tensor {
+  const code = reductionCode('mseLoss', reduction)
+  const difference = call('sub', output, target)
+  const squares = call('square', difference)
+  const loss = code === 0 ? squares : call(code === 1 ? 'mean' : 'sum', squares, [], false)
+  const inputs = [output, target]
+  if (!isTracked(inputs)) return loss
+  return record(loss, 'mseLoss', inputs, [difference], (g, node) => {
+    const apart = node.saved(0)
+    const toOutput = call('mul', call('mul', apart, code === 1 ? 2 / apart.numel : 2), g)
+    return [node.needs(0) ? toOutput : null, node.needs(1) ? call('neg', toOutput) : null]
+  })
+}

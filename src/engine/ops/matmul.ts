@@ -3,7 +3,7 @@ import { requireTensor } from '../check.ts'
 import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
-import { call } from '../native.ts'
+import { call, callMany } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 import { mul, reduceLike } from './binary.ts'
 import { unsqueeze } from './view.ts'
@@ -64,14 +64,9 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   const inputs = [x, weight, bias]
   if (!isTracked(inputs)) return out
   return record(out, 'linear', inputs, [x, weight], (g, node) => {
-    const [input, matrix] = [node.saved(0), node.saved(1)]
-    const [outputs, features] = matrix.shape as [number, number]
-    const rows = call('reshape', g, [-1, outputs])
-    return [
-      node.needs(0) ? call('matmul', g, matrix) : null,
-      node.needs(1) ? call('matmul', transposed(rows), call('reshape', input, [-1, features])) : null,
-      node.needs(2) ? call('sum', rows, [0], false) : null,
-    ]
+    const wanted = [node.needs(0), node.needs(1), node.needs(2)]
+    const found = callMany('linear_backward', g, node.saved(0), node.saved(1), ...wanted)
+    return wanted.map((isWanted) => (isWanted ? (found.shift() ?? null) : null))
   })
 }
 

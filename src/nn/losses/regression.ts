@@ -1,7 +1,7 @@
 import { raised } from '../../engine/autocast.ts'
 import { requireOptions, show } from '../../engine/check.ts'
 import { ConfigError } from '../../engine/errors.ts'
-import type { Tensor } from '../../engine/index.ts'
+import { isFloatingPoint, squaredError, type Tensor } from '../../engine/index.ts'
 import { checkSameShape, reduce } from './elementwise.ts'
 import { Loss, type LossOptions } from './Loss.ts'
 
@@ -24,7 +24,10 @@ function difference(owner: string, output: Tensor, target: Tensor): Tensor {
 export function mseLoss(output: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   requireOptions('mseLoss', options)
   const { reduction = 'mean' } = options
-  return reduce('mseLoss', difference('mseLoss', output, target).square(), reduction)
+  checkSameShape('mseLoss', output, target)
+  const [x, y] = [raised(output), raised(target)]
+  if (x.dtype === y.dtype && isFloatingPoint(x.dtype)) return squaredError(x, y, reduction)
+  return reduce('mseLoss', x.sub(y).square(), reduction)
 }
 
 /** Absolute difference. @throws ShapeError when the shapes differ (no broadcasting) */
