@@ -3,6 +3,7 @@ import { Callback } from '../src/learner/Callback.ts'
 import type { BatchEndContext, TrainBeginContext, TrainEndContext } from '../src/learner/events.ts'
 import { type LearningRate, Slice } from '../src/learner/lrRange.ts'
 import { type LrSuggestions, suggestLrs } from '../src/learner/lrSuggestions.ts'
+import { rejectUnknownOptions } from '../src/learner/options.ts'
 import { Scheduler } from '../src/learner/Scheduler.ts'
 import { type Snapshot, takeSnapshot } from '../src/learner/snapshot.ts'
 import { annealingExp } from '../src/optim/annealing.ts'
@@ -32,6 +33,8 @@ export interface LrFindResult {
  * fastai). It takes a snapshot in memory before and puts everything back at the end, errors or not. `learner.lrFind` runs it.
  */
 export class LRFinder extends Callback {
+  /** Its snapshot comes before anything that others do when a fit begins, such as drawing random numbers. */
+  override order = -1000
   readonly startLr: LearningRate
   readonly endLr: LearningRate
   readonly numIt: number
@@ -42,8 +45,13 @@ export class LRFinder extends Callback {
   readonly #lrs: number[] = []
   readonly #losses: number[] = []
 
-  constructor({ startLr = 1e-7, endLr = 10, numIt = 100, stopDiv = true }: LRFinderOptions = {}) {
+  constructor(options: LRFinderOptions = {}) {
     super()
+    rejectUnknownOptions('LRFinder', options, ['startLr', 'endLr', 'numIt', 'stopDiv'])
+    const { startLr = 1e-7, endLr = 10, numIt = 100, stopDiv = true } = options
+    if (typeof stopDiv !== 'boolean') {
+      throw new ConfigError(`lrFind: stopDiv must be true or false, got ${String(stopDiv)}`)
+    }
     if (!Number.isInteger(numIt) || numIt < 6) {
       throw new ConfigError(`lrFind: numIt must be a whole number of at least 6, got ${String(numIt)}`)
     }

@@ -103,10 +103,13 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
     const finder = new LRFinder(sweep)
     const epochs = Math.ceil(finder.numIt / this.#trainBatches())
     const others = this.callbacks.filter((callback) => callback.runsInLrFind)
-    await this.#train(epochs, [...others, finder], {
-      lr: this.optimizer.lrs,
-      ...(wd !== undefined && { wd }),
-    })
+    const { optimizer } = this
+    const { hyperParameters } = optimizer
+    try {
+      await this.#train(epochs, [...others, finder], { lr: optimizer.lrs, ...(wd !== undefined && { wd }) })
+    } finally {
+      optimizer.hyperParameters = hyperParameters
+    }
     const { result } = finder
     this.recorder.lastSweep = { ...result, numIt: finder.numIt }
     return result

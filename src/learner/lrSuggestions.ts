@@ -5,13 +5,16 @@
 export interface LrSuggestions {
   /** A third and a sixth into the longest valley of the loss: a good maximum for one-cycle. */
   valley: number | null
-  /** Where the loss falls steepest against the logarithm of the rate. */
+  /** Where the loss falls steepest against the logarithm of the rate, from one batch to the next; as unsteady as `minGradient`. */
   steep: number | null
   /** A tenth of the rate with the lowest loss. */
   minimum: number | null
   /** From the end, an interval of 15 points slides left until the slopes at its ends agree; its left end. */
   slide: number | null
-  /** Where the loss falls steepest from batch to batch. */
+  /**
+   * Where the loss falls steepest from batch to batch, after the first 10: the least central difference. A single jump back from a
+   * bad batch at a high rate can win; `valley` is steadier.
+   */
   minGradient: number | null
 }
 
