@@ -197,9 +197,15 @@ export class CheckpointCallback extends Callback {
       )
     } catch (error) {
       lines.push(`No checkpoint could be written: ${(error as Error).message}`)
+      // Where only the place in the data is unknown, the model at least can be kept.
+      if (!learner.data.trainDl.state) lines.push(`Wrote the model alone: ${await this.#saveModel(learner)}`)
     }
     process.stderr.write(`${lines.join('\n')}\n`)
     throw new CancelFit()
+  }
+
+  async #saveModel(learner: Learner): Promise<string> {
+    return learner.save(withSuffix(this.name, '-model')).catch((error: Error) => error.message)
   }
 }
 

@@ -45,6 +45,7 @@ interface RecorderState {
   rawLosses: Float64Array
   epochs: readonly EpochRecord[]
   metricNames: readonly string[]
+  lastSweep?: Recorder['lastSweep']
   fit: number
   /** Time that the running epoch has taken so far. */
   seconds: number
@@ -125,6 +126,7 @@ export class Recorder extends Callback {
       ...Object.fromEntries(Object.entries(batches).map(([name, list]) => [name, Float64Array.from(list)])),
       epochs: epochs.map((epoch) => ({ ...epoch })),
       metricNames,
+      lastSweep: this.lastSweep && { ...this.lastSweep, suggestions: { ...this.lastSweep.suggestions } },
       fit: this.#fit,
       seconds: (performance.now() - this.#began) / 1000,
     }
@@ -137,6 +139,7 @@ export class Recorder extends Callback {
     }
     this.epochs.splice(0, this.epochs.length, ...state.epochs)
     this.metricNames = state.metricNames
+    this.lastSweep = state.lastSweep
     this.#fit = state.fit
     this.#began = performance.now() - 1000 * state.seconds
   }

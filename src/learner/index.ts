@@ -29,7 +29,7 @@ export {
   type Confusion,
   type TopLosses,
 } from './interpretation.ts'
-export { Learner } from './Learner.ts'
+export { Learner, type ValidateOptions } from './Learner.ts'
 export { LearnerSummary } from './LearnerSummary.ts'
 export { type AnyModule, leavesOf, type Split, splitModel } from './layerGroups.ts'
 export type {

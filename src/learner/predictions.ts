@@ -89,23 +89,46 @@ export async function collectPredictions(
 }
 
 /** A tensor is an item itself, without the dimension of the batch; the data knows how others become one. */
-export async function predictItem(learner: Learner, item: unknown): Promise<Prediction> {
-  const { data, model, lossFunction } = learner
-  if (!(item instanceof Tensor) && !data.oneItem) {
-    throw new ConfigError('this data cannot make a batch of an item; predict takes a tensor here')
+export async function predictItems(
+  learner: Learner,
+  items: readonly unknown[],
+  batchSize: number,
+): Promise<Prediction[]> {
+  checkCount('predict', 'batchSize', batchSize, 1)
+  const results: Prediction[] = []
+  for (let first = 0; first < items.length; first += batchSize) {
+    const chunk = items.slice(first, first + batchSize)
+    results.push(...(await scope(() => predictBatch(learner, chunk))))
   }
-  return scope(async () => {
-    const x = item instanceof Tensor ? item.unsqueeze(0) : (await data.oneItem!(item as never)).x
-    const [decoded, predictions] = await inEvalMode(model, async () => {
-      const output = noGrad(() => model.forward(...(tensorsOf(x) as [Tensor])))
-      return noGrad(() => [decode(lossFunction, output), activate(lossFunction, output)] as const)
-    })
-    const values = { decoded: decoded.index(0).toArray(), predictions: predictions.index(0).toArray() }
-    return {
-      label: typeof values.decoded === 'number' ? data.classes?.[values.decoded] : undefined,
-      ...values,
-    }
+  return results
+}
+
+async function predictBatch(learner: Learner, items: readonly unknown[]): Promise<Prediction[]> {
+  const { data, model, lossFunction } = learner
+  const inputs = await Promise.all(items.map((item) => inputOf(data, item)))
+  const x = inputs[0]!.map((_, i) =>
+    noGrad(() =>
+      cat(
+        inputs.map((parts) => parts[i]!),
+        0,
+      ),
+    ),
+  )
+  const [decoded, predictions] = await inEvalMode(model, async () => {
+    const output = noGrad(() => model.forward(...(x as [Tensor])))
+    return noGrad(() => [decode(lossFunction, output), activate(lossFunction, output)] as const)
   })
+  return items.map((_, i) => {
+    const values = { decoded: decoded.index(i).toArray(), predictions: predictions.index(i).toArray() }
+    const label = typeof values.decoded === 'number' ? data.classes?.[values.decoded] : undefined
+    return { label, ...values }
+  })
+}
+
+async function inputOf(data: LearnerData, item: unknown): Promise<readonly Tensor[]> {
+  if (item instanceof Tensor) return [item.unsqueeze(0)]
+  if (data.oneItem) return tensorsOf((await data.oneItem(item as never)).x)
+  throw new ConfigError('this data cannot make a batch of an item; predict takes a tensor here')
 }
 
 function loaderOf(data: LearnerData, dataset: 'valid' | 'train' | 'fix' | 'test'): BatchLoader {

@@ -127,7 +127,7 @@ export class Resumption {
   readonly file: string
   /** Whether a fit has gone on from it. */
   taken = false
-  readonly #content: LearnerFile
+  #content: LearnerFile
 
   private constructor(file: string, content: LearnerFile) {
     this.file = file
@@ -192,6 +192,7 @@ export class Resumption {
   async enterEpoch(fit: Fit): Promise<void> {
     if (this.#part('position').midEpoch) await this.#takeUp(fit)
     fit.resumption = undefined
+    this.#content = { tensors: new Map(), header: {} } // as large as the model
   }
 
   async #takeUp({ learner, state, callbacks }: Fit): Promise<void> {

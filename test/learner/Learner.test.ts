@@ -5,12 +5,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { OneCycleScheduler } from '../../callbacks/index.ts'
 import { DataLoader, TensorDataset } from '../../src/data/index.ts'
 import { CheckpointError, ConfigError, DataError } from '../../src/engine/errors.ts'
-import { manualSeed, memoryStats, randn, tensor } from '../../src/engine/index.ts'
+import { manualSeed, memoryStats, randn, type Tensor, tensor } from '../../src/engine/index.ts'
 import { readSafetensors } from '../../src/io/index.ts'
 import { Learner, type LearnerOptions, metrics, slice } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
 import * as optim from '../../src/optim/index.ts'
-import { lineData, lineLearner, lineModel, weightOf } from './support.ts'
+import { lineData, lineLearner, lineModel, Witness, weightOf } from './support.ts'
 
 let folder: string
 beforeEach(() => {
@@ -496,6 +496,34 @@ describe('looking at the result', () => {
     await expect(learner.predict('bee.jpg')).rejects.toThrow(/predict takes a tensor here/)
   })
 
+  it('predicts many items in batches, and as many of a loader as asked', async () => {
+    const learner = cloudLearner()
+    await learner.fit(2)
+    const { x } = learner.data.validDl!.dataset as unknown as TensorDataset
+    const items = Array.from({ length: 7 }, (_, i) => x.index(i))
+    const all = await learner.predictAll(items, { batchSize: 3 })
+    expect(all).toHaveLength(7)
+    for (const [i, item] of items.entries()) {
+      const one = await learner.predict(item)
+      expect(all[i]).toMatchObject({ label: one.label, decoded: one.decoded })
+      const close = (one.predictions as number[]).map((value) => expect.closeTo(value, 5))
+      expect(all[i]!.predictions).toEqual(close)
+    }
+    expect(await learner.predictAll([])).toEqual([])
+    await expect(learner.predictAll(items, { batchSize: 0 })).rejects.toThrow(/batchSize must be/)
+    const whole = await learner.getPredictions({ dataset: 'fix' })
+    expect(whole.predictions.shape).toEqual([40, 2])
+    const some = await learner.getPredictions({ dataset: 'fix', items: 11, withLoss: true })
+    expect(some.predictions.toArray()).toEqual((whole.predictions.toArray() as number[][]).slice(0, 11))
+    expect([some.targets, some.decoded, some.losses!].map(({ shape }) => shape)).toEqual([[11], [11], [11]])
+  })
+
+  it('lets callbacks hear a validation', async () => {
+    const witness = new Witness()
+    await cloudLearner().validate(undefined, { callbacks: [witness] })
+    expect(witness.events).toEqual(Array(5).fill(['bb', 'lb', 'be']).flat())
+  })
+
   it('interprets a classifier', async () => {
     const learner = cloudLearner()
     await learner.fit(2)
@@ -511,5 +539,25 @@ describe('looking at the result', () => {
   it('summarises the model for the shape of its data', async () => {
     const summary = await cloudLearner().summary()
     expect(summary.parameters).toBe(4 * 8 + 8 + 16 + 16 + 2)
+    const learner = cloudLearner({ trueWd: false, bnWd: false, callbacks: [new Witness()] })
+    learner.freeze()
+    const text = String(await learner.summary())
+    expect(text).toMatch(/74 parameters, 34 trainable, 40 frozen/)
+    expect(text).toMatch(
+      /optimizer: Adam, weight decay 0.01 through the gradient, not of normalisation and biases/,
+    )
+    expect(text).toMatch(/loss: CrossEntropyLoss\nlayer groups: 4 layers, 1 layers\ncallbacks: Witness$/)
+  })
+
+  it('counts parameters that lie in no layer', async () => {
+    class Scaled extends nn.Module {
+      readonly scale = new nn.Parameter(tensor([2]))
+      readonly inner = lineModel()
+      override forward(x: Tensor) {
+        return this.inner.forward(x).mul(this.scale)
+      }
+    }
+    const learner = new Learner(lineData(), new Scaled(), { lossFunction: new nn.MSELoss(), silent: true })
+    expect(await learner.summary()).toMatchObject({ parameters: 2, trainable: 2 })
   })
 })

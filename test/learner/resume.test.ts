@@ -9,9 +9,9 @@ import {
 } from '../../callbacks/index.ts'
 import { getTransforms, ImageDataBunch } from '../../src/data/index.ts'
 import { CheckpointError } from '../../src/engine/errors.ts'
-import { getRngState, manualSeed } from '../../src/engine/index.ts'
+import { getRngState, manualSeed, Tensor, tensor } from '../../src/engine/index.ts'
 import { loadWeights } from '../../src/io/index.ts'
-import { Callback, Learner, metrics, slice } from '../../src/learner/index.ts'
+import { Callback, type CallbackState, Learner, metrics, slice } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
 import * as optim from '../../src/optim/index.ts'
 import { draw, writePicture } from '../data/pictures.ts'
@@ -151,11 +151,13 @@ describe('Learner.resume', () => {
   it('does not fetch what the epoch has had already', async () => {
     const folder = await temporaryFolder()
     const broken = resumableLearner(folder)
+    await broken.lrFind({ numIt: 6 })
     const callbacks = () => [new CheckpointCallback({ every: 1 })]
     await expect(broken.fit(1, { callbacks: [...callbacks(), new Fail(3)] })).rejects.toThrow()
     const learner = await Learner.resume('last', resumableLearner(folder))
     await learner.fit(1, { callbacks: callbacks() })
     expect(learner.points.fetched).toBe(2 * 8)
+    expect(learner.recorder.lastSweep).toEqual(broken.recorder.lastSweep)
   })
 
   it('freezes what was frozen, keeps history of earlier fits, and works on a file for load too', async () => {
@@ -308,5 +310,90 @@ describe('a checkpoint that cannot be used', () => {
       /no checkpoint "nothing": looked for .*models\/nothing\.safetensors/,
     )
     await expect(learner.checkpoint('now')).rejects.toThrow(/taken during a fit/)
+  })
+})
+
+describe('what callbacks remember', () => {
+  const fitWith = async (state: unknown, ...more: Callback[]) => {
+    const seen: unknown[] = []
+    class Remembers extends Callback {
+      override stateDict() {
+        return state as CallbackState
+      }
+      override loadStateDict(given: CallbackState) {
+        seen.push(
+          Object.fromEntries(
+            Object.entries(given).map(([name, value]) => [
+              name,
+              value instanceof Tensor ? value.toArray() : value,
+            ]),
+          ),
+        )
+      }
+    }
+    const path = await temporaryFolder()
+    const learner = lineLearner({ path })
+    await learner.fit(1, { callbacks: [new Remembers(), new CheckpointCallback(), ...more] })
+    const again = await Learner.resume('last', lineLearner({ path }))
+    await again.fit(1, { callbacks: [new Remembers(), new CheckpointCallback(), ...more] })
+    return seen
+  }
+
+  it('comes back as it was, whatever the numbers', async () => {
+    const state = {
+      numbers: [1, -0, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1e-320, 0.1 + 0.2],
+      text: 'ä\n"',
+      flags: { yes: true, no: false, nothing: null, $number: 'a name of one’s own', $$array: { deep: [[]] } },
+      doubles: Float64Array.of(Number.NaN, -0, 5e-324),
+      floats: Float32Array.of(0.1, Number.NEGATIVE_INFINITY),
+      bytes: Uint8Array.of(),
+      whole: Int32Array.of(-1),
+      large: BigInt64Array.of(-(2n ** 63n)),
+    }
+    expect(await fitWith(state)).toEqual([state])
+    expect(
+      await fitWith({
+        weights: tensor([
+          [1.5, 2],
+          [3, 4],
+        ]),
+        left: undefined,
+      }),
+    ).toEqual([
+      {
+        weights: [
+          [1.5, 2],
+          [3, 4],
+        ],
+      },
+    ])
+  })
+
+  it('must be data', async () => {
+    await expect(fitWith({ deep: [{ date: new Date() }] })).rejects.toThrow(
+      /Remembers\.stateDict\(\)\.deep\[0\]\.date is a Date, which a checkpoint cannot hold; it takes numbers/,
+    )
+    class Half extends Callback {
+      override stateDict() {
+        return {}
+      }
+    }
+    expect(() => lineLearner({ callbacks: [new Half()] })).toThrow(/Half has stateDict but no loadStateDict/)
+  })
+
+  it('is told apart where there are two of a class', async () => {
+    const path = await temporaryFolder()
+    const pair = () => [
+      new EarlyStoppingCallback({ patience: 9 }),
+      new EarlyStoppingCallback({ patience: 9, monitor: 'trainLoss', mode: 'max' }),
+    ]
+    const first = pair()
+    await lineLearner({ path }).fit(3, { callbacks: [...first, new CheckpointCallback()] })
+    const second = pair()
+    await (await Learner.resume('last', lineLearner({ path }))).fit(3, {
+      callbacks: [...second, new CheckpointCallback()],
+    })
+    expect(second.map(({ best, wait }) => [best, wait])).toEqual(first.map(({ best, wait }) => [best, wait]))
+    expect(first[0]!.best).not.toBe(first[1]!.best)
   })
 })

@@ -1,5 +1,5 @@
 /** Compiled by the type check, never run: each line below an `@ts-expect-error` must fail to compile. */
-import { EarlyStoppingCallback, SaveModelCallback } from '../../callbacks/index.ts'
+import { CheckpointCallback, EarlyStoppingCallback, SaveModelCallback } from '../../callbacks/index.ts'
 import {
   type BatchBeginContext,
   type BatchEndContext,
@@ -89,3 +89,35 @@ new SaveModelCallback({ monitor: metricName('myOwn') })
 new SaveModelCallback({ monitor: 'acuracy' })
 // @ts-expect-error a mode that does not exist
 new EarlyStoppingCallback({ mode: 'least' })
+
+new CheckpointCallback({ every: 100, name: 'last', keepLast: 1, monitor: 'accuracy', topK: 2 })
+new CheckpointCallback({ every: 'interrupt' })
+// @ts-expect-error a moment that does not exist
+new CheckpointCallback({ every: 'batch' })
+// @ts-expect-error a misspelt monitor
+new CheckpointCallback({ monitor: 'acuracy' })
+// @ts-expect-error an option that does not exist
+void learner.tta({ betta: 0.5 })
+void learner.fitFlatCosine(1, { lr: 1e-3, startPct: 0.5, fastDevRun: true })
+// @ts-expect-error an option of another schedule
+void learner.fitFlatCosine(1, { maxLr: 1e-3 })
+void Learner.resume('last', learner).then((resumed: Learner) => resumed.recorder)
+
+class Remembers extends Callback {
+  #count = 0
+  override stateDict() {
+    return { count: this.#count, history: new Float64Array(3) }
+  }
+  override loadStateDict({ count }: { count: number }) {
+    this.#count = count
+  }
+}
+
+class RemembersCode extends Callback {
+  // @ts-expect-error a checkpoint cannot hold functions
+  override stateDict() {
+    return { f: () => 1 }
+  }
+  override loadStateDict() {}
+}
+console.log(Remembers, RemembersCode)
