@@ -19,7 +19,8 @@ const timer = setInterval(() => {
 
 const times: number[] = []
 let loss = 0
-const warmUp = Math.max(2, Math.ceil(chosen.steps / 10))
+// V8 compiles what has run some hundred times: a run of real length hardly knows the time before that.
+const warmUp = Math.max(2, Math.ceil(chosen.steps / 3))
 for (let i = -warmUp; i < chosen.steps; i++) {
   if (i === 0 && process.env.ANNEAL_BENCH_PROFILE) addon.setProfiling(true)
   const start = performance.now()

@@ -149,7 +149,7 @@ FORMAT = torch.channels_last if layout == "channels_last" else torch.contiguous_
 torch.set_num_threads(threads)
 step = CASES[name]()
 times, loss = [], 0.0
-for i in range(-max(2, -(-steps // 10)), steps):
+for i in range(-max(2, -(-steps // 3)), steps):
     start = time.perf_counter()
     loss = step()
     if i >= 0:
