@@ -3,6 +3,7 @@
 #include <napi.h>
 #include <omp.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -26,6 +27,8 @@ struct PendingRead {
     Napi::ObjectReference target;  // keeps the array alive that the engine writes into
     Napi::FunctionReference done;
     std::exception_ptr error;
+    std::chrono::steady_clock::time_point start;
+    std::chrono::nanoseconds took{0};
 };
 
 class Addon : public Napi::Addon<Addon> {
@@ -62,6 +65,12 @@ class Addon : public Napi::Addon<Addon> {
     auto guarded(Napi::Env env, const Body& body) -> decltype(body());
     static Napi::Error toError(Napi::Env env, const std::exception& failure);
     void enqueueRead(const Tensor& tensor, const Napi::TypedArray& target);
+    // How long a read spins: about as long as the last one took, if that was short. The way back from the
+    // engine's thread through the event loop would take as long again.
+    std::chrono::nanoseconds patience() const {
+        constexpr std::chrono::microseconds kShort(500), kLeast(20);
+        return readTook_ < kShort ? 2 * readTook_ + kLeast : kLeast;
+    }
     // Tells V8 of the engine's memory, so that its collector hurries when tensors wait for it.
     void reportMemory(napi_env env);
 
@@ -76,7 +85,8 @@ class Addon : public Napi::Addon<Addon> {
     TensorList scratchResults_;
     napi_threadsafe_function readDone_ = nullptr;
     int pendingReads_ = 0;
-    bool readsClosed_ = false;  // engine thread only: the environment is being torn down
+    std::chrono::nanoseconds readTook_{0};  // by the last read, until its values were there
+    bool readsClosed_ = false;              // engine thread only: the environment is being torn down
     int64_t reportedBytes_ = 0;
 };
 
@@ -152,6 +162,7 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
             auto* addon = static_cast<Addon*>(addonPointer);
             const Napi::Env env(rawEnv);
             const Napi::HandleScope scope(env);
+            addon->readTook_ = read->took;
             if (--addon->pendingReads_ == 0) napi_unref_threadsafe_function(rawEnv, addon->readDone_);
             napi_value argument = env.Undefined();
             if (read->error) {
@@ -322,17 +333,21 @@ void Addon::readSync(const Napi::CallbackInfo& info) {
 Napi::Value Addon::readAsync(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
         enqueueRead(slots_.get(info[0].As<Napi::Number>().DoubleValue()), info[1].As<Napi::TypedArray>());
-        if (info[2].As<Napi::Boolean>().Value() && context_->stream().waitBriefly()) {
+        const auto start = std::chrono::steady_clock::now();
+        if (info[2].As<Napi::Boolean>().Value() && context_->stream().waitBriefly(patience())) {
+            readTook_ = std::chrono::steady_clock::now() - start;
             context_->stream().throwPendingError();
             return Napi::Boolean::New(info.Env(), true);
         }
         auto read = std::make_unique<PendingRead>();
+        read->start = start;
         read->target = Napi::Persistent(info[1].As<Napi::Object>());
         read->done = Napi::Persistent(info[3].As<Napi::Function>());
         if (pendingReads_++ == 0) napi_ref_threadsafe_function(info.Env(), readDone_);
         context_->enqueue("read", [this, pending = read.release()] {
             if (readsClosed_) return;
             pending->error = context_->stream().takePendingError();
+            pending->took = std::chrono::steady_clock::now() - pending->start;
             readsClosed_ =
                 napi_call_threadsafe_function(readDone_, pending, napi_tsfn_nonblocking) != napi_ok;
         });

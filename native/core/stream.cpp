@@ -122,18 +122,21 @@ void Stream::drain() {
     }
 }
 
-bool Stream::waitBriefly() {
+bool Stream::waitBriefly(std::chrono::nanoseconds limit) {
     const uint64_t target = tail_.load(std::memory_order_relaxed);
-    for (int spins = 0; spins < kSpins; spins++) {
-        if (head_.load(std::memory_order_acquire) >= target) return true;
-        pause();
-    }
+    const auto end = std::chrono::steady_clock::now() + limit;
+    do {
+        for (int spins = 0; spins < 50; spins++) {
+            if (head_.load(std::memory_order_acquire) >= target) return true;
+            pause();
+        }
+    } while (std::chrono::steady_clock::now() < end);
     return false;
 }
 
 void Stream::wait() {
     const uint64_t target = tail_.load(std::memory_order_relaxed);
-    if (waitBriefly()) return;
+    if (waitBriefly(std::chrono::microseconds(50))) return;
     std::unique_lock<std::mutex> lock(mutex_);
     hostSleeps_.store(true);
     wakeHost_.wait(lock, [&] { return head_.load() >= target; });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -58,8 +59,8 @@ class Stream {
     uint64_t completed() const { return head_.load(std::memory_order_acquire); }
     // Blocks until everything enqueued so far has run.
     void wait();
-    // Waits some tens of microseconds at most; tells whether everything enqueued so far has run.
-    bool waitBriefly();
+    // Spins that long at most; tells whether everything enqueued so far has run.
+    bool waitBriefly(std::chrono::nanoseconds limit);
     // Throws the first failure since the last call, if there was one, and forgets it.
     void throwPendingError();
     bool hasPendingError() const { return failed_.load(std::memory_order_acquire); }

@@ -8,7 +8,7 @@
 namespace anneal::cpu {
 
 // Elements per chunk below which a second thread costs more than it brings.
-constexpr int64_t kGrain = 16384;
+constexpr int64_t kGrain = 65536;
 
 // Keeps the team out of what a library runs, while `alone`: calling it together costs as much as some tens of
 // microseconds of one thread's work, and more when a neighbour holds a core.
