@@ -1,4 +1,4 @@
-import sharp, { type Sharp } from 'sharp'
+import type { Sharp } from 'sharp'
 import { cropBytes, type Window } from './bytes.ts'
 import { type DecodePlan, mirrorWindow, type PixelSize, resizeBeforeCut } from './decodePlan.ts'
 import { DEFAULT_MAX_PIXELS } from './limits.ts'
@@ -17,8 +17,9 @@ export interface EncodedPicture {
  * Width and height of the upright picture (EXIF orientation applied), read from its header.
  * @throws DataError that names the file.
  */
-export function readPictureSize(picture: EncodedPicture): Promise<PixelSize> {
-  return withErrors(picture, 'header', async () => {
+export async function readPictureSize(picture: EncodedPicture): Promise<PixelSize> {
+  const open = await opener()
+  return await withErrors(picture, 'header', async () => {
     const { autoOrient } = await open(picture).metadata()
     return { width: autoOrient.width, height: autoOrient.height }
   })
@@ -44,6 +45,7 @@ export async function decodePicture(picture: EncodedPicture, plan: DecodePlan): 
   // libvips reduces well, but enlarges half a pixel off: each axis is resized where it fares better.
   const reduced = { width: Math.min(size.width, cut.width), height: Math.min(size.height, cut.height) }
   const enlarge = reduced.width !== size.width || reduced.height !== size.height
+  const open = await opener()
   const decoded = await withErrors(picture, 'decode', async () => {
     const pipeline = open(picture).autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb')
     if (before) pipeline.extract(area(before))
@@ -90,8 +92,11 @@ function isJpeg({ source }: EncodedPicture): boolean {
     : source[0] === 0xff && source[1] === 0xd8
 }
 
-function open({ source }: EncodedPicture): Sharp {
-  return sharp(source, { failOn: 'error', ignoreIcc: true, limitInputPixels: DEFAULT_MAX_PIXELS, pages: 1 })
+/** Loads sharp with the first picture: programs that read none shall not wait for libvips when they start. */
+async function opener(): Promise<(picture: EncodedPicture) => Sharp> {
+  const { default: sharp } = await import('sharp')
+  return ({ source }) =>
+    sharp(source, { failOn: 'error', ignoreIcc: true, limitInputPixels: DEFAULT_MAX_PIXELS, pages: 1 })
 }
 
 async function withErrors<T>(
