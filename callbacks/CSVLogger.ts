@@ -3,7 +3,7 @@ import { ConfigError } from '../src/engine/errors.ts'
 import { AppendFile } from '../src/io/AppendFile.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
-import { columnsOf, formatDuration, formatValue } from '../src/learner/epochTable.ts'
+import { columnsOf, csvLine, formatDuration, formatValue } from '../src/learner/epochTable.ts'
 import type {
   EpochBeginContext,
   EpochEndContext,
@@ -47,7 +47,7 @@ export class CSVLogger extends Callback {
     this.#monitors = monitors
     this.file = resolve(learner.path, this.filename)
     this.#lines = await AppendFile.open('CSVLogger', this.file, { keep: this.append || resuming })
-    const header = lineOf(columnsOf(monitors))
+    const header = csvLine(columnsOf(monitors))
     const found = await this.#lines.firstLine()
     if (found === undefined) return this.#lines.append(header)
     if (`${found}\n` === header) return
@@ -73,17 +73,11 @@ export class CSVLogger extends Callback {
   override async onEpochEnd({ epoch, lastMetrics }: EpochEndContext): Promise<void> {
     const values = this.#monitors.map((name) => formatValue(lastMetrics[name]))
     const time = formatDuration((performance.now() - this.#began) / 1000)
-    await this.#lines!.append(lineOf([String(epoch), ...values, time]))
+    await this.#lines!.append(csvLine([String(epoch), ...values, time]))
   }
 
   override async onTrainEnd(_context?: TrainEndContext): Promise<void> {
     await this.#lines?.close()
     this.#lines = undefined
   }
-}
-
-/** Cells with a comma, a quote or a line end in them stand in quotes (RFC 4180). */
-function lineOf(cells: readonly string[]): string {
-  const quoted = cells.map((cell) => (/[",\n\r]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell))
-  return `${quoted.join(',')}\n`
 }

@@ -1,5 +1,6 @@
 import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { EpochEndContext, TrainBeginContext } from '../src/learner/events.ts'
+import { rejectUnknownOptions } from '../src/learner/options.ts'
 import { checkPatience, TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
 
 export interface EarlyStoppingOptions extends TrackerOptions {
@@ -18,7 +19,9 @@ export class EarlyStoppingCallback extends TrackerCallback {
   /** Epoch after which it ended the fit; null if it did not. */
   stoppedEpoch: number | null = null
 
-  constructor({ patience = 0, minDelta = 0, ...tracker }: EarlyStoppingOptions = {}) {
+  constructor(options: EarlyStoppingOptions = {}) {
+    rejectUnknownOptions('EarlyStoppingCallback', options, ['monitor', 'mode', 'patience', 'minDelta'])
+    const { patience = 0, minDelta = 0, ...tracker } = options
     super(tracker)
     checkPatience('EarlyStoppingCallback', patience, minDelta)
     this.patience = patience

@@ -8,6 +8,7 @@ import type {
   TrainBeginContext,
   TrainEndContext,
 } from '../src/learner/events.ts'
+import { rejectUnknownOptions } from '../src/learner/options.ts'
 
 /** Where progress is written. `process.stdout` is one. */
 export interface ProgressStream {
@@ -53,6 +54,7 @@ export class ProgressCallback extends Callback {
 
   constructor(options: ProgressOptions = {}) {
     super()
+    rejectUnknownOptions('ProgressCallback', options, ['stream', 'bar', 'interval', 'now'])
     const { stream = process.stdout, interval = 100, now = () => performance.now() } = options
     if (!(interval >= 0))
       throw new ConfigError(`ProgressCallback: interval must be at least 0 ms, got ${String(interval)}`)

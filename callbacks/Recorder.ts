@@ -3,7 +3,7 @@ import { ConfigError } from '../src/engine/errors.ts'
 import { writeFileAtomic } from '../src/io/atomicFile.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
-import { columnsOf, formatDuration, formatValue } from '../src/learner/epochTable.ts'
+import { columnsOf, csvLine, formatDuration, formatValue } from '../src/learner/epochTable.ts'
 import type {
   BatchBeginContext,
   BatchEndContext,
@@ -13,6 +13,7 @@ import type {
   TrainBeginContext,
 } from '../src/learner/events.ts'
 import { makeFolder } from '../src/learner/learnerFile.ts'
+import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
 import { type Figure, lossesChart, lrFindChart, metricsChart, scheduleChart } from '../src/plot/index.ts'
 import type { LrFindResult } from './LRFinder.ts'
 
@@ -74,6 +75,8 @@ export class Recorder extends Callback {
   /** The latest sweep of the learning-rate finder. */
   lastSweep: (LrFindResult & { numIt: number }) | undefined
 
+  /** Those that the running batch began with. */
+  #rates: { lr: number; momentum: number } | undefined
   #fit = -1
   #began = 0
 
@@ -98,12 +101,15 @@ export class Recorder extends Callback {
 
   override onBatchBegin({ train, learner }: BatchBeginContext): void {
     if (!train) return
-    this.lrs.push(learner.optimizer.lr)
-    this.momentums.push(learner.optimizer.momentum ?? Number.NaN)
+    const { lr, momentum = Number.NaN } = learner.optimizer
+    this.#rates = { lr, momentum }
   }
 
   override onBatchEnd({ train, lossValue, smoothLoss }: BatchEndContext): void {
-    if (!train) return
+    if (!train || !this.#rates) return
+    // All lists grow together, so that they stay in step when a batch fails.
+    this.lrs.push(this.#rates.lr)
+    this.momentums.push(this.#rates.momentum)
     this.rawLosses.push(lossValue)
     this.losses.push(smoothLoss)
   }
@@ -151,11 +157,11 @@ export class Recorder extends Callback {
    * tenth of the sweep but no more than 10 batches, and the last 5, where the loss has diverged.
    * @throws ConfigError before the first `lrFind`
    */
-  plot({
-    skipStart,
-    skipEnd = 5,
-    suggestions = true,
-  }: RecorderPlotOptions & { suggestions?: boolean } = {}): Figure {
+  plot(options: RecorderPlotOptions & { suggestions?: boolean } = {}): Figure {
+    rejectUnknownOptions('plot', options, ['skipStart', 'skipEnd', 'suggestions'])
+    const { skipStart, skipEnd = 5, suggestions = true } = options
+    if (skipStart !== undefined) checkCount('plot', 'skipStart', skipStart, 0)
+    checkCount('plot', 'skipEnd', skipEnd, 0)
     if (!this.lastSweep) throw new ConfigError('there is no sweep to plot: await learner.lrFind() first')
     const { lrs, losses, suggestions: found, numIt } = this.lastSweep
     const first = skipStart ?? Math.min(10, Math.floor(numIt / 10))
@@ -164,17 +170,25 @@ export class Recorder extends Callback {
     return lrFindChart(lrs.slice(from, to), losses.slice(from, to), suggestions ? { ...found } : {})
   }
 
-  /** Smoothed training loss by batch and validation loss by epoch, over all fits. */
-  plotLosses({ skipStart = 0, skipEnd = 0 }: RecorderPlotOptions = {}): Figure {
+  /** Training loss by batch, smoothed and (with `raw`) as it was, and validation loss by epoch, over all fits. */
+  plotLosses(options: RecorderPlotOptions & { raw?: boolean } = {}): Figure {
+    rejectUnknownOptions('plotLosses', options, ['skipStart', 'skipEnd', 'raw'])
+    const { skipStart = 0, skipEnd = 0, raw = true } = options
+    checkCount('plotLosses', 'skipStart', skipStart, 0)
+    checkCount('plotLosses', 'skipEnd', skipEnd, 0)
     this.#needBatches()
-    const shown = this.#validated.filter(
-      ({ batches }) => batches > skipStart && batches <= this.losses.length - skipEnd,
-    )
+    const end = this.losses.length - skipEnd
+    if (end <= skipStart) {
+      throw new ConfigError(
+        `plotLosses: skipStart ${skipStart} and skipEnd ${skipEnd} leave nothing of ${this.losses.length} batches`,
+      )
+    }
+    const shown = this.#validated.filter(({ batches }) => batches > skipStart && batches <= end)
     return lossesChart(
-      this.losses.slice(skipStart, this.losses.length - skipEnd),
+      this.losses.slice(skipStart, end),
       shown.map(({ values }) => values.validLoss!),
       shown.map(({ batches }) => batches),
-      { firstBatch: skipStart },
+      { firstBatch: skipStart, ...(raw && { rawLosses: this.rawLosses.slice(skipStart, end) }) },
     )
   }
 
@@ -201,7 +215,7 @@ export class Recorder extends Callback {
       ...names.map((name) => formatValue(values[name])),
       formatDuration(seconds),
     ])
-    return `${[columnsOf(names), ...rows].map((row) => row.join(',')).join('\n')}\n`
+    return [columnsOf(names), ...rows].map(csvLine).join('')
   }
 
   /** Writes {@link toCsv} to a file, whole or not at all. Returns the path. */

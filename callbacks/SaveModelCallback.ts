@@ -4,6 +4,7 @@ import type { CallbackState } from '../src/learner/callbackState.ts'
 import { checkpointFile } from '../src/learner/checkpoint.ts'
 import type { EpochEndContext, TrainBeginContext, TrainEndContext } from '../src/learner/events.ts'
 import { checkWritable } from '../src/learner/learnerFile.ts'
+import { rejectUnknownOptions } from '../src/learner/options.ts'
 import { TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
 
 export interface SaveModelOptions extends TrackerOptions {
@@ -32,13 +33,22 @@ export class SaveModelCallback extends TrackerCallback {
   savedEpochs: number[] = []
   readonly #toBeat: number | null
 
-  constructor({
-    name = 'bestmodel',
-    every = 'improvement',
-    withOptimizer = false,
-    best = null,
-    ...tracker
-  }: SaveModelOptions = {}) {
+  constructor(options: SaveModelOptions = {}) {
+    rejectUnknownOptions('SaveModelCallback', options, [
+      'monitor',
+      'mode',
+      'name',
+      'every',
+      'withOptimizer',
+      'best',
+    ])
+    const {
+      name = 'bestmodel',
+      every = 'improvement',
+      withOptimizer = false,
+      best = null,
+      ...tracker
+    } = options
     super(tracker)
     if (every !== 'improvement' && every !== 'epoch') {
       throw new ConfigError(`SaveModelCallback: every must be 'improvement' or 'epoch', got ${String(every)}`)

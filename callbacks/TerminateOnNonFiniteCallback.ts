@@ -1,6 +1,7 @@
 import { AnnealError, ConfigError } from '../src/engine/errors.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { BatchEndContext } from '../src/learner/events.ts'
+import { rejectUnknownOptions } from '../src/learner/options.ts'
 
 export interface TerminateOnNonFiniteOptions {
   /** 'throw' ends the fit with an error; 'stop' ends it quietly, without validation. Default 'throw'. */
@@ -37,8 +38,10 @@ export class TerminateOnNonFiniteCallback extends Callback {
   override readonly runsInLrFind = false
   readonly action: 'throw' | 'stop'
 
-  constructor({ action = 'throw' }: TerminateOnNonFiniteOptions = {}) {
+  constructor(options: TerminateOnNonFiniteOptions = {}) {
     super()
+    rejectUnknownOptions('TerminateOnNonFiniteCallback', options, ['action'])
+    const { action = 'throw' } = options
     if (action !== 'throw' && action !== 'stop') {
       throw new ConfigError(
         `TerminateOnNonFiniteCallback: action must be 'throw' or 'stop', got ${String(action)}`,

@@ -19,3 +19,9 @@ export function formatDuration(seconds: number): string {
 export function columnsOf(monitors: readonly string[]): string[] {
   return ['epoch', ...monitors, 'time']
 }
+
+/** A line of a CSV file. Cells with a comma, a quote or a line end in them stand in quotes (RFC 4180). */
+export function csvLine(cells: readonly string[]): string {
+  const quoted = cells.map((cell) => (/[",\n\r]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell))
+  return `${quoted.join(',')}\n`
+}

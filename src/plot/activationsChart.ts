@@ -2,7 +2,7 @@ import type { TopLevelSpec } from 'vega-lite'
 import { ConfigError } from '../engine/errors.ts'
 import { Figure } from './Figure.ts'
 import { linePanel } from './lineChart.ts'
-import { theme } from './theme.ts'
+import { seriesColor, theme } from './theme.ts'
 
 /** What came out of a layer, batch by batch: lists of one length. */
 export interface LayerActivations {
@@ -21,6 +21,9 @@ export interface ActivationsChartOptions {
   nearZero?: number
 }
 
+/** More layers than these stand in a column, coloured from the first to the last. */
+const fewLayers = 8
+
 /**
  * Means, standard deviations and shares near zero of what layers give, one panel each and a line for each layer.
  * @throws ConfigError if there are no layers
@@ -30,10 +33,26 @@ export function activationsChart(
   { title = 'Activations', nearZero }: ActivationsChartOptions = {},
 ): Figure {
   if (layers.length === 0) throw new ConfigError('there are no layers to plot')
+  const many = layers.length > fewLayers
+  const colorOf = (i: number) => (many ? ramp(i / (layers.length - 1)) : seriesColor(i))
   const panel = (key: 'means' | 'stds' | 'nearZero', yLabel: string, last: boolean) =>
     linePanel(
-      layers.map((layer) => ({ name: layer.name, x: layer.batches, y: layer[key], points: false })),
-      { yLabel, xIntegers: true, width: 600, height: 170, ...(last && { xLabel: 'training batch' }) },
+      layers.map((layer, i) => ({
+        name: layer.name,
+        x: layer.batches,
+        y: layer[key],
+        color: colorOf(i),
+        points: false,
+        strokeWidth: many ? 1.3 : 2,
+      })),
+      {
+        yLabel,
+        xIntegers: true,
+        width: 600,
+        height: 170,
+        legend: many ? 'right' : 'top',
+        ...(last && { xLabel: 'training batch' }),
+      },
     )
   const vconcat = [
     panel('means', 'mean', false),
@@ -42,4 +61,10 @@ export function activationsChart(
   ]
   const spec = { title, vconcat, spacing: 16, resolve: { scale: { color: 'shared' } }, config: theme }
   return new Figure(spec as TopLevelSpec)
+}
+
+/** From blue over violet to orange. */
+function ramp(fraction: number): string {
+  const hue = Math.round(215 + 175 * fraction) % 360
+  return `hsl(${hue}, 62%, ${Math.round(48 + 4 * fraction)}%)`
 }

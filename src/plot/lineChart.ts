@@ -14,6 +14,8 @@ export interface LineSeries {
   y: ArrayLike<number>
   /** Default: the next of the palette. */
   color?: string
+  /** Of the line, in pixels. Default 2. */
+  strokeWidth?: number
   /** Whether each value is marked by a dot. Default: where the series has at most 30 values. */
   points?: boolean
 }
@@ -36,6 +38,8 @@ export interface LineChartOptions {
   yScale?: ScaleKind
   /** Whether the x axis counts something: ticks are whole numbers. Default false. */
   xIntegers?: boolean
+  /** Where the names of the series stand, if there are several. Default 'top'. */
+  legend?: 'top' | 'right'
   /** Points with a place in a legend of their own, and labelled rules. */
   marks?: readonly ChartMark[]
   /** Plot area in pixels. Default 600 by 340. */
@@ -94,7 +98,7 @@ export function linePanel(series: readonly LineSeries[], options: LineChartOptio
           type: 'nominal' as const,
           scale: { domain: series.map((one) => one.name), range: colors },
           legend: {
-            orient: 'top' as const,
+            orient: options.legend ?? ('top' as const),
             title: null,
             symbolType: 'stroke' as const,
             symbolSize: 300,
@@ -104,12 +108,12 @@ export function linePanel(series: readonly LineSeries[], options: LineChartOptio
   const layer: Layer[] = [
     ...rules(marks, axes),
     ...lines.map((line, i): Layer => {
-      const { name, points = line.length <= 30 } = series[i]!
+      const { name, points = line.length <= 30, strokeWidth = 2 } = series[i]!
       return {
         data: { values: line.map((point) => ({ ...point, series: name })) },
         mark: {
           type: 'line',
-          strokeWidth: 2,
+          strokeWidth,
           strokeJoin: 'round',
           point: points && { size: 45, filled: true },
         },

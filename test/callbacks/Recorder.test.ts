@@ -66,6 +66,40 @@ describe('Recorder', () => {
     expect(end).toBe('')
   })
 
+  it('survives validation, prediction and sweeps, and spans fits', async () => {
+    const learner = lineLearner({ metrics: [metrics.mae] })
+    const { recorder } = learner
+    await learner.fit(2, { lr: 0.01 })
+    const first = JSON.stringify([recorder.losses, recorder.epochs])
+    await learner.validate()
+    await learner.getPredictions()
+    await learner.lrFind({ numIt: 6 })
+    expect(JSON.stringify([recorder.losses, recorder.epochs])).toBe(first)
+    expect(learner.recorder).toBe(recorder)
+    await learner.fitOneCycle(1, { maxLr: 0.02 })
+    expect(recorder.epochs.map(({ fit, epoch, batches }) => [fit, epoch, batches])).toEqual([
+      [0, 0, 5],
+      [0, 1, 10],
+      [1, 0, 15],
+    ])
+    expect(recorder.lrs.slice(0, 10)).toEqual(new Array(10).fill(0.01))
+    expect(recorder.lrs[11]).toBeCloseTo(0.02, 9) // one of five batches rises
+    for (const list of [recorder.lrs, recorder.momentums, recorder.losses, recorder.rawLosses])
+      expect(list).toHaveLength(15)
+  })
+
+  it('keeps its lists in step when a batch fails', async () => {
+    class Broken extends Callback {
+      override onLossBegin({ iteration, train }: { iteration: number; train: boolean }) {
+        if (train && iteration === 3) throw new Error('out of luck')
+      }
+    }
+    const learner = lineLearner()
+    await expect(learner.fit(1, { callbacks: [new Broken()] })).rejects.toThrow('out of luck')
+    const { lrs, momentums, losses, rawLosses } = learner.recorder
+    for (const list of [lrs, momentums, losses, rawLosses]) expect(list).toHaveLength(3)
+  })
+
   it('draws losses, rates and metrics', async () => {
     const learner = lineLearner({ metrics: [metrics.mae, metrics.rmse] })
     const { recorder } = learner
@@ -74,10 +108,17 @@ describe('Recorder', () => {
     for (const figure of [
       recorder.plotLosses(),
       recorder.plotLosses({ skipStart: 3, skipEnd: 1 }),
+      recorder.plotLosses({ raw: false }),
       recorder.plotLr(),
       recorder.plotMetrics(),
     ]) {
       expect(await figure.toSvg()).toContain('<svg')
     }
+    expect(() => recorder.plotLosses({ skipStart: 9, skipEnd: 1 })).toThrow(/leave nothing of 10 batches/)
+    expect(() => recorder.plotLosses({ skipStart: Number.NaN })).toThrow(/skipStart/)
+    expect(() => recorder.plotLosses({ skip: 1 } as never)).toThrow(/unknown option skip/)
+    await learner.lrFind({ numIt: 10 })
+    expect(() => recorder.plot({ skipEnd: -1 })).toThrow(/skipEnd/)
+    expect(() => recorder.plot({ suggestion: true } as never)).toThrow(/unknown option suggestion/)
   })
 })

@@ -1,5 +1,15 @@
 /** Compiled by the type check, never run: each line below an `@ts-expect-error` must fail to compile. */
-import { CheckpointCallback, EarlyStoppingCallback, SaveModelCallback } from '../../callbacks/index.ts'
+import {
+  CheckpointCallback,
+  CyclicScheduler,
+  EarlyStoppingCallback,
+  GeneralScheduler,
+  GradientAccumulation,
+  MixedPrecision,
+  MixUpCallback,
+  ReduceLROnPlateauCallback,
+  SaveModelCallback,
+} from '../../callbacks/index.ts'
 import {
   type BatchBeginContext,
   type BatchEndContext,
@@ -8,6 +18,7 @@ import {
   Learner,
   type LearnerData,
   metricName,
+  metrics,
   slice,
 } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
@@ -121,3 +132,31 @@ class RemembersCode extends Callback {
   override loadStateDict() {}
 }
 console.log(Remembers, RemembersCode)
+
+new MixUpCallback(0.4)
+new GeneralScheduler({
+  phases: [
+    { epochs: 1, lr: slice(1e-3) },
+    { share: 0.5, lr: { start: 1e-3, end: 0 } },
+  ],
+})
+new Learner(data, model, {
+  metrics: [metrics.precision, metrics.fBeta({ beta: 1, average: 'macro' }), metrics.topKAccuracy(5)],
+})
+new ReduceLROnPlateauCallback({ monitor: 'f1Score', minLr: [1e-5, 1e-4] })
+// @ts-expect-error an option that does not exist
+new MixUpCallback({ alfa: 0.4 })
+// @ts-expect-error an option that does not exist
+new GradientAccumulation({ steps: 4 })
+// @ts-expect-error a phase without such a value
+new GeneralScheduler({ phases: [{ epochs: 1, learningRate: 1 }] })
+// @ts-expect-error a mode that does not exist
+new CyclicScheduler({ baseLr: 1e-4, maxLr: 1e-2, mode: 'square' })
+// @ts-expect-error bounds are needed
+new CyclicScheduler({ maxLr: 1e-2 })
+// @ts-expect-error an average that does not exist
+metrics.precision({ average: 'samples' })
+// @ts-expect-error an option of another metric
+metrics.recall({ beta: 2 })
+// @ts-expect-error a dtype that needs scaled losses
+new MixedPrecision({ dtype: 'float16' })
