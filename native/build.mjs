@@ -25,7 +25,8 @@ Builds the native engine into build/Release/anneal.node. Compiles only what chan
   --clean                      compile everything again
   --jobs N                     compilers to run at once (default: one per processor)
   --verbose                    print every command
-  --portable                   do not tune for this machine's processor
+  --portable                   for any processor of this kind: on x86-64 one add-on each for SSE2, AVX2 and AVX-512,
+                               among which the loader chooses, instead of one tuned for this machine
   --engine-test                also build build/engine_test, which tests the engine without Node
   --sanitize LIST              compile with sanitizers (address,undefined) into build/sanitize/`
 
@@ -76,6 +77,7 @@ export async function build(options = {}) {
       flags.push('--clean-first')
     }
     if (options.verbose) flags.push('--verbose')
+    const { settings } = plan
     const title = 'Compiling the native engine'
     let output
     try {
@@ -84,7 +86,8 @@ export async function build(options = {}) {
       age(plan.directory, startedAt)
     }
     if (!options.verbose && output.includes('warning:')) process.stderr.write(output)
-    const { targets, machine, settings } = plan
+    if (settings.ANNEAL_NATIVE_ARCH === 'ON') dropVariants(plan.addon) // of a portable build: the loader would take them
+    const { targets, machine } = plan
     fs.writeFileSync(plan.stampFile, JSON.stringify({ key, targets, machine, settings, systemHeader }))
     return { built: true, addon: plan.addon, seconds: seconds() }
   } finally {
@@ -140,6 +143,13 @@ function age(directory, startedAt) {
     if (!/\.(o|a|node)$|engine_test$/.test(file)) continue
     const { atimeMs, mtimeMs } = fs.statSync(file)
     if (mtimeMs > startedAt) fs.utimesSync(file, atimeMs / 1000, startedAt / 1000)
+  }
+}
+
+function dropVariants(addon) {
+  const folder = path.dirname(addon)
+  for (const name of fs.readdirSync(folder)) {
+    if (/^anneal-v\d\.node$/.test(name)) fs.rmSync(path.join(folder, name))
   }
 }
 

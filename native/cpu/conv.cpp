@@ -1,3 +1,4 @@
+#include "cpu/conv_narrow.h"
 #include "cpu/kernels.h"
 #include "cpu/onednn.h"
 #include "cpu/parallel.h"
@@ -162,6 +163,18 @@ void runWinograd(Direction direction, const View& input, const View& weight, con
     }
 }
 
+void runNarrow(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
+               const ConvGeometry& g) {
+    switch (direction) {
+        case Direction::Forward:
+            return narrow::forward(out, input, weight, bias, g);
+        case Direction::BackwardInput:
+            return narrow::backwardInput(input, out, weight, g);
+        case Direction::BackwardWeight:
+            return narrow::backwardWeight(weight, bias, out, input, g);
+    }
+}
+
 void enqueueConv(Context& context, const char* op, Direction direction, const View& input, const View& weight,
                  const View& out, const View* bias, const ConvGeometry& geometry) {
     const bool withBias = bias != nullptr;
@@ -169,6 +182,8 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
         const View* biasPointer = withBias ? &biasView : nullptr;
         if (input.dtype == DType::Float64) {
             convDouble(direction, input, weight, out, biasPointer, geometry);
+        } else if (narrow::suits(direction, input.sizes, weight.sizes, input.dtype, geometry)) {
+            runNarrow(direction, input, weight, out, biasPointer, geometry);
         } else if (winograd::suits(input, weight, out, geometry) &&
                    (direction != Direction::BackwardWeight || !withBias)) {
             runWinograd(direction, input, weight, out, biasPointer, geometry);
@@ -179,6 +194,11 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
 }
 
 }  // namespace
+
+bool convolvesPlanes(ConvDirection direction, const Dims& input, const Dims& weight, DType dtype,
+                     const ConvGeometry& geometry) {
+    return narrow::suits(direction, input, weight, dtype, geometry);
+}
 
 bool convolvesBFloat16() { return onednn::hasBFloat16(); }
 

@@ -76,11 +76,15 @@ void matmul(Context& context, const View& c, const View& a, const View& b, const
 
 // --- conv.cpp: activations channels-last; weights contiguous, in float32 for activations in half precision
 
-// Whether this processor has instructions for it.
-bool convolvesBFloat16();
+enum class ConvDirection { Forward, BackwardInput, BackwardWeight };
 struct ConvGeometry {
     int64_t stride[2], padding[2], paddingAfter[2], dilation[2], groups;
 };
+// Whether this processor has instructions for it.
+bool convolvesBFloat16();
+// Whether this convolution takes contiguous inputs and gradients as well, and would only lose by a copy.
+bool convolvesPlanes(ConvDirection direction, const Dims& input, const Dims& weight, DType dtype,
+                     const ConvGeometry& geometry);
 void conv2d(Context& context, const View& out, const View& input, const View& weight, const View* bias,
             const ConvGeometry& geometry);
 void conv2dBackwardInput(Context& context, const View& gradInput, const View& gradOutput, const View& weight,
@@ -91,7 +95,6 @@ void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* 
 void addChannelBias(Context& context, const View& out, const View& bias);
 
 // --- conv_double.cpp: float64, which oneDNN does not have; runs at once, on the engine thread and its team
-enum class ConvDirection { Forward, BackwardInput, BackwardWeight };
 void convDouble(ConvDirection direction, const View& input, const View& weight, const View& out,
                 const View* bias, const ConvGeometry& geometry);
 

@@ -37,7 +37,8 @@ Compiles the native engine inside the installed package. Takes a C++20 compiler,
 of them is missing and how to install it. Compiles only what changed since the last time.
 
   --clean       compile everything again
-  --portable    do not tune for this machine's processor: for images and packages that run elsewhere
+  --portable    for images and packages that run elsewhere: any processor of this kind, with the vector instructions
+                (SSE2, AVX2, AVX-512) that it has
   --jobs N      compilers to run at once (default: one per processor)
   --verbose     print every command`,
 

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { addonFile } from './addonFile.ts'
 import {
   AnnealError,
   ConfigError,
@@ -123,7 +124,7 @@ function packageRoot(): string {
 }
 
 function load(): Addon {
-  const file = process.env.ANNEAL_ADDON ?? path.join(packageRoot(), 'build', 'Release', 'anneal.node')
+  const file = process.env.ANNEAL_ADDON ?? addonFile(path.join(packageRoot(), 'build', 'Release'))
   if (!existsSync(file)) {
     throw new ConfigError(
       `the native engine has not been built: ${file} is missing.\n` +

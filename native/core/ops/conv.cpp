@@ -119,8 +119,13 @@ Precision precisionOf(const char* op, const Tensor& input, const Tensor& weight)
     return {direct ? DType::BFloat16 : DType::Float32, DType::Float32};
 }
 
-Tensor activation(Context& context, const Tensor& tensor, DType dtype) {
-    return channels_last(context, to_dtype(context, tensor, dtype));
+// `input` and `weight` are the convolution's, of which `tensor` is the input or the output's gradient.
+Tensor activation(Context& context, const Tensor& tensor, cpu::ConvDirection direction, DType dtype,
+                  const Dims& input, const Dims& weight, const cpu::ConvGeometry& geometry) {
+    const Tensor converted = to_dtype(context, tensor, dtype);
+    if (converted.isContiguous() && cpu::convolvesPlanes(direction, input, weight, dtype, geometry))
+        return converted;
+    return channels_last(context, converted);
 }
 
 Tensor weightOf(Context& context, const Tensor& weight, const Precision& precision) {
@@ -145,7 +150,8 @@ Tensor conv2d(Context& context, const Tensor& input, const Tensor& weight, optio
     if (bias) bias = biasOf(context, "conv2d", *bias, weight.size(0), precision);
     Tensor out = context.emptyChannelsLast(precision.activations, sizes);
     if (out.numel() > 0) {
-        const Tensor x = activation(context, input, precision.activations),
+        const Tensor x = activation(context, input, cpu::ConvDirection::Forward, precision.activations,
+                                    input.sizes(), weight.sizes(), geometry),
                      w = weightOf(context, weight, precision);
         const View biasView = bias ? bias->view() : View{};
         cpu::conv2d(context, out, x, w, bias ? &biasView : nullptr, geometry);
@@ -162,7 +168,9 @@ Tensor conv_transpose2d(Context& context, const Tensor& input, const Tensor& wei
     if (bias) bias = biasOf(context, op, *bias, sizes[1], precision);
     Tensor out = context.emptyChannelsLast(precision.activations, sizes);
     if (out.numel() > 0) {
-        cpu::conv2dBackwardInput(context, out, activation(context, input, precision.activations),
+        cpu::conv2dBackwardInput(context, out,
+                                 activation(context, input, cpu::ConvDirection::BackwardInput,
+                                            precision.activations, sizes, weight.sizes(), geometry),
                                  weightOf(context, weight, precision), geometry);
         if (bias) cpu::addChannelBias(context, out, *bias);
     }
@@ -178,7 +186,9 @@ Tensor conv2d_backward_input(Context& context, const Tensor& gradient, const Ten
     const Precision precision = precisionOf("conv2d", gradient, weight);
     Tensor out = context.emptyChannelsLast(precision.activations, inputSizes);
     if (gradient.numel() > 0) {
-        cpu::conv2dBackwardInput(context, out, activation(context, gradient, precision.activations),
+        cpu::conv2dBackwardInput(context, out,
+                                 activation(context, gradient, cpu::ConvDirection::BackwardInput,
+                                            precision.activations, inputSizes, weight.sizes(), geometry),
                                  weightOf(context, weight, precision), geometry);
     } else {
         cpu::fill(context, out, 0);
@@ -201,8 +211,11 @@ TensorList conv2d_backward_weight(Context& context, const Tensor& gradient, cons
     if (gradient.numel() > 0) {
         const View biasView = withBias ? toBias.view() : View{};
         cpu::conv2dBackwardWeight(context, toWeight, withBias ? &biasView : nullptr,
-                                  activation(context, gradient, precision.activations),
-                                  activation(context, input, precision.activations), geometry);
+                                  activation(context, gradient, cpu::ConvDirection::BackwardWeight,
+                                             precision.activations, input.sizes(), weight.sizes(), geometry),
+                                  activation(context, input, cpu::ConvDirection::BackwardWeight,
+                                             precision.activations, input.sizes(), weight.sizes(), geometry),
+                                  geometry);
     } else {
         cpu::fill(context, toWeight, 0);
         if (withBias) cpu::fill(context, toBias, 0);
