@@ -82,7 +82,11 @@ export class CheckpointCallback extends Callback {
       'topK',
     ])
     const { every = 'epoch', name = 'last', keepLast = 1, monitor, mode = 'auto', topK } = options
-    if (every !== 'epoch' && every !== 'interrupt') checkCount('CheckpointCallback', 'every', every, 1)
+    if (every !== 'epoch' && every !== 'interrupt' && !(Number.isInteger(every) && every >= 1)) {
+      throw new ConfigError(
+        `CheckpointCallback: every must be a number of batches, 'epoch' or 'interrupt', got ${String(every)}`,
+      )
+    }
     checkCount('CheckpointCallback', 'keepLast', keepLast, 1)
     if (topK !== undefined) checkCount('CheckpointCallback', 'topK', topK, 1)
     if (!name) throw new ConfigError('CheckpointCallback: name must not be empty')

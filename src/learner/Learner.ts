@@ -1,4 +1,4 @@
-import { DataError } from '../engine/errors.ts'
+import { ConfigError, DataError } from '../engine/errors.ts'
 import type * as nn from '../nn/index.ts'
 import type { Figure } from '../plot/index.ts'
 import type { Callback } from './Callback.ts'
@@ -20,6 +20,7 @@ import type {
   SaveOptions,
 } from './learnerOptions.ts'
 import { type MetricLike, toMetrics } from './Metric.ts'
+import { rejectUnknownOptions } from './options.ts'
 import {
   collectPredictions,
   type Prediction,
@@ -57,8 +58,10 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
    */
   async validate(
     loader?: BatchLoader,
-    { metrics, callbacks = [] }: ValidateOptions = {},
+    options: ValidateOptions = {},
   ): Promise<{ loss: number } & Record<string, number>> {
+    rejectUnknownOptions('validate', options, ['metrics', 'callbacks'])
+    const { metrics, callbacks = [] } = options
     const chosen = metrics ? toMetrics(metrics) : this.metrics
     const from = loader ?? this.data.validDl
     if (!from || from.length === 0) {
@@ -91,8 +94,10 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
   }
 
   /** What the model makes of several items, in batches: much faster than one after the other. */
-  async predictAll(items: readonly unknown[], { batchSize = 32 } = {}): Promise<Prediction[]> {
-    return predictItems(this.self, items, batchSize)
+  async predictAll(items: readonly unknown[], options: { batchSize?: number } = {}): Promise<Prediction[]> {
+    rejectUnknownOptions('predictAll', options, ['batchSize'])
+    if (!Array.isArray(items)) throw new ConfigError(`predictAll takes a list of items, got ${String(items)}`)
+    return predictItems(this.self, items, options.batchSize ?? 32)
   }
 
   /**
@@ -129,7 +134,9 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
    * @returns the file
    * @throws CheckpointError if it cannot be written; what was there before stays
    */
-  async save(name: string, { withOptimizer = true }: SaveOptions = {}): Promise<string> {
+  async save(name: string, options: SaveOptions = {}): Promise<string> {
+    rejectUnknownOptions('save', options, ['withOptimizer'])
+    const { withOptimizer = true } = options
     const file = checkpointFile(this.self, name)
     await writeCheckpoint(file, this.self, withOptimizer && this.hasOptimizer)
     return file
@@ -151,7 +158,9 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
    * @returns what did not match: nothing, unless `strict` is false
    * @throws CheckpointError if the file is missing, damaged or of another model; nothing has changed then
    */
-  async load(name: string, { strict = true, withOptimizer = true }: LoadOptions = {}): Promise<LoadReport> {
+  async load(name: string, options: LoadOptions = {}): Promise<LoadReport> {
+    rejectUnknownOptions('load', options, ['strict', 'withOptimizer'])
+    const { strict = true, withOptimizer = true } = options
     return readCheckpoint(checkpointFile(this.self, name), this.self, { strict, withOptimizer })
   }
 }

@@ -155,6 +155,11 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
     path: string,
     learner: Resumed,
   ): Promise<Resumed> {
+    if (!(learner instanceof TrainingLearner)) {
+      throw new ConfigError(
+        `Learner.resume takes a path and a Learner made as before, got ${typeof learner}: Learner.resume('last', learner)`,
+      )
+    }
     if (learner.#fit) throw new ConfigError('this Learner is training: await the fit before resuming another')
     const file = await findResumable(learner.self, path)
     learner.#resumption = await Resumption.read(file, learner.self)
@@ -194,7 +199,7 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
       lr: this.lrRange(lr),
       wd: typeof wd === 'number' ? wd : [...wd],
     }
-    resumption?.check(request)
+    resumption?.check(request, this.self)
     const state = newFitState(this.self, { epochs, batchesPerEpoch, callbacks, resuming: !!resumption })
     const handler = new CallbackHandler(callbacks, state)
     // Loaders draw their seeds now, so that asking them where they stand draws nothing later.

@@ -34,7 +34,7 @@ export interface Predictions {
 
 /** What the model makes of one item. */
 export interface Prediction {
-  /** Name of the class, where the data has names and the loss decodes a class. */
+  /** Name of the class, where the data has names and the loss decodes a class; of several classes, joined by `;`. */
   label: string | undefined
   /** What the loss decodes: the class index for a classifier, the output itself for a regression. */
   decoded: NestedNumbers
@@ -120,9 +120,16 @@ async function predictBatch(learner: Learner, items: readonly unknown[]): Promis
   })
   return items.map((_, i) => {
     const values = { decoded: decoded.index(i).toArray(), predictions: predictions.index(i).toArray() }
-    const label = typeof values.decoded === 'number' ? data.classes?.[values.decoded] : undefined
+    const label = data.classes && labelOf(data.classes, values.decoded)
     return { label, ...values }
   })
+}
+
+/** The class of an index, or (of yes and no for each class) those with a yes, as `cloudy;primary`. */
+function labelOf(classes: readonly string[], decoded: NestedNumbers): string | undefined {
+  if (typeof decoded === 'number') return classes[decoded]
+  if (!Array.isArray(decoded) || decoded.length !== classes.length) return undefined
+  return classes.filter((_, i) => Number(decoded[i]) === 1).join(';')
 }
 
 async function inputOf(data: LearnerData, item: unknown): Promise<readonly Tensor[]> {

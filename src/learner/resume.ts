@@ -159,8 +159,14 @@ export class Resumption {
     return resumption
   }
 
-  /** @throws CheckpointError if the fit was asked something else */
-  check(now: FitRequest): void {
+  /** @throws CheckpointError if the fit was asked something else, or other layers are frozen */
+  check(now: FitRequest, learner: Learner): void {
+    if (trainableNames(learner).join() !== this.#part('trainable').join()) {
+      throw new CheckpointError(
+        `other parameters are frozen now than when ${this.file} was written. Learner.resume has frozen them as they were: do not ` +
+          'freeze or unfreeze between it and the fit',
+      )
+    }
     const request = this.#part('request')
     const differing = (Object.keys(request) as (keyof FitRequest)[]).filter(
       (name) => JSON.stringify(request[name]) !== JSON.stringify(now[name]),
@@ -178,12 +184,15 @@ export class Resumption {
     )
     throw new CheckpointError(
       `this fit is not the one that ${this.file} was written in (${list.join('; ')}). Make the same call as before with the same ` +
-        'data; to begin another fit with its model, use learner.load',
+        'data, and leave out the fits that were finished before it; to begin another fit with its model, use learner.load',
     )
   }
 
-  /** Callbacks have begun: they remember again, and the fit stands where it stood. */
+  /** Callbacks have begun: they remember again, and the fit stands where it stood, whatever happened since `read`. */
   async enterFit(fit: Fit): Promise<void> {
+    const { learner } = fit
+    loadModel(this.file, learner, this.#content, true)
+    putOptimizer(learner, readOptimizer(this.file, learner, this.#content))
     await this.#takeUp(fit)
     this.taken = true
   }

@@ -58,7 +58,7 @@ describe('CheckpointCallback', () => {
 
   it('refuses impossible options and unknown monitors', async () => {
     expect(() => new CheckpointCallback({ every: 0 })).toThrow(
-      /every must be a whole number of at least 1, got 0/,
+      /every must be a number of batches, 'epoch' or 'interrupt', got 0/,
     )
     expect(() => new CheckpointCallback({ keepLast: 0 })).toThrow(/keepLast/)
     expect(() => new CheckpointCallback({ topK: 2 })).toThrow(/topK needs a monitor/)

@@ -439,6 +439,24 @@ describe('save and load', () => {
     await expect(learner.save('model.pth')).rejects.toThrow(/saves safetensors, not .pth/)
   })
 
+  it('refuse options that they do not have', async () => {
+    const learner = cloudLearner()
+    await expect(learner.save('a', { withOptimiser: true } as object)).rejects.toThrow(
+      /save: unknown option withOptimiser/,
+    )
+    await expect(learner.load('a', { strikt: true } as object)).rejects.toThrow(/load: unknown option strikt/)
+    await expect(learner.validate(undefined, { metric: [] } as object)).rejects.toThrow(
+      /validate: unknown option metric/,
+    )
+    await expect(learner.predictAll([], { batch: 1 } as object)).rejects.toThrow(
+      /predictAll: unknown option batch/,
+    )
+    await expect(learner.predictAll('a.jpg' as unknown as [])).rejects.toThrow(/takes a list of items/)
+    await expect(Learner.resume('last', undefined as unknown as Learner)).rejects.toThrow(
+      /takes a path and a Learner/,
+    )
+  })
+
   it('say which folder cannot be written', async () => {
     writeFileSync(join(folder, 'models'), 'a file in the way')
     await expect(cloudLearner().save('best')).rejects.toThrow(/models/)
@@ -516,6 +534,21 @@ describe('looking at the result', () => {
     const some = await learner.getPredictions({ dataset: 'fix', items: 11, withLoss: true })
     expect(some.predictions.toArray()).toEqual((whole.predictions.toArray() as number[][]).slice(0, 11))
     expect([some.targets, some.decoded, some.losses!].map(({ shape }) => shape)).toEqual([[11], [11], [11]])
+  })
+
+  it('names all classes of an item that may have several', async () => {
+    const model = new nn.Linear(3, 3, { bias: false })
+    model.weight.detach().copy_(
+      tensor([
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 1],
+      ]),
+    )
+    const data = { ...lineData(), classes: ['cloudy', 'haze', 'water'] }
+    const learner = new Learner(data, model, { lossFunction: new nn.BCEWithLogitsLoss() })
+    expect((await learner.predict(tensor([2, -1, 3]))).label).toBe('cloudy;water')
+    expect((await learner.predict(tensor([-2, -1, -3]))).label).toBe('')
   })
 
   it('lets callbacks hear a validation', async () => {

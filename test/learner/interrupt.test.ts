@@ -3,8 +3,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { Callback } from '../../src/learner/index.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
 import { fits, outcome, resumableLearner } from './resumable.ts'
+import { lineLearner } from './support.ts'
 
 /** Starting processes takes its time on a busy machine. */
 const patience = 240_000
@@ -119,4 +121,49 @@ describe('Ctrl-C', () => {
     },
     patience,
   )
+})
+
+describe('the listener for Ctrl-C', () => {
+  class Count extends Callback {
+    readonly counts = new Set<number>()
+    readonly fails: boolean
+    constructor(fails = false) {
+      super()
+      this.fails = fails
+    }
+    override onBatchEnd() {
+      this.counts.add(process.listenerCount('SIGINT'))
+      if (this.fails) throw new Error('no luck')
+    }
+  }
+
+  it('is there during a fit, and gone afterwards, errors or not', async () => {
+    const before = process.listeners('SIGINT')
+    process.removeAllListeners('SIGINT')
+    try {
+      const count = new Count()
+      await lineLearner().fit(1, { callbacks: [count] })
+      expect([...count.counts]).toEqual([1])
+      expect(process.listenerCount('SIGINT')).toBe(0)
+      await expect(lineLearner().fit(1, { callbacks: [new Count(true)] })).rejects.toThrow('no luck')
+      expect(process.listenerCount('SIGINT')).toBe(0)
+      await lineLearner().lrFind({ numIt: 6 })
+      expect(process.listenerCount('SIGINT')).toBe(0)
+    } finally {
+      for (const listener of before) process.on('SIGINT', listener)
+    }
+  })
+
+  it('is not put beside one of the program', async () => {
+    const own = () => {}
+    process.on('SIGINT', own)
+    try {
+      const count = new Count()
+      const listening = process.listenerCount('SIGINT')
+      await lineLearner().fit(1, { callbacks: [count] })
+      expect([...count.counts]).toEqual([listening])
+    } finally {
+      process.off('SIGINT', own)
+    }
+  })
 })

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import {
   CheckpointCallback,
   CSVLogger,
@@ -18,6 +18,9 @@ import { draw, writePicture } from '../data/pictures.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
 import { fits, outcome, resumableLearner } from './resumable.ts'
 import { lineLearner } from './support.ts'
+
+// A test that ran out of time would go on in the background and draw from the generator that the next one compares.
+vi.setConfig({ testTimeout: 300_000 })
 
 /** Fails at the n-th batch that ends, in training and validation counted together. */
 class Fail extends Callback {
@@ -49,12 +52,9 @@ describe.each(Object.keys(fits))('a fit with %s', (name) => {
 
     for (const [at, count] of [
       [1, 1],
-      [3, 2],
       [6, 1],
-      [8, 1],
       [9, 3],
       [13, 2],
-      [14, 1],
     ] as const) {
       const broken = resumableLearner(folder, options)
       await expect(run(broken, [every(count), new Fail(at)])).rejects.toThrow('the power went out')
@@ -199,6 +199,9 @@ describe('Learner.resume', () => {
     const learner = await Learner.resume('last', resumableLearner(folder))
     const again = (epochs: number, maxLr: number, ...callbacks: Callback[]) =>
       learner.fitOneCycle(epochs, { maxLr, callbacks })
+    learner.freeze()
+    await expect(again(2, 0.05, every(), early())).rejects.toThrow(/other parameters are frozen now/)
+    learner.unfreeze()
     await expect(again(3, 0.05, every(), early())).rejects.toThrow(/epochs: 2 then, 3 now/)
     await expect(again(2, 0.1, every(), early())).rejects.toThrow(/lr: \[0.05,0.05\] then, \[0.1,0.1\] now/)
     await expect(again(2, 0.05, every())).rejects.toThrow(
