@@ -6,6 +6,7 @@ import type { Dataset } from './Dataset.ts'
 import { drawSeed } from './drawSeed.ts'
 import { checkChoice, checkCount, rejectUnknownOptions } from './options.ts'
 import { checkSeed } from './random.ts'
+import { reportSkipped } from './reportSkipped.ts'
 import { RandomSampler, type Sampler, SequentialSampler } from './samplers.ts'
 
 export interface DataLoaderOptions<Item = unknown, B = Collated<Item>> {
@@ -53,9 +54,6 @@ const OPTION_NAMES = [
   'onError',
   'device',
 ]
-
-// A warning names this many items that were left out.
-const LISTED = 20
 
 /** Where a loader stands: enough to go on from there to the bit. */
 export interface DataLoaderState {
@@ -187,13 +185,8 @@ export class DataLoader<Item = unknown, B = Collated<Item>> implements AsyncIter
   /** Lists, once, what has been left out since the last time. */
   #reportSkipped(): void {
     const news = this.skipped.slice(this.#reported)
-    if (news.length === 0) return
     this.#reported += news.length
-    const list = news.slice(0, LISTED).map(({ reason }) => `\n  ${reason}`)
-    const more =
-      news.length > LISTED ? `\n  … and ${news.length - LISTED} more (see \`skipped\` of the loader)` : ''
-    const message = `${news.length} of ${this.dataset.length} items were left out because they could not be read:${list.join('')}${more}`
-    process.emitWarning(message, { type: 'AnnealWarning', code: 'ANNEAL_SKIPPED_ITEMS' })
+    reportSkipped(news, this.dataset.length)
   }
 
   #settledSeed(): number {

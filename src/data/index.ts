@@ -24,6 +24,16 @@ export { type ShowImagesOptions, showImages } from './showImages.ts'
 export { randomSplit } from './split.ts'
 export { cifarStats, type ImageStats, imagenetStats, mnistStats } from './stats.ts'
 export { TensorDataset } from './TensorDataset.ts'
+export { type ReadCsvOptions, readCsv, type Table } from './table/readCsv.ts'
+export { type TableBatch, TableDataset } from './table/TableDataset.ts'
+export {
+  type CategoryColumn,
+  type NumberColumn,
+  type TableDescription,
+  TableEncoder,
+  type TableRow,
+} from './table/TableEncoder.ts'
+export { type FromTableOptions, fromTable, missingTexts, TabularDataBunch } from './table/TabularDataBunch.ts'
 export { type GetTransformsOptions, getTransforms, type TransformPair } from './transforms/getTransforms.ts'
 export * as transforms from './transforms/index.ts'
 export { WeightedSampler } from './WeightedSampler.ts'

@@ -4,6 +4,8 @@ import { Collator, toTensors } from './collate.ts'
 import { Picture } from './image/Picture.ts'
 import type { RgbImage } from './image/RgbImage.ts'
 import { RandomStream } from './random.ts'
+import type { TableDescription } from './table/TableEncoder.ts'
+import { rowMaker } from './table/TabularDataBunch.ts'
 import { buildPipeline, type TransformDescription } from './transforms/describe.ts'
 import type { Pipeline } from './transforms/Transform.ts'
 
@@ -29,15 +31,19 @@ export async function pictureItem(
 }
 
 /** How items of the user's become batches of one, as data: for a Learner that is exported. */
-export interface ItemDescription {
-  kind: 'picture'
-  steps: TransformDescription[]
-}
+export type ItemDescription =
+  | { kind: 'picture'; steps: TransformDescription[] }
+  | { kind: 'row'; table: TableDescription }
 
 /** @throws DataError for a kind that is not known */
-export function itemMaker(description: ItemDescription): (source: PictureSource) => Promise<{ x: Tensor }> {
+export function itemMaker(
+  description: ItemDescription,
+): (source: never) => Promise<{ x: Tensor | [Tensor, Tensor] }> {
+  if (description?.kind === 'row') return rowMaker(description.table)
   if (description?.kind !== 'picture')
-    throw new DataError(`there are no items of the kind ${description?.kind}`)
+    throw new DataError(
+      `there are no items of the kind ${(description as { kind: unknown } | undefined)?.kind}`,
+    )
   const pipeline = buildPipeline(description.steps)
-  return (source) => pictureItem(pipeline, source)
+  return (source: PictureSource) => pictureItem(pipeline, source)
 }

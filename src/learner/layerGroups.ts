@@ -12,13 +12,14 @@ export interface AnyModule
     | 'namedParameters'
     | 'ownParameters'
     | 'buffers'
-    | 'train'
-    | 'eval'
     | 'stateDict'
     | 'loadStateDict'
     | 'summary'
-    | 'to'
   > {
+  // Not of `Pick`, which would make of `this` a module with one input.
+  train(mode?: boolean): unknown
+  eval(): unknown
+  to(target: string): unknown
   forward(...inputs: never[]): unknown
 }
 

@@ -1,0 +1,252 @@
+import { DataError } from '../../engine/errors.ts'
+import { columnIndex, describeRow, type Table } from './readCsv.ts'
+
+/** A column of categories: number 0 stands for what is missing and for what training has not seen, k for `categories[k - 1]`. */
+export interface CategoryColumn {
+  readonly name: string
+  readonly categories: readonly string[]
+}
+
+/** A column of numbers, and what was measured of it on the training rows. */
+export interface NumberColumn {
+  readonly name: string
+  /** Stands for missing values. */
+  readonly median: number
+  /** Of the training rows, after missing values were filled in. */
+  readonly mean: number
+  readonly std: number
+  /** Training rows lacked values, so a further column of categories says where (fastai's `FillMissing`). */
+  readonly flagged: boolean
+}
+
+/** All that makes numbers of a row, as data: it is saved with an exported Learner. */
+export interface TableDescription {
+  readonly categorical: readonly CategoryColumn[]
+  readonly continuous: readonly NumberColumn[]
+  /** Texts that stand for a missing value. */
+  readonly missing: readonly string[]
+}
+
+/** A row by the names of its columns. Null, undefined and NaN are missing values. */
+export type TableRow = Readonly<Record<string, string | number | boolean | null | undefined>>
+
+export interface FitOptions {
+  categorical: readonly string[] | undefined
+  continuous: readonly string[] | undefined
+  /** Columns that are no input: targets, ids. */
+  ignored: readonly string[]
+  missing: readonly string[]
+  maxCardinality: number
+}
+
+/** Rows as the model takes them: `[N, K]` category numbers and `[N, M]` normalised numbers, row by row. */
+export interface EncodedRows {
+  categories: BigInt64Array
+  numbers: Float32Array
+}
+
+/** Makes numbers of rows, in the way that the training rows settled. */
+export class TableEncoder {
+  readonly description: TableDescription
+  readonly #codes: readonly ReadonlyMap<string, bigint>[]
+  readonly #missing: ReadonlySet<string>
+
+  constructor(description: TableDescription) {
+    this.description = description
+    this.#codes = description.categorical.map(
+      ({ categories }) => new Map(categories.map((category, at) => [category, BigInt(at + 1)])),
+    )
+    this.#missing = new Set(description.missing)
+  }
+
+  /**
+   * Settles columns, categories and statistics on the training rows. Columns that are not named are categories if they hold
+   * texts, or whole numbers of at most `maxCardinality` different values (fastai's `cont_cat_split`).
+   */
+  static fit(table: Table, rows: ArrayLike<number>, options: FitOptions): TableEncoder {
+    const { ignored, missing, maxCardinality } = options
+    const absent = new Set(missing)
+    for (const name of [...(options.categorical ?? []), ...(options.continuous ?? [])])
+      columnIndex(table, name)
+    const both = options.categorical?.find((name) => options.continuous?.includes(name))
+    if (both !== undefined)
+      throw new DataError(`the column '${both}' is named as categorical and as continuous`)
+    // Named columns of one kind only: the others are sorted by what they hold. Of both: nothing else is an input.
+    const free = (name: string) => !(options.categorical && options.continuous) && !ignored.includes(name)
+    const categorical: CategoryColumn[] = []
+    const continuous: NumberColumn[] = []
+    for (const [at, name] of table.columns.entries()) {
+      const named = options.categorical?.includes(name) || options.continuous?.includes(name)
+      if (!named && !free(name)) continue
+      const texts = Array.from(rows, (row) => table.rows[row]![at]!.trim())
+      const present = texts.filter((text) => !absent.has(text))
+      const asNumbers = options.continuous?.includes(name)
+        ? true
+        : !options.categorical?.includes(name) && isMeasured(present, maxCardinality)
+      if (asNumbers) {
+        continuous.push(measure(table, rows, name, texts, absent))
+      } else {
+        categorical.push({ name, categories: [...new Set(present)].sort(byValue) })
+      }
+    }
+    const flags = continuous.filter(({ flagged }) => flagged)
+    return new TableEncoder({
+      categorical: [
+        ...categorical,
+        ...flags.map(({ name }) => ({ name: flagName(name), categories: ['false', 'true'] })),
+      ],
+      continuous,
+      missing,
+    })
+  }
+
+  /** Numbers of categories of each categorical column, the unknown one included. */
+  get cardinalities(): number[] {
+    return this.description.categorical.map(({ categories }) => categories.length + 1)
+  }
+
+  /** Encodes rows of a table with these columns. @throws DataError that names file and line. */
+  encode(
+    table: Table,
+    rows: ArrayLike<number>,
+    skip?: (row: number, error: DataError) => void,
+  ): EncodedRows & { kept: number[] } {
+    const places = new Map<string, number>()
+    for (const { name } of [...this.description.continuous, ...this.description.categorical]) {
+      if (!this.#flagOf(name)) places.set(name, columnIndex(table, name))
+    }
+    const { categorical, continuous } = this.description
+    const categories = new BigInt64Array(rows.length * categorical.length)
+    const numbers = new Float32Array(rows.length * continuous.length)
+    const kept: number[] = []
+    for (const row of Array.from(rows)) {
+      try {
+        const cells = table.rows[row]!
+        const at = kept.length
+        this.#encodeRow(
+          (name) => cells[places.get(name)!],
+          () => describeRow(table, row),
+          categories.subarray(at * categorical.length, (at + 1) * categorical.length),
+          numbers.subarray(at * continuous.length, (at + 1) * continuous.length),
+        )
+        kept.push(row)
+      } catch (error) {
+        if (!skip || !(error instanceof DataError)) throw error
+        skip(row, error)
+      }
+    }
+    return {
+      categories: categories.subarray(0, kept.length * categorical.length),
+      numbers: numbers.subarray(0, kept.length * continuous.length),
+      kept,
+    }
+  }
+
+  /** Encodes one row. @throws DataError for a column that is not there, or holds no number where one is needed. */
+  encodeRow(row: TableRow): EncodedRows {
+    const { categorical, continuous } = this.description
+    const lacking = [...continuous, ...categorical].find(({ name }) => !this.#flagOf(name) && !(name in row))
+    if (lacking) {
+      throw new DataError(
+        `the row has no '${lacking.name}'. It needs all columns that the model was trained on; null says that a value is missing`,
+      )
+    }
+    const encoded = {
+      categories: new BigInt64Array(categorical.length),
+      numbers: new Float32Array(continuous.length),
+    }
+    this.#encodeRow(
+      (name) => row[name],
+      () => 'the row',
+      encoded.categories,
+      encoded.numbers,
+    )
+    return encoded
+  }
+
+  #encodeRow(
+    cell: (name: string) => TableRow[string],
+    describe: () => string,
+    categories: BigInt64Array,
+    numbers: Float32Array,
+  ): void {
+    const { categorical, continuous } = this.description
+    for (const [at, { name, median, mean, std }] of continuous.entries()) {
+      const value = cell(name)
+      const number = this.#isMissing(value) ? median : toNumber(value)
+      if (number === undefined) {
+        throw new DataError(`${describe()}: '${String(value)}' in the column '${name}' is no number`)
+      }
+      numbers[at] = (number - mean) / std
+    }
+    for (const [at, { name }] of categorical.entries()) {
+      const flagged = this.#flagOf(name)
+      const value = cell(flagged ?? name)
+      if (flagged !== undefined) categories[at] = this.#isMissing(value) ? 2n : 1n
+      else if (!this.#isMissing(value)) categories[at] = this.#codes[at]!.get(String(value).trim()) ?? 0n
+    }
+  }
+
+  /** The column of numbers whose gaps a column of this name tells. */
+  #flagOf(name: string): string | undefined {
+    return this.description.continuous.find((column) => column.flagged && flagName(column.name) === name)
+      ?.name
+  }
+
+  #isMissing(value: TableRow[string]): boolean {
+    if (value === null || value === undefined) return true
+    return typeof value === 'number' ? Number.isNaN(value) : this.#missing.has(String(value).trim())
+  }
+}
+
+const flagName = (column: string) => `${column}_na`
+
+/** A finite number, or undefined. */
+export function toNumber(value: TableRow[string]): number | undefined {
+  const number = typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value)
+  return typeof value !== 'boolean' && Number.isFinite(number) ? number : undefined
+}
+
+function isMeasured(texts: readonly string[], maxCardinality: number): boolean {
+  const numbers = texts.map(toNumber)
+  if (texts.length === 0 || numbers.includes(undefined)) return false
+  return new Set(numbers).size > maxCardinality || numbers.some((number) => !Number.isInteger(number))
+}
+
+function measure(
+  table: Table,
+  rows: ArrayLike<number>,
+  name: string,
+  texts: readonly string[],
+  absent: ReadonlySet<string>,
+): NumberColumn {
+  const given: number[] = []
+  for (const text of texts) {
+    if (absent.has(text)) continue
+    const number = toNumber(text)
+    // Reported with its line, or skipped, when the row is encoded.
+    if (number !== undefined) given.push(number)
+  }
+  if (given.length === 0) {
+    throw new DataError(
+      `${table.name}: the column '${name}' holds no number in the ${rows.length} training rows. Name it as categorical, or leave it out with ignore: ['${name}']`,
+    )
+  }
+  const sorted = Float64Array.from(given).sort()
+  const half = sorted.length >> 1
+  const median = sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2
+  const gaps = texts.filter((text) => absent.has(text)).length
+  const count = given.length + gaps
+  const mean = (given.reduce((sum, value) => sum + value, 0) + gaps * median) / count
+  const squares = given.reduce((sum, value) => sum + (value - mean) ** 2, 0) + gaps * (median - mean) ** 2
+  const deviation = Math.sqrt(squares / Math.max(1, count - 1))
+  // A column that never changes comes out as zeros.
+  return { name, median, mean, std: deviation > 0 ? deviation : 1, flagged: gaps > 0 }
+}
+
+/** Numbers by size, texts by their code units. */
+function byValue(a: string, b: string): number {
+  const [x, y] = [toNumber(a), toNumber(b)]
+  if (x !== undefined && y !== undefined && x !== y) return x - y
+  return a < b ? -1 : a > b ? 1 : 0
+}

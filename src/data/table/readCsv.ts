@@ -1,0 +1,131 @@
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+// csv-parse: maintained since 2010, no dependencies of its own; it tells the line of a bad record, which d3-dsv and Papa Parse do not.
+import { type CsvError, parse } from 'csv-parse/sync'
+import { DataError } from '../../engine/errors.ts'
+import type { SkippedItem } from '../BatchIterator.ts'
+import { readableName } from '../image/pictureError.ts'
+import { rejectUnknownOptions } from '../options.ts'
+
+export interface ReadCsvOptions {
+  /** What stands between the fields. Default ','. */
+  separator?: string
+  /** The first line names the columns. Default true; without, they are called '0', '1', '2' … */
+  header?: boolean
+  /** What to do with a row that cannot be read: 'throw' (default) names file and line, 'skip' leaves it out and lists it. */
+  onError?: 'throw' | 'skip'
+}
+
+/** A table of texts, as a CSV file holds it. */
+export interface Table {
+  /** The file, for error messages. */
+  readonly name: string
+  readonly columns: readonly string[]
+  /** Each as long as `columns`. */
+  readonly rows: readonly (readonly string[])[]
+  /** Line of the file in which each row ends. */
+  readonly lines: readonly number[]
+  /** Rows that were left out. */
+  readonly skipped: readonly SkippedItem[]
+}
+
+interface Parsed {
+  record: string[]
+  info: { lines: number }
+}
+
+/**
+ * Reads a CSV file (RFC 4180; a byte order mark and empty lines do not count). Values stay texts.
+ * @throws DataError for a file that cannot be read or is empty, a column named twice, and, with its line, a row that has
+ * more or fewer fields than the header, or a quote that does not end.
+ */
+export async function readCsv(file: string, options: ReadCsvOptions = {}): Promise<Table> {
+  rejectUnknownOptions('readCsv', options, ['separator', 'header', 'onError'])
+  const { separator = ',', header = true, onError = 'throw' } = options
+  const name = readableName(resolve(file))
+  const text = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
+    const reason = cause.code === 'ENOENT' ? 'there is no such file' : `it cannot be read (${cause.message})`
+    throw new DataError(`${name}: ${reason}`, { cause })
+  })
+  if (text.includes(0)) throw new DataError(`${name}: this is no CSV file: it holds bytes that are no text`)
+  const skipped: SkippedItem[] = []
+  const parsed = parseRows(text, name, separator, onError, skipped)
+  const first = parsed[0]
+  if (!first) throw new DataError(`${name}: the file is empty; the first line names the columns`)
+  const columns = header
+    ? first.record.map((column) => column.trim())
+    : first.record.map((_, at) => String(at))
+  const twice = columns.find((column, at) => columns.indexOf(column) !== at)
+  if (twice !== undefined)
+    throw new DataError(`${name}: two columns are named '${twice}'; give them different names`)
+  const body = header ? parsed.slice(1) : parsed
+  return {
+    name,
+    columns,
+    rows: body.map(({ record }) => record),
+    lines: body.map(({ info }) => info.lines),
+    skipped,
+  }
+}
+
+function parseRows(
+  text: Buffer,
+  name: string,
+  separator: string,
+  onError: 'throw' | 'skip',
+  skipped: SkippedItem[],
+): Parsed[] {
+  const problem = (error: CsvError): DataError =>
+    new DataError(
+      `${name}, line ${String(error.lines)}: ${reasonOf(error)}. Repair or remove the row, or leave such rows out with onError: 'skip'`,
+      { cause: error },
+    )
+  try {
+    return parse(text, {
+      bom: true,
+      record_delimiter: ['\r\n', '\n', '\r'],
+      delimiter: separator,
+      info: true,
+      skip_empty_lines: true,
+      skip_records_with_error: onError === 'skip',
+      on_skip: (error) => {
+        if (!error) return
+        const { message } = problem(error as CsvError)
+        skipped.push({
+          index: -1,
+          item: `${name}, line ${String((error as CsvError).lines)}`,
+          reason: message,
+        })
+      },
+    }) as unknown as Parsed[]
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && String(error.code).startsWith('CSV_')) {
+      throw problem(error as CsvError)
+    }
+    throw error
+  }
+}
+
+function reasonOf(error: CsvError): string {
+  const { code, record } = error as { code: string; record?: unknown[] }
+  if (code === 'CSV_RECORD_INCONSISTENT_FIELDS_LENGTH') {
+    const expected = /expect (\d+)/.exec(error.message)?.[1]
+    return `the row has ${record?.length ?? 'another number of'} fields, but the header names ${expected ?? 'another number of'} columns`
+  }
+  if (code === 'CSV_QUOTE_NOT_CLOSED') return 'a quote is opened here that does not end'
+  return error.message.split('\n')[0]!
+}
+
+/** Where a column is. @throws DataError that lists the columns there are. */
+export function columnIndex(table: Table, column: string | number): number {
+  const at = typeof column === 'number' ? column : table.columns.indexOf(column)
+  if (Number.isInteger(at) && at >= 0 && at < table.columns.length) return at
+  throw new DataError(
+    `${table.name}: there is no column ${typeof column === 'number' ? `number ${column}` : `'${column}'`}; the columns are '${table.columns.join("', '")}'`,
+  )
+}
+
+/** How people find a row. */
+export function describeRow(table: Table, row: number): string {
+  return `${table.name}, line ${table.lines[row]}`
+}

@@ -1,0 +1,4 @@
+/** Models for tables. */
+
+export { embeddingSize, TabularModel, type TabularModelOptions } from './TabularModel.ts'
+export { type TabularLearnerOptions, tabularLearner } from './tabularLearner.ts'

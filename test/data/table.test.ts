@@ -1,0 +1,257 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it, vi } from 'vitest'
+import { fromTable, readCsv, type TableBatch } from '../../src/data/index.ts'
+import { ConfigError, DataError } from '../../src/engine/errors.ts'
+import type { Tensor } from '../../src/engine/index.ts'
+import { temporaryFolder } from './pictures.ts'
+
+function file(text: string | Uint8Array, name = 'table.csv'): string {
+  const path = join(temporaryFolder(), name)
+  writeFileSync(path, text)
+  return path
+}
+
+/** Eight rows: the last two are for validation. */
+const houses = `Id,Area,Zone,Rooms,Valid,Price
+1,100,b,3,false,10
+2,NA,a,2,false,20
+3,300,a,2,false,30
+4,200,,5,false,40
+5,400,b,3,false,50
+6,NA,c,3,false,60
+7,NA,d,4,true,70
+8,250.0,a,NA,true,80
+`
+const settings = { target: 'Price', ignore: ['Id'], validColumn: 'Valid', batchSize: 2, seed: 1 } as const
+const numbers = (tensor: Tensor) => tensor.toArray() as number[][]
+const whole = async (loader: AsyncIterable<TableBatch>) => {
+  const all = { categories: [] as number[][], numbers: [] as number[][], y: [] as unknown[] }
+  for await (const { x, y } of loader) {
+    all.categories.push(...numbers(x[0]).map((row) => row.map(Number)))
+    all.numbers.push(...numbers(x[1]))
+    all.y.push(...(y.toArray() as unknown[]))
+  }
+  return all
+}
+
+describe('readCsv', () => {
+  it('reads quotes, line breaks in them, a byte order mark and empty lines', async () => {
+    const path = file('\ufeffa, b ,c\n1,"x, ""y""",3\n\n4,"two\nlines",6\r\n')
+    const { columns, rows, lines } = await readCsv(path)
+    expect(columns).toEqual(['a', 'b', 'c'])
+    expect(rows).toEqual([
+      ['1', 'x, "y"', '3'],
+      ['4', 'two\nlines', '6'],
+    ])
+    expect(lines).toEqual([2, 5])
+  })
+
+  it('other separators, and files without a header', async () => {
+    const { columns, rows } = await readCsv(file('1;2\n3;4\n'), { separator: ';', header: false })
+    expect(columns).toEqual(['0', '1'])
+    expect(rows).toEqual([
+      ['1', '2'],
+      ['3', '4'],
+    ])
+  })
+
+  it('ragged rows: an error with file and line, or left out and listed', async () => {
+    const path = file('a,b\n1,2\n3\n4,5,6\n7,8\n')
+    await expect(readCsv(path)).rejects.toThrow(
+      /table\.csv, line 3: the row has 1 fields, but the header names 2/,
+    )
+    const { rows, skipped } = await readCsv(path, { onError: 'skip' })
+    expect(rows).toEqual([
+      ['1', '2'],
+      ['7', '8'],
+    ])
+    expect(skipped.map(({ item }) => item.split('/').at(-1))).toEqual([
+      'table.csv, line 3',
+      'table.csv, line 4',
+    ])
+  })
+
+  it.each([
+    ['', /the file is empty/],
+    ['a,a\n1,2\n', /two columns are named 'a'/],
+    ['a,b\n1,"2\n', /line 2: a quote is opened here that does not end/],
+    [new Uint8Array([0x89, 0x50, 0, 1]), /bytes that are no text/],
+  ])('refuses %j', async (text, message) => {
+    await expect(readCsv(file(text))).rejects.toThrow(message)
+    await expect(readCsv(file(text))).rejects.toThrow(DataError)
+  })
+
+  it('names a file that is not there', async () => {
+    await expect(readCsv('/nowhere/x.csv')).rejects.toThrow('/nowhere/x.csv: there is no such file')
+  })
+})
+
+describe('fromTable', () => {
+  it('settles columns, categories and statistics on the training rows', async () => {
+    const data = await fromTable(file(houses), settings)
+    const { categorical, continuous } = data.encoder.description
+    expect(categorical).toEqual([
+      { name: 'Area', categories: ['100', '200', '300', '400'] },
+      { name: 'Zone', categories: ['a', 'b', 'c'] },
+      { name: 'Rooms', categories: ['2', '3', '5'] },
+    ])
+    expect(continuous).toEqual([])
+    const typed = await fromTable(file(houses), { ...settings, continuous: ['Area', 'Rooms'] })
+    // 100, 300, 200, 400: median 250; with it twice, mean 250, squares 150² + 50² + 50² + 150² over 5.
+    const [area, rooms] = typed.encoder.description.continuous
+    expect(area).toEqual({ name: 'Area', median: 250, mean: 250, std: Math.sqrt(10000), flagged: true })
+    expect(rooms).toMatchObject({ name: 'Rooms', median: 3, mean: 3, flagged: false })
+    expect(typed.encoder.description.categorical.map(({ name }) => name)).toEqual(['Zone', 'Area_na'])
+  })
+
+  it('encodes: 0 for what is missing or unknown, the median for missing numbers, a flag where they were', async () => {
+    const data = await fromTable(file(houses), {
+      ...settings,
+      continuous: ['Area'],
+      categorical: ['Zone', 'Rooms'],
+    })
+    const train = await whole(data.fixDl)
+    expect(train.categories).toEqual([
+      [2, 2, 1],
+      [1, 1, 2],
+      [1, 1, 1],
+      [0, 3, 1],
+      [2, 2, 1],
+      [3, 2, 2],
+    ])
+    expect(train.numbers.flat()).toEqual([-1.5, 0, 0.5, -0.5, 1.5, 0])
+    expect(train.y).toEqual([[10], [20], [30], [40], [50], [60]])
+    // Zone d and four rooms are unknown, the last row's rooms are missing.
+    const valid = await whole(data.validDl!)
+    expect(valid.categories).toEqual([
+      [0, 0, 2],
+      [1, 0, 1],
+    ])
+    expect(valid.numbers.flat()).toEqual([0, 0])
+    expect(data.encoder.cardinalities).toEqual([4, 4, 3])
+  })
+
+  it('whole numbers of few values are categories, other numbers are not', async () => {
+    const rows = Array.from(
+      { length: 30 },
+      (_, at) => `${at},${at % 3},${at / 2},${at % 2 ? 'x' : 'y'},${at}`,
+    )
+    const path = file(`many,few,half,text,y\n${rows.join('\n')}\n`)
+    const { encoder } = await fromTable(path, { target: 'y', validPct: 0.2, batchSize: 4, seed: 1 })
+    expect(encoder.description.continuous.map(({ name }) => name)).toEqual(['many', 'half'])
+    expect(encoder.description.categorical.map(({ name }) => name)).toEqual(['few', 'text'])
+  })
+
+  it('classes are texts, or what task says', async () => {
+    const path = file('x,kind\n1.5,cat\n2.5,dog\n3.5,cat\n4.5,dog\n5.5,cat\n')
+    const data = await fromTable(path, { target: 'kind', validPct: 0.2, batchSize: 2, seed: 1 })
+    expect([data.classes, data.c, data.lossFunction]).toEqual([['cat', 'dog'], 2, 'crossEntropy'])
+    expect((await data.oneBatch('fix')).y.dtype).toBe('int64')
+    const digits = await fromTable(file('x,y\n1.5,7\n2.5,3\n3.5,7\n4.5,3\n5.5,7\n'), {
+      target: 'y',
+      task: 'classification',
+      validPct: 0.2,
+      batchSize: 2,
+      seed: 1,
+    })
+    expect(digits.classes).toEqual(['3', '7'])
+  })
+
+  it('log learns the natural logarithm', async () => {
+    const data = await fromTable(file(houses), { ...settings, log: true })
+    const { y } = await data.oneBatch('fix')
+    expect((y.toArray() as number[][])[0]![0]).toBeCloseTo(Math.log(10), 6)
+    const path = file('x,y\n1.5,1\n2.5,0\n3.5,3\n4.5,3\n')
+    const all = { target: 'y', log: true, valid: file('x,y\n1,1\n'), batchSize: 1 }
+    await expect(fromTable(path, all)).rejects.toThrow(/line 3: 0 has no logarithm in the column 'y'/)
+  })
+
+  it('test rows need no target, and their other columns stay at hand', async () => {
+    const test = file('Id,Area,Zone,Rooms,Valid\n9,100,a,2,\n10,NA,zzz,9,\n', 'test.csv')
+    const data = await fromTable(file(houses), { ...settings, test, continuous: ['Area'] })
+    const { categories } = await whole(data.testDl!)
+    expect(categories).toEqual([
+      [1, 1, 1],
+      [0, 0, 2],
+    ])
+    expect((data.testDs as never as { column(name: string): string[] }).column('Id')).toEqual(['9', '10'])
+  })
+
+  it('batches and a single row agree', async () => {
+    const data = await fromTable(file(houses), { ...settings, continuous: ['Area'] })
+    const { x } = await data.oneItem({ Area: null, Zone: 'a', Rooms: 2 })
+    const batch = await data.oneBatch('fix')
+    for (const part of [0, 1] as const) {
+      expect(numbers(x[part])).toEqual([numbers(batch.x[part])[1]])
+    }
+    await expect(data.oneItem({ Area: 1, Zone: 'a' })).rejects.toThrow(/no 'Rooms'/)
+    await expect(data.oneItem({ Area: 'big', Zone: 'a', Rooms: 2 })).rejects.toThrow(
+      /'big' in the column 'Area'/,
+    )
+  })
+
+  describe('rows that cannot be used', () => {
+    const bad = `x,zone,y
+1.5,a,cat
+2.5,b,dog
+oops,a,cat
+3.5,b,
+4.5,a
+5.5,b,dog
+`
+    const valid = 'x,zone,y\n1.5,a,cat\n1.5,a,fish\n'
+
+    it('throw with file and line', async () => {
+      const all = { target: 'y', continuous: ['x'], batchSize: 1, seed: 1 }
+      const plain = (text: string, other = 'x,zone,y\n1,a,cat\n') =>
+        fromTable(file(text), { ...all, valid: file(other, 'valid.csv') })
+      await expect(plain(bad)).rejects.toThrow(/table\.csv, line 6: the row has 2 fields/)
+      const complete = bad.replace('4.5,a\n', '')
+      await expect(plain(complete)).rejects.toThrow(/table\.csv, line 5: there is no value in the column 'y'/)
+      const labelled = complete.replace('3.5,b,\n', '')
+      await expect(plain(labelled)).rejects.toThrow(
+        /table\.csv, line 4: 'oops' in the column 'x' is no number/,
+      )
+      await expect(plain(labelled.replace('oops', '9.5'), valid)).rejects.toThrow(
+        /valid\.csv, line 3: the class 'fish', which no training row has/,
+      )
+    })
+
+    it('are left out, counted and listed', async () => {
+      const warn = vi.spyOn(process, 'emitWarning').mockReturnValue()
+      const data = await fromTable(file(bad), {
+        target: 'y',
+        continuous: ['x'],
+        valid: file(valid, 'valid.csv'),
+        batchSize: 1,
+        seed: 1,
+        onError: 'skip',
+      })
+      expect([data.trainDs.length, data.validDs!.length]).toEqual([3, 1])
+      expect(data.skipped.map(({ item }) => item.split('/').at(-1)).sort()).toEqual([
+        'table.csv, line 4',
+        'table.csv, line 5',
+        'table.csv, line 6',
+        'valid.csv, line 3',
+      ])
+      expect(warn).toHaveBeenCalledTimes(1)
+      expect(String(warn.mock.calls[0]![0])).toMatch(/^4 of 8 items were left out/)
+      warn.mockRestore()
+    })
+  })
+
+  it.each([
+    [{ target: 'Prize' }, DataError, /no column 'Prize'; the columns are 'Id', 'Area'/],
+    [{ target: 'Price', continuous: ['Aria'] }, DataError, /no column 'Aria'/],
+    [{ target: 'Price', ignore: ['Idd'] }, DataError, /no column 'Idd'/],
+    [{ target: 'Price', validColumn: 'Valid', validPct: 0.3 }, ConfigError, /exclude each other/],
+    [{ target: 'Price', validColumn: 'Zone' }, DataError, /keeps 0 of 8 rows for validation/],
+    [{ target: 'Zone', log: true }, ConfigError, /log is for regression/],
+    [{ target: 'Price', catgorical: [] }, ConfigError, /unknown option 'catgorical'/],
+  ])('refuses %j', async (options, kind, message) => {
+    const made = fromTable(file(houses), { batchSize: 1, seed: 1, ...options } as never)
+    await expect(made).rejects.toThrow(kind)
+    await expect(made).rejects.toThrow(message)
+  })
+})
