@@ -28,7 +28,7 @@ export interface JSONLoggerOptions {
  *     {"type":"epoch","epoch":0,"trainLoss":1.62,"meanLoss":1.71,"validLoss":1.5,"accuracy":0.44,"seconds":3.2}
  *
  * What is not there is null. JSON has no numbers for NaN and infinities: they are the texts "NaN", "Infinity" and "-Infinity". A fit
- * that resumes goes on with the lines that were there at the checkpoint.
+ * that resumes goes on with the lines that were there at the checkpoint. Each epoch's end is synced to the disk.
  */
 export class JSONLogger extends Callback {
   override order = 90
@@ -83,7 +83,8 @@ export class JSONLogger extends Callback {
     const { train, iteration, epoch, numBatch, lossValue, smoothLoss } = context
     if (!train || !this.#lines || this.batches === undefined || (iteration + 1) % this.batches !== 0) return
     const losses = { loss: lossValue, smoothLoss }
-    await this.#write({ type: 'batch', iteration, epoch, batch: numBatch, ...losses, ...this.#rates })
+    const record = { type: 'batch', iteration, epoch, batch: numBatch, ...losses, ...this.#rates }
+    await this.#write(record, false)
   }
 
   override async onEpochEnd({ epoch, lastMetrics, meanLoss }: EpochEndContext): Promise<void> {
@@ -99,10 +100,10 @@ export class JSONLogger extends Callback {
     this.#lines = undefined
   }
 
-  async #write(record: Readonly<Record<string, string | number | null>>): Promise<void> {
+  async #write(record: Readonly<Record<string, string | number | null>>, sync = true): Promise<void> {
     const json = JSON.stringify(record, (_name, value: unknown) =>
       typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,
     )
-    await this.#lines!.append(`${json}\n`)
+    await this.#lines!.append(`${json}\n`, { sync })
   }
 }

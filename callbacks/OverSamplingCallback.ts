@@ -35,7 +35,7 @@ export class OverSamplingCallback extends Callback {
   }
 
   /** @throws ConfigError if the classes of the items are not known, or are not as many as the items */
-  override async onTrainBegin({ learner: { data } }: TrainBeginContext) {
+  override async onTrainBegin({ learner: { data }, batchesPerEpoch }: TrainBeginContext) {
     const { trainDl } = data
     if (!(trainDl instanceof DataLoader)) {
       throw new ConfigError(
@@ -58,7 +58,9 @@ export class OverSamplingCallback extends Callback {
     this.#original = trainDl as DataLoader
     const loader = trainDl.with({ shuffle: false, sampler })
     exchange(data, loader)
-    return { batchesPerEpoch: loader.length }
+    // A fit may be limited to fewer batches than the loader has.
+    const isLimited = batchesPerEpoch < trainDl.length
+    return { batchesPerEpoch: isLimited ? Math.min(batchesPerEpoch, loader.length) : loader.length }
   }
 
   /** The loader that was there goes on after the epochs that have passed. */

@@ -109,11 +109,11 @@ export class TensorBoardLogger extends Callback {
     if (!train || !this.#events) return
     this.#step = this.#before + iteration + 1
     if (cancelled || (iteration + 1) % this.every !== 0) return
-    await this.#write([
+    const losses = [
       { tag: 'loss/train', value: lossValue },
       { tag: 'loss/trainSmooth', value: smoothLoss },
-      ...this.#rates,
-    ])
+    ]
+    await this.#write([...losses, ...this.#rates], false)
   }
 
   override async onEpochEnd({ learner, lastMetrics, meanLoss }: EpochEndContext): Promise<void> {
@@ -146,10 +146,10 @@ export class TensorBoardLogger extends Callback {
     )
   }
 
-  async #write(values: readonly SummaryValue[]): Promise<void> {
+  async #write(values: readonly SummaryValue[], sync = true): Promise<void> {
     if (values.length === 0) return
     const event = { wallTime: Date.now() / 1000, step: this.#step, values }
-    await this.#events!.append(tfRecord(encodeEvent(event)))
+    await this.#events!.append(tfRecord(encodeEvent(event)), { sync })
   }
 }
 

@@ -3,8 +3,7 @@ import { dirname } from 'node:path'
 import { ConfigError } from '../engine/errors.ts'
 
 /**
- * A file that grows line by line or record by record, each synced to the disk. Where an append fails, what was there before it stays
- * as it was.
+ * A file that grows line by line or record by record. Where an append fails, what was there before it stays as it was.
  */
 export class AppendFile {
   readonly path: string
@@ -49,12 +48,15 @@ export class AppendFile {
     return buffer.toString('utf8').split('\n')[0]
   }
 
-  /** @throws ConfigError that names the file, which is closed then */
-  async append(content: string | Uint8Array): Promise<void> {
+  /**
+   * @param sync wait until the disk has it, which takes milliseconds
+   * @throws ConfigError that names the file, which is closed then
+   */
+  async append(content: string | Uint8Array, { sync = true } = {}): Promise<void> {
     const piece = typeof content === 'string' ? Buffer.from(content) : content
     try {
       await this.#handle.appendFile(piece)
-      await this.#handle.sync()
+      if (sync) await this.#handle.sync()
       this.#bytes += piece.length
     } catch (cause) {
       await this.#handle.truncate(this.#bytes).catch(() => undefined)

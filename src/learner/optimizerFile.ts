@@ -28,7 +28,10 @@ export async function addOptimizer({ model, optimizer }: Learner, file: LearnerF
 /** The tensor's value at the time of the call. */
 export async function addTensor(file: LearnerFile, name: string, tensor: Tensor): Promise<void> {
   const { dtype, shape } = tensor
-  file.tensors.set(name, { dtype, shape: [...shape], data: await tensor.bytes() })
+  const entry = { dtype, shape: [...shape] }
+  // Its place is taken now: the order in a file is that of the calls, not that in which reads come back.
+  file.tensors.set(name, { ...entry, data: new Uint8Array(0) })
+  file.tensors.set(name, { ...entry, data: await tensor.bytes() })
 }
 
 /** What a file holds of the optimizer, by parameter; compared with the Learner, which is not changed yet. */

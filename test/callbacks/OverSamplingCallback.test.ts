@@ -53,6 +53,10 @@ describe('OverSamplingCallback', () => {
     const { learner: alone } = make()
     await alone.fit(1, { callbacks: [new OneCycleScheduler({ maxLr: 0.1 })] })
     expect(alone.recorder.lrs).toHaveLength(4)
+    const { learner: limited } = make()
+    await limited.fitOneCycle(2, { maxLr: 0.1, maxBatches: 3, callbacks: [new OverSamplingCallback()] })
+    expect(limited.recorder.lrs).toHaveLength(6)
+    expect(limited.optimizer.lr).toBeCloseTo(0.1 / 25e4, 12)
   })
 
   it('takes weights and labels of your own, and leaves sweeps alone', async () => {

@@ -70,6 +70,10 @@ describe.each(Object.keys(fits))('a fit with %s', (name) => {
       expect(outcome(learner)).toEqual(expected)
       expect(getRngState()).toEqual(random)
     }
+    const done = await Learner.resume('last', resumableLearner(folder))
+    await run(done, [every(1)]) // has nothing left to do
+    expect(outcome(done)).toEqual(expected)
+
     const left = resumableLearner(folder)
     await expect(run(left, [new LeaveInValidation()])).rejects.toThrow('out of luck')
     const learner = await Learner.resume('validating', resumableLearner(folder))
