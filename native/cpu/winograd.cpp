@@ -279,6 +279,9 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
 // Larger tiles take fewer multiplications, but more where they hang over the edges of small pictures, and
 // more filters, each of which costs as much to transform as some tiles.
 bool largeTiles(const View& out) {
+#if defined(__x86_64__) && !defined(__FMA__)
+    return false;  // every product would round on its own, and the larger tiles magnify it
+#endif
     constexpr int64_t kFilterTiles = 6;
     const int64_t small = Tiles<2>(out.sizes[0], out.sizes[2], out.sizes[3]).count,
                   large = Tiles<4>(out.sizes[0], out.sizes[2], out.sizes[3]).count;
