@@ -300,8 +300,17 @@ export class Tensor {
    * @throws the error of an operation that failed since the last read.
    */
   data(): Promise<TensorData> {
+    return this.read(performance.now() - lastTurn < 5)
+  }
+
+  /** @internal As `data()`, for values that are wanted later: what follows is enqueued meanwhile. */
+  dataAhead(): Promise<TensorData> {
+    return this.read(false)
+  }
+
+  private read(patient: boolean): Promise<TensorData> {
     const { source, target, borrowed } = this.readPlan()
-    const done = readInto(source, target)
+    const done = readInto(source, target, patient)
     if (borrowed) source.dispose()
     return done
   }
@@ -329,7 +338,7 @@ export class Tensor {
       dtype
     ]
     const target = new Uint8Array(this.numel * size)
-    return readInto(this, target)
+    return readInto(this, target, false)
   }
 
   private readPlan(): { source: Tensor; target: TensorData; borrowed: boolean } {
@@ -374,9 +383,12 @@ let lastTurn = 0 // of the event loop that a read has let pass
 
 // What is ready within microseconds is read at once: for a small model, the way back through the event loop takes longer
 // than the step. Yet a loop of such reads must not keep timers and the collector waiting.
-function readInto<Target extends ArrayBufferView>(source: Tensor, target: Target): Promise<Target> {
+function readInto<Target extends ArrayBufferView>(
+  source: Tensor,
+  target: Target,
+  patient: boolean,
+): Promise<Target> {
   return new Promise((resolve, reject) => {
-    const patient = performance.now() - lastTurn < 5
     const ready = guarded(() =>
       addon.readAsync(source.liveHandle(), target, patient, (error) => {
         lastTurn = performance.now()

@@ -92,7 +92,7 @@ async function trainBatch({ learner, state, callbacks }: Fit): Promise<void> {
 
 /** The value is on its way while the rest of the step is computed. If that fails, nobody asks for it any more. */
 function readAhead(loss: Tensor): Promise<TensorData> {
-  const value = loss.data()
+  const value = loss.dataAhead()
   value.catch(() => {})
   return value
 }
