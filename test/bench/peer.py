@@ -60,8 +60,11 @@ def training(model, optimizer, loss_of_batch):
     return step
 
 
-def resnet(batch, size, inference=False):
+def resnet(batch, size, inference=False, bf16=False):
     import torchvision
+
+    def precision():
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16)
     torch.manual_seed(0)
     model = formatted(torchvision.models.resnet18(num_classes=10))
     x, y = formatted(torch.randn(batch, 3, size, size)), torch.randint(10, (batch,))
@@ -69,18 +72,22 @@ def resnet(batch, size, inference=False):
         model.eval()
 
         def step():
-            with torch.inference_mode():
-                return model(x).sum().item()
+            with torch.inference_mode(), precision():
+                return model(x).float().square().sum().item()
         return step
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    return training(model, optimizer, lambda: F.cross_entropy(model(x), y))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+
+    def loss():
+        with precision():
+            return F.cross_entropy(model(x), y)
+    return training(model, optimizer, loss)
 
 
 def lenet(batch):
     torch.manual_seed(0)
     model = formatted(LeNet())
     x, y = formatted(torch.randn(batch, 3, 32, 32)), torch.randint(10, (batch,))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
     return training(model, optimizer, lambda: F.cross_entropy(model(x), y))
 
 
@@ -88,7 +95,7 @@ def mlp(batch):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(80, 10), nn.ReLU(), nn.Linear(10, 5), nn.ReLU(), nn.Linear(5, 1))
     x, y = torch.randn(batch, 80), torch.randn(batch, 1)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     return training(model, optimizer, lambda: F.mse_loss(model(x), y))
 
 
@@ -140,8 +147,13 @@ CASES = {
     "ResNet18 training, 16 x 64 px": lambda: resnet(16, 64),
     "ResNet18 training, 8 x 224 px": lambda: resnet(8, 224),
     "ResNet18 training, 32 x 224 px": lambda: resnet(32, 224),
+    "ResNet18 training, bf16, 16 x 64 px": lambda: resnet(16, 64, bf16=True),
+    "ResNet18 training, bf16, 8 x 224 px": lambda: resnet(8, 224, bf16=True),
+    "ResNet18 training, bf16, 32 x 224 px": lambda: resnet(32, 224, bf16=True),
     "ResNet18 inference, 16 x 64 px": lambda: resnet(16, 64, inference=True),
     "ResNet18 inference, 8 x 224 px": lambda: resnet(8, 224, inference=True),
+    "ResNet18 inference, bf16, 16 x 64 px": lambda: resnet(16, 64, inference=True, bf16=True),
+    "ResNet18 inference, bf16, 8 x 224 px": lambda: resnet(8, 224, inference=True, bf16=True),
 }
 
 name, steps, layout, threads = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
