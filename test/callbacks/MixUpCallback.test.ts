@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import { CutMixCallback, MixUpCallback } from '../../callbacks/index.ts'
+import { CheckpointCallback, CutMixCallback, MixUpCallback } from '../../callbacks/index.ts'
 import { drawBeta } from '../../src/data/beta.ts'
 import { DataLoader, TensorDataset } from '../../src/data/index.ts'
 import { RandomStream } from '../../src/data/random.ts'
 import { arange, getRngState, manualSeed, randint, randn, Tensor } from '../../src/engine/index.ts'
 import { Callback, Learner, type LearnerOptions, metrics } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
+import { temporaryFolder } from '../io/temporaryFolder.ts'
+import { Fail } from '../learner/support.ts'
 
 interface Seen {
   x: number[]
@@ -212,6 +214,26 @@ describe('CutMixCallback', () => {
     expect(new Set(areas).size).toBeGreaterThan(1)
     for (const seen of watch.valid) expect(seen.target).toHaveLength(1)
     expect(learner.lossFunction).toBe(lossFunction)
+  })
+
+  it('goes on from a checkpoint with the same rectangles', async () => {
+    const path = await temporaryFolder()
+    const start = () => {
+      manualSeed(9)
+      const model = new nn.Sequential(new nn.Flatten(), new nn.Linear(32, 3))
+      const lossFunction = new nn.CrossEntropyLoss()
+      return new Learner({ trainDl: pictures(64, 4) }, model, { lossFunction, path, silent: true })
+    }
+    const fit = (learner: Learner, ...more: Callback[]) =>
+      learner.fit(2, { lr: 1e-3, callbacks: [new CutMixCallback(), ...more] })
+    const whole = start()
+    await fit(whole)
+    const broken = fit(start(), new CheckpointCallback({ every: 1 }), new Fail(5))
+    await expect(broken).rejects.toThrow('out of luck')
+    const resumed = await Learner.resume('last', start())
+    await fit(resumed)
+    expect(resumed.recorder.rawLosses).toEqual(whole.recorder.rawLosses)
+    expect(new Set(whole.recorder.rawLosses).size).toBe(8)
   })
 
   it('refuses what is no picture', async () => {
