@@ -1,18 +1,22 @@
+import { ConfigError } from '../engine/errors.ts'
 import type { Tensor } from '../engine/index.ts'
 import type { Figure } from '../plot/index.ts'
+import type { SkippedItem } from './BatchIterator.ts'
 import { DataBunch, type DataBunchOptions, defined, type LoaderKind } from './DataBunch.ts'
 import { DataLoader } from './DataLoader.ts'
-import type { Sample, TensorBatch } from './Dataset.ts'
+import type { TensorBatch } from './Dataset.ts'
 import { drawSeed } from './drawSeed.ts'
-import type { ImageDataset } from './image/ImageDataset.ts'
+import type { ImageDataset, ImageSample } from './image/ImageDataset.ts'
 import type { SkippedInFolder } from './image/ImageFolder.ts'
-import { noneSkipped } from './image/listPictures.ts'
+import { noneSkipped, type SkippedFiles } from './image/listPictures.ts'
 import { CacheBudget, type CacheOption, PictureCache } from './image/PictureCache.ts'
-import type { RgbImage } from './image/RgbImage.ts'
 import { type ImagePipelineOptions, imagePipelines } from './imagePipelines.ts'
 import { imageSources } from './imageSources.ts'
+import { type Label, type LabelledPictures, labelledSources } from './labelledPictures.ts'
 import { checkCount, rejectUnknownOptions } from './options.ts'
 import { type ItemDescription, type PictureSource, pictureItem } from './pictureItem.ts'
+import { filesOf, labelsByFunction, labelsByPattern, picturesOfCsv } from './pictureLists.ts'
+import { reportSkipped } from './reportSkipped.ts'
 import { type ShowImagesOptions, showImages } from './showImages.ts'
 import type { ImageStats } from './stats.ts'
 import { augmentedPipelines } from './testTimeAugmentation.ts'
@@ -21,7 +25,7 @@ import type { TransformPair } from './transforms/getTransforms.ts'
 import type { Pipeline, Size } from './transforms/Transform.ts'
 
 type LoaderOptions = Pick<
-  DataBunchOptions<Sample<RgbImage, number>, TensorBatch>,
+  DataBunchOptions<ImageSample, TensorBatch>,
   | 'batchSize'
   | 'validBatchSize'
   | 'shuffle'
@@ -79,7 +83,51 @@ const LOADER_NAMES = [
   'device',
 ] as const
 const PICTURE_NAMES = ['size', 'resizeMethod', 'transforms', 'stats', 'cache'] as const
+const LIST_NAMES = ['validPct', 'validIndices', 'classes', 'extensions'] as const
+const CSV_NAMES = [
+  'csv',
+  'folder',
+  'fileColumn',
+  'labelColumn',
+  'labelDelimiter',
+  'validColumn',
+  'suffix',
+  'separator',
+  'header',
+] as const
 const FOLDER_NAMES = ['train', 'valid', 'test', 'validPct', 'extensions']
+
+export interface FromListsOptions extends ImageDataBunchOptions {
+  /** Part of the pictures kept for validation, at random. Default 0.2. */
+  validPct?: number
+  /** Which pictures are for validation, counted from 0, instead of a random part. */
+  validIndices?: readonly number[]
+  /** The classes, in their order. Default: the labels of the training pictures, sorted. */
+  classes?: readonly string[]
+  /** Endings of picture files, where a folder is searched. Default `imageExtensions`. */
+  extensions?: readonly string[]
+}
+
+export interface FromCsvOptions extends Omit<FromListsOptions, 'extensions'> {
+  /** The CSV file, relative to `dir`. Default 'labels.csv'. */
+  csv?: string
+  /** Where the pictures are, relative to `dir`. Default there. */
+  folder?: string
+  /** Column of the file names, by name or number. Default 0. */
+  fileColumn?: string | number
+  /** Column of the labels. Default 1. */
+  labelColumn?: string | number
+  /** A picture may have several labels, with this between them: ' ' for example. Targets are then `[N, C]` zeros and ones. */
+  labelDelimiter?: string
+  /** Column that says whether a picture is for validation (true, 1, yes), instead of a random part. */
+  validColumn?: string | number
+  /** Ending that the names lack, '.jpg' for example. Default none. */
+  suffix?: string
+  /** What stands between fields. Default ','. */
+  separator?: string
+  /** The first line names the columns. Default true. */
+  header?: boolean
+}
 
 export interface ShowBatchOptions {
   /** Rows, and columns, of pictures; no more than the batch has. Default 3. */
@@ -89,7 +137,7 @@ export interface ShowBatchOptions {
 }
 
 /** Pictures for a classifier. Batches are `x` `[N, 3, H, W]` float32, normalised, and `y` `[N]` int64. */
-export class ImageDataBunch extends DataBunch<Sample<RgbImage, number>, TensorBatch> {
+export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
   declare readonly classes: readonly string[]
   declare readonly c: number
   /** What pictures were normalised with; undefined if they run from 0 to 1. */
@@ -97,13 +145,18 @@ export class ImageDataBunch extends DataBunch<Sample<RgbImage, number>, TensorBa
   /** What lay in the folders and is not used. */
   readonly skippedFiles: SkippedInFolder
   readonly #valid: Pipeline
+  readonly #skippedItems: readonly SkippedItem[]
 
   /** Completes the pipelines and makes the loaders; `fromFolder` and its kin call it. */
   constructor(
     sources: { train: ImageDataset; valid: ImageDataset | null; test?: ImageDataset | undefined },
-    options: ImageDataBunchOptions & { path?: string; skippedFiles?: SkippedInFolder } = {},
+    options: ImageDataBunchOptions & {
+      path?: string
+      skippedFiles?: SkippedInFolder
+      skippedItems?: readonly SkippedItem[]
+    } = {},
   ) {
-    const { path, skippedFiles, ...rest } = options
+    const { path, skippedFiles, skippedItems = [], ...rest } = options
     rejectUnknownOptions('ImageDataBunch', rest, [...LOADER_NAMES, ...PICTURE_NAMES])
     const { train, valid, stats } = imagePipelines(rest satisfies ImagePipelineOptions)
     const budget = rest.cache === undefined ? undefined : new CacheBudget(rest.cache)
@@ -114,7 +167,9 @@ export class ImageDataBunch extends DataBunch<Sample<RgbImage, number>, TensorBa
       ...defined({ path, testDataset: sources.test?.withTransform(valid, cacheOf()) }),
       fixDataset: trainDs.withTransform(valid),
       numberDtype: 'int64',
+      ...(sources.train.labelSets && { lossFunction: 'binaryCrossEntropyWithLogits' as const }),
     })
+    this.#skippedItems = skippedItems
     this.stats = stats
     this.skippedFiles = skippedFiles ?? { ...noneSkipped(), unknownClasses: {} }
     this.#valid = valid
@@ -145,6 +200,110 @@ export class ImageDataBunch extends DataBunch<Sample<RgbImage, number>, TensorBa
   }
 
   /**
+   * Pictures by list: files, relative to `dir`, and a label for each; a list of labels where a picture has several, and targets
+   * `[N, C]` of zeros and ones then.
+   * @throws DataError for lists of different lengths, and, unless `onError` is 'skip', for labels that only validation knows
+   */
+  static async fromLists(
+    dir: string,
+    files: readonly string[],
+    labels: readonly Label[],
+    options: FromListsOptions = {},
+  ): Promise<ImageDataBunch> {
+    return fromLabelled('fromLists', dir, { ...filesOf(dir, files), labels }, options)
+  }
+
+  /**
+   * Labels by a function of the path (`dir/…`, a text). All pictures below `dir`, or the given ones.
+   * @throws DataError for a picture without a label
+   */
+  static async fromNameFunc(
+    dir: string,
+    ...[first, second, third]:
+      | [labelOf: (path: string) => Label, options?: FromListsOptions]
+      | [files: readonly string[], labelOf: (path: string) => Label, options?: FromListsOptions]
+  ): Promise<ImageDataBunch> {
+    const listed = Array.isArray(first)
+    const labelOf = (listed ? second : first) as (path: string) => Label
+    const options = ((listed ? third : second) ?? {}) as FromListsOptions
+    if (typeof labelOf !== 'function') {
+      throw new ConfigError('fromNameFunc takes a function that gives the label of a path')
+    }
+    const found = filesOf(dir, listed ? (first as readonly string[]) : undefined, options.extensions)
+    const labels = labelsByFunction(found.files, labelOf)
+    return fromLabelled('fromNameFunc', dir, { ...found, labels }, options)
+  }
+
+  /**
+   * Labels by a pattern, whose first group finds them in the path (`dir/…`): `/([^/]+)_\d+\.jpg$/` for `pets/beagle_12.jpg`. All
+   * pictures below `dir`, or the given ones.
+   * @throws DataError for a picture in whose path it finds nothing
+   */
+  static async fromNameRegex(
+    dir: string,
+    ...[first, second, third]:
+      | [pattern: RegExp | string, options?: FromListsOptions]
+      | [files: readonly string[], pattern: RegExp | string, options?: FromListsOptions]
+  ): Promise<ImageDataBunch> {
+    const listed = Array.isArray(first)
+    const pattern = (listed ? second : first) as RegExp | string
+    const options = ((listed ? third : second) ?? {}) as FromListsOptions
+    if (!(pattern instanceof RegExp) && typeof pattern !== 'string') {
+      throw new ConfigError('fromNameRegex takes a pattern such as /([^/]+)_\\d+\\.jpg$/')
+    }
+    const found = filesOf(dir, listed ? (first as readonly string[]) : undefined, options.extensions)
+    const labels = labelsByPattern(found.files, pattern)
+    return fromLabelled('fromNameRegex', dir, { ...found, labels }, options)
+  }
+
+  /**
+   * Pictures and labels of a CSV file, `dir/labels.csv` for example, with a line `name,label`.
+   * @throws DataError that names file and line, or the columns there are
+   */
+  static async fromCsv(dir: string, options: FromCsvOptions = {}): Promise<ImageDataBunch> {
+    rejectUnknownOptions('ImageDataBunch.fromCsv', options, [
+      ...LIST_NAMES,
+      ...CSV_NAMES,
+      ...LOADER_NAMES,
+      ...PICTURE_NAMES,
+    ])
+    const { csv = 'labels.csv', folder = '.', fileColumn = 0, labelColumn = 1, ...others } = options
+    const { labelDelimiter, validColumn, suffix = '', separator, header = true, ...rest } = others
+    const { onError = 'throw' } = rest
+    const { pictures, skipped, validIndices } = await picturesOfCsv(dir, {
+      ...{
+        csv,
+        folder,
+        fileColumn,
+        labelColumn,
+        labelDelimiter,
+        validColumn,
+        suffix,
+        separator,
+        header,
+        onError,
+      },
+    })
+    if (validIndices && rest.validIndices)
+      throw new ConfigError('validColumn and validIndices exclude each other: give one of them')
+    reportSkipped(skipped, pictures.files.length + skipped.length)
+    return fromLabelled(
+      'fromCsv',
+      dir,
+      { ...pictures, skippedItems: skipped },
+      {
+        ...rest,
+        ...(validIndices && { validIndices }),
+      },
+    )
+  }
+
+  /** The items left out: those whose label or row could not be used, and those that could not be read. */
+  override get skipped(): SkippedItem[] {
+    return [...this.#skippedItems, ...super.skipped]
+  }
+
+  /**
    * One picture as a batch of one, `[1, 3, H, W]`, transformed as for validation. `source` is a file, what a file holds
    * (JPEG, PNG … bytes), or decoded bytes.
    * @throws DataError for what is no picture.
@@ -163,10 +322,7 @@ export class ImageDataBunch extends DataBunch<Sample<RgbImage, number>, TensorBa
    * Loaders for test-time augmentation, fastai's eight: the pictures of `kind` in order, magnified by `scale` into each corner, plain
    * and mirrored, with what else training does at random.
    */
-  augmentedLoaders(
-    kind: LoaderKind = 'valid',
-    scale = 1.35,
-  ): DataLoader<Sample<RgbImage, number>, TensorBatch>[] {
+  augmentedLoaders(kind: LoaderKind = 'valid', scale = 1.35): DataLoader<ImageSample, TensorBatch>[] {
     const loader = this.loader(kind === 'train' ? 'fix' : kind)
     const dataset = loader.dataset as ImageDataset
     const pipelines = augmentedPipelines((this.trainDs as ImageDataset).transform, this.#valid, scale)
@@ -203,13 +359,22 @@ export class ImageDataBunch extends DataBunch<Sample<RgbImage, number>, TensorBa
     const { rows = 3, kind = 'train' } = options
     checkCount('showBatch', 'rows', rows, 1)
     const { x, y } = await this.oneBatch(kind)
-    const labels = await y.data()
+    const titles = await this.#titles(y)
     return showImages(x, {
       stats: this.stats,
       columns: rows,
       count: rows * rows,
-      titles: Array.from(labels, (label) => this.classes[Number(label)] ?? String(label)),
+      ...(titles && { titles }),
     })
+  }
+
+  /** What the pictures show. Undefined for masks. */
+  async #titles(y: Tensor): Promise<string[] | undefined> {
+    if (y.shape.length === 1) {
+      return Array.from(await y.data(), (label) => this.classes[Number(label)] ?? String(label))
+    }
+    if (y.shape.length !== 2) return undefined
+    return (y.toArray() as number[][]).map((row) => this.classes.filter((_, at) => row[at] === 1).join(' '))
   }
 
   override toString(): string {
@@ -224,6 +389,32 @@ export class ImageDataBunch extends DataBunch<Sample<RgbImage, number>, TensorBa
     const names = classes.length > 10 ? `${classes.length} classes` : `classes ${classes.join(', ')}`
     return `ImageDataBunch(${parts.join(', ')}; ${names}; batch size ${batchSize}${left > 0 ? `; ${left} other files left out` : ''})`
   }
+}
+
+function fromLabelled(
+  owner: string,
+  dir: string,
+  found: LabelledPictures & { skipped?: SkippedFiles; skippedItems?: readonly SkippedItem[] },
+  options: FromListsOptions,
+): ImageDataBunch {
+  rejectUnknownOptions(`ImageDataBunch.${owner}`, options, [...LIST_NAMES, ...LOADER_NAMES, ...PICTURE_NAMES])
+  const { validPct, validIndices, classes, extensions: _, ...rest } = options
+  const { train, valid, skipped } = labelledSources(found, {
+    validPct,
+    validIndices,
+    classes,
+    onError: rest.onError ?? 'throw',
+    seed: () => rest.seed ?? drawSeed(),
+  })
+  return new ImageDataBunch(
+    { train, valid: valid.length > 0 ? valid : null },
+    {
+      ...rest,
+      path: dir,
+      skippedFiles: { ...(found.skipped ?? noneSkipped()), unknownClasses: {} },
+      skippedItems: [...(found.skippedItems ?? []), ...skipped],
+    },
+  )
 }
 
 function pick<T extends object, Key extends keyof T>(options: T, names: readonly Key[]): Pick<T, Key> {

@@ -1,6 +1,6 @@
 import { DataError, ShapeError } from '../engine/errors.ts'
 import { type DType, stack, Tensor, tensor } from '../engine/index.ts'
-import { isRgbImage, type RgbImage } from './image/RgbImage.ts'
+import { type ClassMask, isClassMask, isRgbImage, type RgbImage } from './image/RgbImage.ts'
 
 type NumericArray = Uint8Array | Int32Array | BigInt64Array | Float32Array | Float64Array
 
@@ -8,6 +8,7 @@ type NumericArray = Uint8Array | Int32Array | BigInt64Array | Float32Array | Flo
 export type Collated<Item> = Item extends
   | Tensor
   | RgbImage
+  | ClassMask
   | NumericArray
   | number
   | bigint
@@ -36,7 +37,7 @@ interface Place {
 }
 
 /**
- * Makes batches of items: pictures become `[N, 3, H, W]` bytes (channels-last), tensors are stacked, a list of numbers is a
+ * Makes batches of items: pictures become `[N, 3, H, W]` bytes (channels-last), masks `[N, H, W]` int64, tensors are stacked, a list of numbers is a
  * row of float32, a typed array a row of its own type, texts stay texts, and lists and objects are collated part by part.
  * Single numbers become int64 if they are whole (class indices), else float32; which of the two is settled by the first
  * batch, or by `numberDtype`, so that a target does not change its type from batch to batch.
@@ -57,6 +58,7 @@ export class Collator {
   #assemble(items: readonly unknown[], place: Place): Assembled {
     const first = items[0]
     if (isRgbImage(first)) return assembleImages(all(items, isRgbImage, place, 'a picture'), place)
+    if (isClassMask(first)) return assembleMasks(all(items, isClassMask, place, 'a mask'), place)
     if (first instanceof Tensor) {
       const tensors = all(items, (item) => item instanceof Tensor, place, 'a tensor')
       checkSameShape(
@@ -164,6 +166,21 @@ function assembleImages(images: RgbImage[], place: Place): Assembled {
     data.set(image.data, position * width * height * 3)
   }
   return { kind: 'images', data, shape: [images.length, height, width, 3] }
+}
+
+/** `[N, H, W]` class indices. */
+function assembleMasks(masks: ClassMask[], place: Place): Assembled {
+  const { width, height } = masks[0]!
+  checkSameShape(
+    masks.map((mask) => [mask.height, mask.width]),
+    place,
+  )
+  const data = new BigInt64Array(masks.length * width * height)
+  for (const [position, { classes }] of masks.entries()) {
+    const start = position * width * height
+    for (let at = 0; at < classes.length; at++) data[start + at] = BigInt(classes[at]!)
+  }
+  return { kind: 'numbers', data, shape: [masks.length, height, width], dtype: 'int64' }
 }
 
 function assembleRows(rows: NumericArray[], place: Place): Assembled {

@@ -1,22 +1,28 @@
 export type { SkippedItem } from './BatchIterator.ts'
+export { cifar10 } from './cifar10.ts'
 export { type Collated, Collator } from './collate.ts'
 export { DataBunch, type DataBunchOptions, type LoaderKind, type LossHint } from './DataBunch.ts'
 export { DataLoader, type DataLoaderOptions, type DataLoaderState } from './DataLoader.ts'
 export type { BatchFinisher, Dataset, GatherableDataset, Sample, TensorBatch } from './Dataset.ts'
+export { GanDataBunch, type GanDataOptions, ganStats } from './GanDataBunch.ts'
 export {
+  type FromCsvOptions,
   type FromFolderOptions,
+  type FromListsOptions,
   ImageDataBunch,
   type ImageDataBunchOptions,
   type ShowBatchOptions,
 } from './ImageDataBunch.ts'
+export { type IdxData, type MnistOptions, mnist, readIdx } from './idx.ts'
 export { imageExtensions, torchvisionExtensions } from './image/extensions.ts'
-export { ImageDataset, type ImageDatasetParts } from './image/ImageDataset.ts'
+export { ImageDataset, type ImageDatasetParts, type ImageSample } from './image/ImageDataset.ts'
 export { ImageFolder, type ImageFolderOptions, type SkippedInFolder } from './image/ImageFolder.ts'
 export type { PicturePath, SkippedFiles } from './image/listPictures.ts'
 export { Picture } from './image/Picture.ts'
 export type { CacheOption } from './image/PictureCache.ts'
-export type { RgbImage } from './image/RgbImage.ts'
+export type { ClassMask, RgbImage } from './image/RgbImage.ts'
 export type { ResizeMethod } from './imagePipelines.ts'
+export type { Label } from './labelledPictures.ts'
 export type { ItemDescription, PictureSource } from './pictureItem.ts'
 export { type RandomKey, type RandomPurpose, RandomStream } from './random.ts'
 export { RandomSampler, type Sampler, SequentialSampler } from './samplers.ts'

@@ -30,11 +30,20 @@ export class RandomStream {
   readonly #words: Words = [0, 0, 0, 0]
   #used = 4
 
-  constructor({ seed, purpose = 'item', epoch = 0, index = 0, occurrence = 0 }: RandomKey) {
+  readonly #keys: RandomKey
+
+  constructor(key: RandomKey) {
+    const { seed, purpose = 'item', epoch = 0, index = 0, occurrence = 0 } = key
     checkSeed(seed)
+    this.#keys = key
     this.#key0 = seed >>> 0
     this.#key1 = Math.floor(seed / 2 ** 32) >>> 0
     this.#counter = [0, index >>> 0, epoch >>> 0, ((PURPOSES[purpose] << 24) | (occurrence & 0xffffff)) >>> 0]
+  }
+
+  /** A stream of the same key, from its beginning. */
+  copy(): RandomStream {
+    return new RandomStream(this.#keys)
   }
 
   /** A random 32-bit word. */
@@ -66,6 +75,11 @@ export class RandomStream {
     let word = this.word()
     while (word >= limit) word = this.word()
     return word % count
+  }
+
+  /** A number from the normal distribution of mean 0 and deviation 1 (Box and Muller). */
+  normal(): number {
+    return Math.sqrt(-2 * Math.log(1 - this.uniform())) * Math.cos(2 * Math.PI * this.uniform())
   }
 
   /** True with probability `p`. */

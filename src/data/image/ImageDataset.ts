@@ -9,45 +9,70 @@ import type { PicturePath } from './listPictures.ts'
 import { Picture } from './Picture.ts'
 import type { PictureCache } from './PictureCache.ts'
 import { pictureError, readableName } from './pictureError.ts'
-import type { RgbImage } from './RgbImage.ts'
+import type { ClassMask, RgbImage } from './RgbImage.ts'
 
 /** Pictures and what they show. */
 export interface ImageDatasetParts {
   files: readonly PicturePath[]
-  /** One class index for each file. */
-  labels: ArrayLike<number>
+  /** One class index for each file; or, for pictures that show several things at once, a list of them for each. */
+  labels: ArrayLike<number> | readonly (readonly number[])[]
   classes: readonly string[]
+  /** The pictures themselves, if they are decoded already; `files` are then only their names. */
+  images?: readonly RgbImage[] | undefined
+  /** For each file where it was named, 'labels.csv, line 3' for example: for error messages. */
+  notes?: readonly string[] | undefined
+  /** For each file its mask, a grey picture whose values are class indices: the target, in the place of `labels`. */
+  masks?: readonly PicturePath[] | undefined
   /** Default none: pictures come as they are. */
   transform?: Transform | readonly Transform[] | undefined
   /** Where decoded pictures are kept for later epochs. Default nowhere. */
   cache?: PictureCache | undefined
 }
 
+/** A picture with its target: the index of its class, a row of zeros and ones, or a mask. */
+export type ImageSample = Sample<RgbImage, number | Float32Array | ClassMask>
+
 /**
- * Pictures in files, each with the index of its class. An item is `{ x, y }`: upright RGB bytes, transformed, and the index.
+ * Pictures in files, each with its target. An item is `{ x, y }`: upright RGB bytes, transformed, and the index of its class;
+ * where each has a list of classes, a row of zeros and ones; where it has a mask, that mask, transformed like the picture.
  * What the transforms do to batches (`toTensor`, `normalize`) happens after collation.
  */
-export class ImageDataset implements Dataset<Sample<RgbImage, number>>, BatchFinisher {
+export class ImageDataset implements Dataset<ImageSample>, BatchFinisher {
   readonly files: readonly PicturePath[]
-  /** One class index for each file. */
+  /** One class index for each file; empty where each file has several, or a mask. */
   readonly labels: Int32Array
+  /** The class indices of each file, where it may have several. */
+  readonly labelSets: readonly (readonly number[])[] | undefined
+  readonly masks: readonly PicturePath[] | undefined
   readonly classes: readonly string[]
   readonly transform: Pipeline
   // Width and height of each picture, 0 until it is known: headers are read once, not once an epoch.
   readonly #sizes: Uint32Array
   readonly #cache: PictureCache | undefined
+  readonly #images: readonly RgbImage[] | undefined
+  readonly #notes: readonly string[] | undefined
   // The steps before anything is drawn: what they make can be kept.
   readonly #fixed: readonly PictureTransform[]
   readonly #fixedName: string
 
-  constructor({ files, labels, classes, transform, cache }: ImageDatasetParts, sizes?: Uint32Array) {
-    if (files.length !== labels.length) {
+  constructor(parts: ImageDatasetParts, sizes?: Uint32Array) {
+    const { files, labels, classes, transform, cache, images, notes, masks } = parts
+    for (const [what, list] of Object.entries({ labels: masks ? undefined : labels, images, notes, masks })) {
+      if (list === undefined || list.length === files.length) continue
       throw new DataError(
-        `there are ${files.length} files, but ${labels.length} labels: each file has one label`,
+        `there are ${files.length} files, but ${list.length} ${what}: each file has one${what === 'labels' ? ' label' : ''}`,
       )
     }
     this.files = files
-    this.labels = labels instanceof Int32Array ? labels : Int32Array.from(labels)
+    this.masks = masks
+    this.labelSets = isLabelSets(labels) ? labels : undefined
+    this.labels = isLabelSets(labels)
+      ? new Int32Array(0)
+      : labels instanceof Int32Array
+        ? labels
+        : Int32Array.from(labels)
+    this.#images = images
+    this.#notes = notes
     this.classes = classes
     this.transform = toPipeline(transform)
     this.#sizes = sizes ?? new Uint32Array(files.length * 2)
@@ -62,12 +87,43 @@ export class ImageDataset implements Dataset<Sample<RgbImage, number>>, BatchFin
     return this.files.length
   }
 
-  async get(index: number, random: RandomStream): Promise<Sample<RgbImage, number>> {
+  async get(index: number, random: RandomStream): Promise<ImageSample> {
+    const mask = this.masks && (await this.#mask(index, random.copy()))
     const { pictureSteps } = this.transform
     const picture = this.#cache ? await this.#kept(index, random, this.#cache) : await this.picture(index)
     const steps = this.#cache ? pictureSteps.slice(this.#fixed.length) : pictureSteps
     for (const step of steps) step.apply(picture, random)
-    return { x: await picture.bytes(), y: this.labels[index]! }
+    const x = await picture.bytes()
+    if (mask) return { x, y: mask }
+    return { x, y: this.labelSets ? this.#oneHot(this.labelSets[index]!) : this.labels[index]! }
+  }
+
+  /** The mask, after the same steps as its picture: the same numbers are drawn. */
+  async #mask(index: number, random: RandomStream): Promise<ClassMask> {
+    const picture = await this.picture(index)
+    const mask = await Picture.openMask(
+      await this.#source(this.masks![index]!),
+      readableName(this.masks![index]!),
+    )
+    if (mask.width !== picture.width || mask.height !== picture.height) {
+      throw new DataError(
+        `${readableName(this.masks![index]!)}: the mask is ${mask.width}x${mask.height}, but its picture ${this.describe(index)} is ${picture.width}x${picture.height}`,
+      )
+    }
+    for (const step of this.transform.pictureSteps) step.apply(mask, random)
+    const { data, width, height } = await mask.bytes()
+    const classes = Uint8Array.from({ length: width * height }, (_, at) => data[at * 3]!)
+    const unknown = classes.find((value) => value >= this.classes.length)
+    if (unknown === undefined) return { classes, width, height }
+    throw new DataError(
+      `${readableName(this.masks![index]!)}: the mask holds the value ${unknown}, but there are ${this.classes.length} classes, numbered from 0`,
+    )
+  }
+
+  #oneHot(labels: readonly number[]): Float32Array {
+    const row = new Float32Array(this.classes.length)
+    for (const label of labels) row[label] = 1
+    return row
   }
 
   /** The picture after the steps that draw nothing, from the cache if it is there. */
@@ -87,8 +143,9 @@ export class ImageDataset implements Dataset<Sample<RgbImage, number>>, BatchFin
     if (file === undefined) {
       throw new DataError(`there is no picture ${index}: the dataset has ${this.length}`)
     }
-    const name = readableName(file)
-    const source = typeof file === 'string' ? file : await readOddlyNamed(file)
+    if (this.#images) return Picture.of(this.#images[index]!)
+    const name = this.describe(index)
+    const source = await this.#source(file)
     const width = this.#sizes[index * 2]!
     if (width > 0) return new Picture({ source, name }, { width, height: this.#sizes[index * 2 + 1]! })
     const picture = await Picture.open(source, name)
@@ -97,8 +154,14 @@ export class ImageDataset implements Dataset<Sample<RgbImage, number>>, BatchFin
     return picture
   }
 
+  #source(file: PicturePath): string | Promise<Buffer> {
+    return typeof file === 'string' ? file : readOddlyNamed(file)
+  }
+
   describe(index: number): string {
-    return readableName(this.files[index] ?? '')
+    const name = readableName(this.files[index] ?? '')
+    const note = this.#notes?.[index]
+    return note === undefined ? name : `${name} (${note})`
   }
 
   finishBatch<B>(batch: B, random: RandomStream): B {
@@ -111,20 +174,36 @@ export class ImageDataset implements Dataset<Sample<RgbImage, number>>, BatchFin
 
   /** The same pictures with other transforms; `cache` takes the place of the one they had. */
   withTransform(transform: Transform | readonly Transform[], cache = this.#cache): ImageDataset {
-    const { files, labels, classes } = this
-    return new ImageDataset({ files, labels, classes, transform, cache }, this.#sizes)
+    return new ImageDataset({ ...this.parts(), transform, cache }, this.#sizes)
   }
 
   /** Some of the pictures, in the given order. */
   subset(indices: ArrayLike<number>): ImageDataset {
+    const { labels, ...parts } = this.parts()
     const chosen = Array.from(indices)
+    const pick = <T>(list: readonly T[]) => chosen.map((index) => list[index]!)
     return new ImageDataset({
-      files: chosen.map((index) => this.files[index]!),
-      labels: Int32Array.from(chosen, (index) => this.labels[index]!),
-      classes: this.classes,
+      classes: parts.classes,
       transform: this.transform,
+      files: pick(parts.files),
+      labels: isLabelSets(labels)
+        ? pick(labels)
+        : Int32Array.from(parts.masks ? [] : chosen, (index) => labels[index]!),
+      images: parts.images && pick(parts.images),
+      notes: parts.notes && pick(parts.notes),
+      masks: parts.masks && pick(parts.masks),
     })
   }
+
+  /** What it was made of, without transforms. */
+  protected parts(): ImageDatasetParts {
+    const { files, labels, labelSets, classes, masks } = this
+    return { files, labels: labelSets ?? labels, classes, masks, images: this.#images, notes: this.#notes }
+  }
+}
+
+function isLabelSets(labels: ImageDatasetParts['labels']): labels is readonly (readonly number[])[] {
+  return Array.isArray(labels) && Array.isArray(labels[0])
 }
 
 /** sharp takes paths as text only, so a file whose name is none is read here. */

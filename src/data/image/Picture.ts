@@ -11,6 +11,7 @@ import {
 import { applyPlan, decodePicture, type EncodedPicture, readPictureSize } from './decode.ts'
 import { addCrop, addResize, emptyPlan, mirrorWindow, type PixelSize } from './decodePlan.ts'
 import { isRgbImage, type RgbImage } from './RgbImage.ts'
+import { nearestBytes } from './resample.ts'
 import { type Matrix, multiplyMatrices, warpBytes } from './warp.ts'
 
 type Step =
@@ -31,10 +32,13 @@ export class Picture {
   readonly #source: EncodedPicture | RgbImage
   readonly #steps: Step[] = []
   readonly #original: PixelSize
+  // Of masks every pixel keeps its value: nothing is mixed, and colours are let alone.
+  readonly #mask: boolean
   #width: number
   #height: number
 
-  constructor(source: EncodedPicture | RgbImage, size: PixelSize) {
+  constructor(source: EncodedPicture | RgbImage, size: PixelSize, mask = false) {
+    this.#mask = mask
     this.#source = source
     this.#original = { width: size.width, height: size.height }
     this.#width = size.width
@@ -52,6 +56,17 @@ export class Picture {
   /** A picture that is decoded already. */
   static of(image: RgbImage): Picture {
     return new Picture(image, image)
+  }
+
+  /**
+   * A mask, whose grey values are class indices: resizing and warping take the nearest pixel, changes of colour are left out, what
+   * padding adds in the mode 'constant' is class 0.
+   */
+  static async openMask(source: string | Uint8Array | RgbImage, name?: string): Promise<Picture> {
+    if (isRgbImage(source)) return new Picture(source, source, true)
+    const encoded = { source, name }
+    const image = await decodePicture(encoded, emptyPlan(await readPictureSize(encoded)))
+    return new Picture(image, image, true)
   }
 
   /** Width in pixels, after all that has been asked for so far. */
@@ -116,7 +131,7 @@ export class Picture {
       )
     }
     return this.#add(
-      { kind: 'pad', padding, mode, fill },
+      { kind: 'pad', padding, mode, fill: this.#mask ? [0, 0, 0] : fill },
       this.width + left + right,
       this.height + top + bottom,
     )
@@ -136,16 +151,19 @@ export class Picture {
 
   /** Replaces every byte by its entry in a table of 256. */
   lookup(table: Uint8Array): this {
+    if (this.#mask) return this
     return this.#add({ kind: 'lookup', table }, this.width, this.height)
   }
 
   /** Changes the decoded bytes in any other way; the result must have the same size. */
   map(change: (image: RgbImage) => RgbImage | Promise<RgbImage>): this {
+    if (this.#mask) return this
     return this.#add({ kind: 'map', change }, this.width, this.height)
   }
 
   /** Decodes the picture and does all that was asked for. @throws DataError that names the file. */
   async bytes(): Promise<RgbImage> {
+    if (this.#mask) return this.#maskBytes()
     let next = 0
     const plan = emptyPlan(this.#original)
     // As many steps as fit into one pass of libvips, beginning with the decoding.
@@ -170,6 +188,19 @@ export class Picture {
       } else {
         image = await carryOut(step, image, image !== source)
       }
+    }
+    return image
+  }
+
+  /** Step by step, without mixing pixels. */
+  async #maskBytes(): Promise<RgbImage> {
+    let image = this.#source as RgbImage
+    for (const step of this.#steps) {
+      const { width, height } = image
+      if (step.kind === 'warp')
+        image = warpBytes(image, step.matrix, { left: 0, top: 0, width, height }, 'nearest')
+      else if (step.kind === 'resize') image = nearestBytes(image, step.size.width, step.size.height)
+      else image = await carryOut(step, image, false)
     }
     return image
   }

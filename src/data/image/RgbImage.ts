@@ -6,6 +6,20 @@ export interface RgbImage {
   readonly height: number
 }
 
+/** A class index for each pixel of a picture, row by row from the top left. */
+export interface ClassMask {
+  /** `height * width` indices. */
+  readonly classes: Uint8Array
+  readonly width: number
+  readonly height: number
+}
+
+export function isClassMask(value: unknown): value is ClassMask {
+  if (typeof value !== 'object' || value === null) return false
+  const { classes, width, height } = value as Partial<ClassMask>
+  return classes instanceof Uint8Array && typeof width === 'number' && typeof height === 'number'
+}
+
 export function isRgbImage(value: unknown): value is RgbImage {
   if (typeof value !== 'object' || value === null) return false
   const { data, width, height } = value as Partial<RgbImage>

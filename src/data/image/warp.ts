@@ -38,10 +38,15 @@ function reflect(position: number, last: number): number {
 
 /**
  * Looks up where each place of the result comes from: a homography in coordinates that run from −1 to 1 between the centres
- * of the outer pixels (x to the right, y down), sampled bilinearly, reflected at the borders. Only `window` of the result,
+ * of the outer pixels (x to the right, y down), sampled bilinearly or at the nearest pixel, reflected at the borders. Only `window` of the result,
  * which is as large as the source, is computed; the window may reach beyond it.
  */
-export function warpBytes(image: RgbImage, matrix: Matrix, window: Window): RgbImage {
+export function warpBytes(
+  image: RgbImage,
+  matrix: Matrix,
+  window: Window,
+  sampling: 'bilinear' | 'nearest' = 'bilinear',
+): RgbImage {
   const { data: source, width: sourceWidth, height: sourceHeight } = image
   const { left, top, width, height, flipX = false, flipY = false } = window
   const [a, b, c, d, e, f, g, h, i] = matrix
@@ -50,14 +55,19 @@ export function warpBytes(image: RgbImage, matrix: Matrix, window: Window): RgbI
   const lastY = sourceHeight - 1
   const stepX = lastX > 0 ? 2 / lastX : 0
   const stepY = lastY > 0 ? 2 / lastY : 0
+  const nearest = sampling === 'nearest'
   let to = 0
   for (let row = 0; row < height; row++) {
     const v = (top + (flipY ? height - 1 - row : row)) * stepY - 1
     for (let column = 0; column < width; column++, to += 3) {
       const u = (left + (flipX ? width - 1 - column : column)) * stepX - 1
       const w = g * u + h * v + i
-      const x = reflect(((a * u + b * v + c) / w + 1) * 0.5 * lastX, lastX)
-      const y = reflect(((d * u + e * v + f) / w + 1) * 0.5 * lastY, lastY)
+      let x = reflect(((a * u + b * v + c) / w + 1) * 0.5 * lastX, lastX)
+      let y = reflect(((d * u + e * v + f) / w + 1) * 0.5 * lastY, lastY)
+      if (nearest) {
+        x = Math.round(x)
+        y = Math.round(y)
+      }
       const x0 = x | 0
       const y0 = y | 0
       const fx = ((x - x0) * ONE + 0.5) | 0

@@ -1,0 +1,87 @@
+// The data pipeline beside torchvision's ImageFolder and DataLoader, in turns: RandomResizedCrop 224, flip, normalise, batches of 16.
+// `npx tsx test/bench/data.ts [DIR]`; ANNEAL_BENCH_PYTHON names a Python with torchvision.
+import { execFile, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import process from 'node:process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import {
+  DataLoader,
+  ImageFolder,
+  imagenetStats,
+  scope,
+  synchronize,
+  transforms as T,
+  torchvisionExtensions,
+} from '../../src/index.ts'
+
+const here = path.dirname(fileURLToPath(import.meta.url))
+const folder = process.argv[2] ?? path.resolve(here, '../../../shared/data/hymenoptera_data/train')
+const rounds = 3
+const python = process.env.ANNEAL_BENCH_PYTHON ?? 'python3'
+if (!existsSync(folder)) throw new Error(`there is no folder ${folder}`)
+
+const pipeline = T.compose([
+  T.randomResizedCrop(224),
+  T.randomHorizontalFlip(),
+  T.toTensor(),
+  T.normalize(imagenetStats.mean, imagenetStats.std),
+])
+
+/** Pictures a second of one epoch. */
+async function ours(workers: number): Promise<number> {
+  const dataset = new ImageFolder(folder, { transform: pipeline, extensions: torchvisionExtensions })
+  const loader = new DataLoader(dataset, { batchSize: 16, shuffle: true, dropLast: true, workers, seed: 1 })
+  const iterator = loader[Symbol.asyncIterator]()
+  let pictures = 0
+  let start = performance.now()
+  // The first batch warms caches and compilers, as it does on the other side.
+  for (let first = true; ; first = false) {
+    const count = await scope(async () => {
+      const { done, value } = await iterator.next()
+      return done ? 0 : (value.x as { shape: readonly number[] }).shape[0]!
+    })
+    synchronize()
+    if (count === 0) break
+    if (first) start = performance.now()
+    else pictures += count
+  }
+  return pictures / ((performance.now() - start) / 1000)
+}
+
+/** A process that measures an epoch for each number of workers that it is told. */
+function startPeer() {
+  const child = spawn(python, [path.join(here, 'dataPeer.py'), folder], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  return {
+    async measure(workers: number) {
+      child.stdin.write(`${workers}\n`)
+      return Number((await lines.next()).value)
+    },
+    stop: () => child.stdin.end(),
+  }
+}
+
+const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!
+const hasPeer = await promisify(execFile)(python, ['-c', 'import torchvision']).then(
+  () => true,
+  () => false,
+)
+const peer = hasPeer ? startPeer() : undefined
+for (const workers of [0, 2]) {
+  const mine: number[] = []
+  const theirs: number[] = []
+  for (let round = 0; round < rounds; round++) {
+    mine.push(await ours(workers))
+    if (peer) theirs.push(await peer.measure(workers))
+  }
+  const ratio = peer
+    ? `; torchvision ${median(theirs).toFixed(0)}; ${(median(mine) / median(theirs)).toFixed(2)} times`
+    : ''
+  console.log(`workers ${workers}: ${median(mine).toFixed(0)} pictures/s${ratio}`)
+}
+peer?.stop()
