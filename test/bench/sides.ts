@@ -50,13 +50,18 @@ export class Sides {
     return await this.#timed(() => this.#json(this.#python, [path.join(here, 'start', 'first.py')]))
   }
 
-  /** undefined where the backend lacks an op that the case's training needs. */
+  /** undefined where the backend lacks an op that the case's training needs, or two steps take more than a minute. */
   async tensorFlow(name: string, steps: number, backend: Backend): Promise<Measurement | undefined> {
     const script = path.join(here, 'tensorFlow.mjs')
     try {
-      return await this.#node(script, name, String(steps), backend, String(this.#threads))
+      const args = [script, name, String(steps), backend, String(this.#threads)]
+      return await this.#json(process.execPath, args, 60_000)
     } catch (error) {
-      if (/Kernel '\w+' not registered/.test((error as Error).message)) return undefined
+      if (
+        (error as { killed?: boolean }).killed ||
+        /Kernel '\w+' not registered/.test((error as Error).message)
+      )
+        return undefined
       throw error
     }
   }
@@ -71,8 +76,8 @@ export class Sides {
     return this.#json(process.execPath, args)
   }
 
-  async #json<T>(command: string, args: string[]): Promise<T> {
-    const { stdout } = await run(command, args, { env: this.#environment })
+  async #json<T>(command: string, args: string[], timeout = 0): Promise<T> {
+    const { stdout } = await run(command, args, { env: this.#environment, timeout })
     return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as T
   }
 }
