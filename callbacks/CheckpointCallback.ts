@@ -1,5 +1,5 @@
 import { copyFile, link, rename, rm } from 'node:fs/promises'
-import { dirname, relative } from 'node:path'
+import { dirname, relative, resolve } from 'node:path'
 import { ConfigError } from '../src/engine/errors.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
@@ -188,7 +188,8 @@ export class CheckpointCallback extends Callback {
 
   async #leave(learner: Learner): Promise<never> {
     this.#leaving = true
-    const shown = (file: string) => relative('.', file) || file
+    const shown = (file: string) =>
+      relative('.', file).startsWith('..') ? resolve(file) : relative('.', file)
     const lines: string[] = []
     try {
       await this.#keepEarlier(learner)

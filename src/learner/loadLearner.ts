@@ -84,6 +84,6 @@ function dataToPredict({ classes, item }: ExportedLearner): LearnerData {
   return {
     trainDl,
     ...(classes && { classes }),
-    ...(item && { oneItem: itemMaker(item) as (item: never) => Promise<{ x: nn.Parameter }> }),
+    ...(item && { oneItem: itemMaker(item) as NonNullable<LearnerData['oneItem']> }),
   }
 }
