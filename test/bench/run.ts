@@ -1,10 +1,12 @@
 // `npm run bench`: every case beside PyTorch (where a Python has it), in turns, with the same threads, batch, precision and
 // work. Prints medians and ratios and writes them to out/bench/results.json. `npm run bench -- --help` tells about options.
 
+import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
+import { fileURLToPath } from 'node:url'
 import { integer, readOptions, text, toggle } from '../../recipes/lib/options.ts'
 import { ConfigError } from '../../src/engine/errors.ts'
 import { type Case, cases } from './cases.ts'
@@ -14,6 +16,8 @@ import { findPeer, findTensorFlow, type Layout, Sides } from './sides.ts'
 import { ceilingTable, figures, heading, median, profileTable, type Row, summarise } from './table.ts'
 
 const START = 'import to first training step'
+const PICTURES = 'picture pipeline'
+const pictures = fileURLToPath(new URL('../../../shared/data/hymenoptera_data/train', import.meta.url))
 
 const options = readOptions(
   `
@@ -35,8 +39,9 @@ const isWanted = (name: string) => options.only === 'all' || name.includes(optio
 const wanted = Object.entries(cases).filter(
   ([name, { short }]) => isWanted(name) && (short || !options.quick),
 )
-if (wanted.length === 0 && !isWanted(START)) {
-  const names = [...Object.keys(cases), START].join('\n  ')
+const withPictures = isWanted(PICTURES) && !options.quick && existsSync(pictures)
+if (wanted.length === 0 && !isWanted(START) && !isWanted(PICTURES)) {
+  const names = [...Object.keys(cases), START, PICTURES].join('\n  ')
   throw new ConfigError(`--only: no case's name contains '${options.only}'. There are\n  ${names}`)
 }
 
@@ -100,6 +105,9 @@ async function startInTurns(): Promise<Row> {
 for (const [name, chosen] of wanted) await show(name, () => inTurns(name, chosen))
 if (isWanted(START)) await show(START, startInTurns)
 
+const pipeline = withPictures ? await sides.pictures(pictures) : null
+if (pipeline) console.log(`${[PICTURES, ...pipeline].join('\n  ')}`)
+
 const apart = rows.filter(({ lossesAgree }) => lossesAgree === false)
 for (const { name, tolerance } of apart) {
   console.log(`The last losses of ${name} differ by more than ${100 * tolerance} %: its times prove nothing.`)
@@ -134,6 +142,6 @@ const machine = {
 const file = path.join(options.out, 'results.json')
 await writeFile(
   file,
-  `${JSON.stringify({ date: new Date().toISOString(), machine, results: rows, profiles }, null, 2)}\n`,
+  `${JSON.stringify({ date: new Date().toISOString(), machine, results: rows, pipeline, profiles }, null, 2)}\n`,
 )
 console.log(`\n${file}`)

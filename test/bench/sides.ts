@@ -66,6 +66,13 @@ export class Sides {
     }
   }
 
+  /** What data.ts says of decoding and transforming the pictures of a folder, line by line. */
+  async pictures(folder: string): Promise<string[]> {
+    const args = ['--import', 'tsx', path.join(here, 'data.ts'), folder]
+    const env = { ...this.#environment, ANNEAL_BENCH_PYTHON: this.#python }
+    return (await run(process.execPath, args, { env })).stdout.trim().split('\n')
+  }
+
   async #timed(work: () => Promise<Omit<Measurement, 'times'>>): Promise<Measurement> {
     const start = performance.now()
     const result = await work()

@@ -76,7 +76,7 @@ export function heading(compared: boolean, backends: readonly Backend[]): string
       ? `${'PyTorch'.padStart(11)}${'ratio'.padStart(9)}  ${'spread'.padEnd(10)}${'goal'.padStart(6)}`
       : '') +
     backends.map((backend) => `tfjs ${backend}`.padStart(11)).join('') +
-    'peak MB'.padStart(compared ? 12 : 9) +
+    'peak MB'.padStart(compared ? 14 : 9) +
     'delay'.padStart(9) +
     '  last loss'
   )
@@ -94,7 +94,7 @@ export function figures(row: Row, backends: readonly Backend[]): string {
     duration(row.ours).padStart(10) +
     (compared ? duration(row.peer!).padStart(11) + comparison(row) : '') +
     other.join('') +
-    megabytes.join(' / ').padStart(compared ? 12 : 9) +
+    megabytes.join(' / ').padStart(compared ? 14 : 9) +
     (row.timerDelay99 === null ? '' : `${row.timerDelay99.toFixed(1)} ms`).padStart(9) +
     loss(row)
   )
