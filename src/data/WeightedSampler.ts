@@ -49,3 +49,18 @@ export class WeightedSampler implements Sampler {
     return low
   }
 }
+
+/**
+ * Weights that let all classes come equally often: one over the size of an item's class. With `WeightedSampler(weights, n)` of as many
+ * items as the classes would have if each were as large as the largest (`'over'`) or as small as the smallest (`'under'`).
+ */
+export function balancedSampler(labels: ArrayLike<number>, how: 'over' | 'under' = 'over'): WeightedSampler {
+  const counts = new Map<number, number>()
+  for (const label of Array.from(labels)) counts.set(label, (counts.get(label) ?? 0) + 1)
+  if (counts.size === 0) throw new ConfigError('balancedSampler: there are no labels')
+  const each = how === 'over' ? Math.max(...counts.values()) : Math.min(...counts.values())
+  return new WeightedSampler(
+    Array.from(labels, (label) => 1 / counts.get(label)!),
+    counts.size * each,
+  )
+}
