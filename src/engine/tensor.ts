@@ -300,15 +300,15 @@ export class Tensor {
    * @throws the error of an operation that failed since the last read.
    */
   data(): Promise<TensorData> {
-    return this.read(performance.now() - lastTurn < 5)
+    return this.#read(performance.now() - lastTurn < 5)
   }
 
   /** @internal As `data()`, for values that are wanted later: what follows is enqueued meanwhile. */
   dataAhead(): Promise<TensorData> {
-    return this.read(false)
+    return this.#read(false)
   }
 
-  private read(patient: boolean): Promise<TensorData> {
+  #read(patient: boolean): Promise<TensorData> {
     const { source, target, borrowed } = this.readPlan()
     const done = readInto(source, target, patient)
     if (borrowed) source.dispose()
