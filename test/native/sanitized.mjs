@@ -40,8 +40,9 @@ run(
     'run',
     '--reporter=default',
     ...(chosen.length > 0 ? chosen : ['test/engine', 'test/parity', 'test/optim']),
-    // Its tolerances are for sums in the order of an optimised build.
+    // Their tolerances are for sums in the order of an optimised build.
     '--exclude=test/parity/resnet18.test.ts',
+    '--exclude=test/parity/autocastResnet18.test.ts',
   ],
   { LD_PRELOAD: runtime, ANNEAL_ADDON: path.join(folder, 'Release', 'anneal.node'), ANNEAL_SANITIZED: '1' },
 )

@@ -13,29 +13,22 @@ import {
 import * as F from '../../src/nn/functional.ts'
 import * as nn from '../../src/nn/index.ts'
 import * as optim from '../../src/optim/index.ts'
-import { models } from '../../src/vision/index.ts'
 import { loadFixture } from './fixtures.ts'
 import { LeNet } from './LeNet.ts'
 
 interface Fixture {
   runs: { losses: number[] }[]
-  resnet18: { losses: number[]; gradientNorms: Record<string, number> }
 }
 
-const { runs, resnet18 } = loadFixture<Fixture>('autocast')
+const { runs } = loadFixture<Fixture>('autocast')
 const [single] = loadFixture<Fixture>('lenet').runs
 
-function train(
-  model: nn.Module<[Tensor]>,
-  batch: () => [Tensor, Tensor],
-  steps: number,
-  dtype: 'bfloat16' | 'float32' = 'bfloat16',
-): number[] {
+function train(model: nn.Module<[Tensor]>, batch: () => [Tensor, Tensor], steps: number): number[] {
   const optimizer = new optim.SGD(model.parameters(), { lr: 0.01, momentum: 0.9 })
   return Array.from({ length: steps }, () => {
     const [inputs, targets] = batch()
     optimizer.zeroGrad()
-    const loss = autocast(dtype, () => F.crossEntropy(model.forward(inputs) as Tensor, targets))
+    const loss = autocast('bfloat16', () => F.crossEntropy(model.forward(inputs) as Tensor, targets))
     loss.backward()
     optimizer.step()
     return loss.item()
@@ -51,40 +44,6 @@ describe("bfloat16 beside PyTorch's autocast", () => {
       expect(Math.abs(loss - losses[i]!)).toBeLessThan(2e-3)
     })
     expect(actual.some((loss, i) => Math.abs(loss - single!.losses[i]!) > 1e-5)).toBe(true)
-  })
-
-  it('ResNet18: losses and gradients no further from those of float32 than PyTorch', () => {
-    const batch = (): [Tensor, Tensor] => [randn([8, 3, 64, 64]), randint(0, 10, [8])]
-    const gradients = (dtype: 'bfloat16' | 'float32') => {
-      manualSeed(0)
-      const model = models.resnet18({ numClasses: 10 })
-      const [inputs, targets] = batch()
-      autocast(dtype, () => F.crossEntropy(model.forward(inputs), targets)).backward()
-      return model.namedParameters().map(([name, parameter]) => {
-        expect(parameter.grad!.dtype).toBe('float32')
-        return [name, parameter.grad!.norm().item()] as const
-      })
-    }
-    const exact = new Map(gradients('float32'))
-    const apart = (list: Iterable<readonly [string, number]>) =>
-      Array.from(list, ([name, norm]) => Math.abs(norm / exact.get(name)! - 1))
-    const mean = (list: number[]) => list.reduce((sum, value) => sum + value, 0) / list.length
-    const [ours, theirs] = [apart(gradients('bfloat16')), apart(Object.entries(resnet18.gradientNorms))]
-    expect(mean(ours)).toBeGreaterThan(0)
-    expect(mean(ours)).toBeLessThan(mean(theirs))
-    expect(Math.max(...ours)).toBeLessThan(Math.max(...theirs))
-
-    // Both round, each in its own way: twice as far from each other as PyTorch is from float32 is far enough.
-    const losses = (dtype: 'bfloat16' | 'float32') => {
-      manualSeed(0)
-      const model = models.resnet18({ numClasses: 10 })
-      const one = batch()
-      return train(model, () => one, resnet18.losses.length, dtype)
-    }
-    const largest = (one: number[], other: number[]) =>
-      Math.max(...one.map((value, i) => Math.abs(value - other[i]!)))
-    const rounding = largest(resnet18.losses, losses('float32'))
-    expect(largest(resnet18.losses, losses('bfloat16'))).toBeLessThan(2 * rounding)
   })
 })
 
