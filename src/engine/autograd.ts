@@ -4,6 +4,8 @@ import { AutogradError, ShapeError } from './errors.ts'
 import type { Edge } from './graph.ts'
 import { edgeOf } from './graph.ts'
 import { call } from './native.ts'
+import { toDType } from './ops/convert.ts'
+import { walkRecorded } from './recordedWalk.ts'
 import { engineState, type TensorScope, withState } from './state.ts'
 import { Tensor } from './tensor.ts'
 import { type GradientHook, walk } from './walk.ts'
@@ -43,8 +45,8 @@ function requireHistory(name: string, root: Tensor): void {
   }
 }
 
-// The gradient that the walk starts from, owned by the walk.
-function seedOf(name: string, root: Tensor, gradient: Tensor | null | undefined): Tensor {
+// The gradient that the walk starts from: owned by the walk, or (recorded) with its history.
+function seedOf(name: string, root: Tensor, gradient: Tensor | null | undefined, recorded = false): Tensor {
   if (gradient === undefined || gradient === null) {
     if (root.numel === 1) return call('full', root.shape, 1, dtypeCode(root.dtype))
     throw new AutogradError(
@@ -60,6 +62,7 @@ function seedOf(name: string, root: Tensor, gradient: Tensor | null | undefined)
       `${name}: the gradient has shape [${gradient.shape.join(', ')}], the tensor [${root.shape.join(', ')}]`,
     )
   }
+  if (recorded) return toDType(gradient, root.dtype)
   return gradient.dtype === root.dtype
     ? call('alias', gradient)
     : call('to_dtype', gradient, dtypeCode(root.dtype))
@@ -85,6 +88,20 @@ function walking(body: (made: TensorScope, outer: TensorScope | null) => void): 
   }
 }
 
+// Runs `body` while all is recorded, in the precision of what is there.
+function recording(body: () => void): void {
+  const state = engineState()
+  const { gradEnabled, autocast } = state
+  state.gradEnabled = true
+  state.autocast = null
+  try {
+    body()
+  } finally {
+    state.gradEnabled = gradEnabled
+    state.autocast = autocast
+  }
+}
+
 /** See Tensor.backward. */
 export function backward(
   root: Tensor,
@@ -106,19 +123,25 @@ export function backward(
 export interface GradOptions {
   /** The gradients of the outputs, one each (null where an output has one element). */
   gradOutputs?: readonly (Tensor | null)[] | undefined
-  /** Keep what the graph needs, to walk it again. Default false. */
+  /** Keep what the graph needs, to walk it again. Default: as `createGraph`. */
   retainGraph?: boolean | undefined
   /** Give null for an input that the outputs do not depend on, instead of an error. Default false. */
   allowUnused?: boolean | undefined
-  /** Gradients of gradients are not recorded: true is an error. */
+  /**
+   * Record how the gradients come about, so that they can be differentiated again, as gradient penalties need. An operation
+   * without such a record is an error that names it. Default false.
+   */
   createGraph?: boolean | undefined
 }
 
 /**
  * The gradients of the sum of `outputs` with respect to each of `inputs` (leaves or intermediates), without touching any
  * `grad`; torch.autograd.grad.
- * @throws AutogradError when an output has no history, an input requires no gradient, or an input is not reached
- * (unless `allowUnused`).
+ * @example
+ * const [slope] = grad(critic.forward(x).sum(), x, { createGraph: true })
+ * slope.square().sum().backward() // reaches the critic's parameters
+ * @throws AutogradError when an output has no history, an input requires no gradient, an input is not reached (unless
+ * `allowUnused`), or `createGraph` meets an operation whose gradient cannot be recorded.
  */
 export function grad(
   outputs: Tensor | readonly Tensor[],
@@ -136,13 +159,7 @@ export function grad(
   options: GradOptions = {},
 ): (Tensor | null)[] {
   requireOptions('grad', options)
-  const { gradOutputs, retainGraph = false, allowUnused = false, createGraph = false } = options
-  if (createGraph) {
-    throw new AutogradError(
-      'grad: createGraph is not supported: backward passes are not recorded, so gradients of gradients cannot be taken. ' +
-        'Write the first gradient as a formula and differentiate that',
-    )
-  }
+  const { gradOutputs, createGraph = false, retainGraph = createGraph, allowUnused = false } = options
   if (gradOutputs !== undefined && !Array.isArray(gradOutputs)) {
     throw new AutogradError(`grad: gradOutputs must be a list of tensors, got ${show(gradOutputs)}`)
   }
@@ -156,14 +173,13 @@ export function grad(
     if (!input.requiresGrad) throw new AutogradError('grad: one of the inputs does not require gradients')
     captured.set(edgeOf(input), null)
   }
-  let results: (Tensor | null)[] = []
-  walking((made, outer) => {
-    const starts = roots.map((root, i) => {
+  const starts = () =>
+    roots.map((root, i) => {
       requireHistory('grad', root)
-      return { edge: edgeOf(root), gradient: seedOf('grad', root, gradOutputs?.[i]) }
+      return { edge: edgeOf(root), gradient: seedOf('grad', root, gradOutputs?.[i], createGraph) }
     })
-    walk(starts, retainGraph, made, captured)
-    results = wanted.map((input, i) => {
+  const results = () =>
+    wanted.map((input, i) => {
       const found = captured.get(edgeOf(input)) ?? null
       if (found === null && !allowUnused) {
         throw new AutogradError(
@@ -172,9 +188,17 @@ export function grad(
       }
       return found
     })
-    for (const result of results) result?.moveTo(outer)
+  if (createGraph) {
+    recording(() => walkRecorded(starts(), retainGraph, captured))
+    return results()
+  }
+  let found: (Tensor | null)[] = []
+  walking((made, outer) => {
+    walk(starts(), retainGraph, made, captured)
+    found = results()
+    for (const result of found) result?.moveTo(outer)
   })
-  return results
+  return found
 }
 
 function tensorList(name: string, given: Tensor | readonly Tensor[]): readonly Tensor[] {

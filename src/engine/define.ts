@@ -1,7 +1,7 @@
 import { requireOptions, show } from './check.ts'
 import { isFloatingPoint } from './dtype.ts'
 import { AutogradError, ConfigError } from './errors.ts'
-import { edgeOf, GraphNode, isTracked } from './graph.ts'
+import { DefinedOpNode, edgeOf, type GraphNode, isTracked } from './graph.ts'
 import { engineState } from './state.ts'
 import { Tensor } from './tensor.ts'
 
@@ -68,7 +68,7 @@ export function defineOp<Inputs extends unknown[]>(
     if (tensors.includes(out)) out = out.detach()
     // A view of an input has been made without recording; in-place changes of it are refused from here on.
     const shapes = tensors.map((tensor) => tensor?.shape ?? null)
-    node = new GraphNode(name, edges, kept, (gradient) => {
+    const defined = new DefinedOpNode(name, edges, kept, (gradient) => {
       const returned = definition.backward(context, gradient)
       const list = Array.isArray(returned) ? returned : [returned]
       if (list.length > inputs.length) {
@@ -84,6 +84,11 @@ export function defineOp<Inputs extends unknown[]>(
       })
       return list
     })
+    node = defined
+    const known = new Set<unknown>([...tensors, out])
+    defined.keepsIntermediates = [...kept, ...Object.values(context)].some(
+      (value) => value instanceof Tensor && !known.has(value) && isFloatingPoint(value.dtype),
+    )
     out.gradFn = node
     return out
   }

@@ -1,7 +1,9 @@
-import { noGrad } from './autograd.ts'
+import { enableGrad, grad, noGrad } from './autograd.ts'
 import { requireFunction, requireNumber, requireOptions, requireTensor, show } from './check.ts'
 import { AutogradError } from './errors.ts'
 import { tensor } from './ops/create.ts'
+import { cat } from './ops/indexing.ts'
+import { scope } from './scope.ts'
 import type { Tensor } from './tensor.ts'
 
 export interface GradcheckOptions {
@@ -50,7 +52,7 @@ export function gradcheck(
   }
   const tracked = make(true)
   weighted(fn(...tracked)).backward()
-  const measure = () => noGrad(() => weighted(fn(...make(false))).item())
+  const measure = () => noGrad(() => scope(() => weighted(fn(...make(false))).item()))
   tracked.forEach((input, i) => {
     if (!input.requiresGrad) return
     const analytic = input.grad?.dataSync()
@@ -72,4 +74,47 @@ export function gradcheck(
     }
   })
   return true
+}
+
+/**
+ * As {@link gradcheck}, of the gradient itself: compares the gradients of `grad(fn(…inputs), inputs, { createGraph: true })`,
+ * with respect to the inputs and to the gradient of the output, with central differences.
+ * @throws AutogradError naming the input (the last is the gradient of the output), the element and both values where they differ,
+ * or the operation that createGraph does not reach through. Returns true otherwise.
+ */
+export function gradgradcheck(
+  fn: (...inputs: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  options: GradcheckOptions = {},
+): boolean {
+  requireFunction('gradgradcheck', 'first argument', fn)
+  if (!Array.isArray(inputs))
+    throw new AutogradError(`gradgradcheck: expected a list of tensors, got ${show(inputs)}`)
+  for (const input of inputs) requireTensor('gradgradcheck', 'input', input)
+  const wanted = inputs.map(({ requiresGrad }) => requiresGrad)
+  const out = noGrad(() => fn(...inputs))
+  const weights = Float64Array.from({ length: out.numel }, (_, i) => Math.sin(2 + i * 1.3) + 0.2)
+  const seed = tensor(weights, { shape: out.shape, requiresGrad: true })
+  // Differences are measured without gradients, which the first ones need all the same.
+  const gradients = (...given: Tensor[]) =>
+    enableGrad(() => {
+      const leaves = given.map((x, i) => (wanted[i] && !x.requiresGrad ? x.detach().requiresGrad_() : x))
+      const gradient = leaves.pop() as Tensor
+      const found = grad(
+        fn(...leaves),
+        leaves.filter((_, i) => wanted[i]),
+        {
+          gradOutputs: [gradient],
+          createGraph: true,
+          allowUnused: true,
+        },
+      )
+      const flat = found.map((each, i) => each?.flatten() ?? zerosOf(inputs.filter((_, j) => wanted[j])[i]))
+      return cat(flat as Tensor[])
+    })
+  return gradcheck(gradients, [...inputs, seed], options)
+}
+
+function zerosOf(input: Tensor | undefined): Tensor {
+  return tensor(new Float64Array(input?.numel ?? 0))
 }

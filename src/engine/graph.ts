@@ -1,5 +1,6 @@
 import { isFloatingPoint } from './dtype.ts'
 import { AutogradError } from './errors.ts'
+import { isRecordingGradients } from './native.ts'
 import { engineState } from './state.ts'
 import { reviveSaved, type Tensor } from './tensor.ts'
 
@@ -63,7 +64,19 @@ export class GraphNode {
           `place (version ${version}, expected ${this.versions[index]}). Use the operation that returns a new tensor`,
       )
     }
-    return tensor.disposed ? reviveSaved(tensor) : tensor
+    return tensor.disposed ? this.revived(tensor) : tensor
+  }
+
+  private revived(tensor: Tensor): Tensor {
+    const values = reviveSaved(tensor)
+    if (!isRecordingGradients()) return values
+    if (tensor.leafRequiresGrad) {
+      throw new AutogradError(
+        `${this.name}: a leaf that requires gradients has been disposed of, so that createGraph cannot reach it`,
+      )
+    }
+    values.gradFn = tensor.gradFn
+    return values
   }
 
   get savedTensors(): readonly (Tensor | null)[] {
@@ -81,6 +94,12 @@ export class GraphNode {
     this.tensors = null
     for (const tensor of tensors) tensor?.dropSave()
   }
+}
+
+/** An operation of `defineOp`, whose gradient is written with public operations. */
+export class DefinedOpNode extends GraphNode {
+  /** Whether the forward function keeps floating values for backward that are neither inputs nor the output. */
+  keepsIntermediates = false
 }
 
 export function freedGraph(name: string): AutogradError {

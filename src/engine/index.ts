@@ -21,7 +21,7 @@ export {
 } from './device.ts'
 export { type DType, dtypeSize, dtypes, isFloatingPoint, type TensorData, type TypedArray } from './dtype.ts'
 export * from './errors.ts'
-export { type GradcheckOptions, gradcheck } from './gradcheck.ts'
+export { type GradcheckOptions, gradcheck, gradgradcheck } from './gradcheck.ts'
 export * from './ops/activation.ts'
 export { add, div, maximum, minimum, mul, type Operand, pow, remainder, sub } from './ops/binary.ts'
 export { clamp, type Limit, lerp } from './ops/clamp.ts'
@@ -180,6 +180,7 @@ export {
 } from './ops/view.ts'
 
 import './print.ts'
+import './secondOrder/index.ts'
 
 export { scope } from './scope.ts'
 export { Tensor } from './tensor.ts'

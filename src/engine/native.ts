@@ -66,19 +66,46 @@ function invoke(op: string, inputs: readonly Argument[]): number {
   return count
 }
 
+/** Takes over the calls of gradient functions whose results are to be recorded (`grad` with createGraph). */
+export type CallRecorder = (
+  op: string,
+  inputs: readonly Argument[],
+) => Tensor | readonly (Tensor | null)[] | undefined
+
+let recorder: CallRecorder | null = null
+
+/** Runs `body` while calls go to `next`; with null, to the engine. */
+export function withRecorder<T>(next: CallRecorder | null, body: () => T): T {
+  const before = recorder
+  recorder = next
+  try {
+    return body()
+  } finally {
+    recorder = before
+  }
+}
+
+/** True inside a gradient function whose results are recorded: what it computes must then follow from inputs and outputs. */
+export function isRecordingGradients(): boolean {
+  return recorder !== null
+}
+
 /** Runs an op of the table (native/core/ops.def) that gives one tensor. Nothing is recorded for backward. */
 export function call(op: string, ...inputs: Argument[]): Tensor {
+  if (recorder !== null) return recorder(op, inputs) as Tensor
   invoke(op, inputs)
   return new Tensor(addon.results[0] as number)
 }
 
 /** Runs an op that gives several tensors. */
 export function callMany(op: string, ...inputs: Argument[]): Tensor[] {
+  if (recorder !== null) return recorder(op, inputs) as Tensor[]
   const count = invoke(op, inputs)
   return Array.from(addon.results.subarray(0, count), (handle) => new Tensor(handle))
 }
 
 /** Runs an op that changes its first argument in place, or gives nothing. */
 export function callInPlace(op: string, ...inputs: Argument[]): void {
-  invoke(op, inputs)
+  if (recorder !== null) recorder(op, inputs)
+  else invoke(op, inputs)
 }

@@ -49,7 +49,11 @@ function close(scope: TensorScope, parent: TensorScope | null, result: unknown):
   for (const tensor of scope.tensors) {
     if (tensor.scope !== scope || tensor.handle === 0) continue
     if (kept.has(tensor)) tensor.moveTo(parent)
-    else tensor.free()
+    else {
+      // Of a leaf made inside, such as a critic's input in a gradient penalty.
+      if (tensor.accumulated !== null) tensor.clearGrad()
+      tensor.free()
+    }
   }
   scope.tensors = []
 }

@@ -58,7 +58,7 @@ function addToLeaf(leaf: Tensor, gradient: Tensor): void {
 }
 
 // Everything that gradients can reach from the roots, latest operation first.
-function reachable(roots: readonly GraphNode[]): GraphNode[] {
+export function reachable(roots: readonly GraphNode[]): GraphNode[] {
   const seen = new Set<GraphNode>(roots)
   const pending = [...seen]
   for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
@@ -73,7 +73,10 @@ function reachable(roots: readonly GraphNode[]): GraphNode[] {
 }
 
 // The operations on the way to something captured; those behind it are not walked.
-function leadingTo(captured: ReadonlyMap<Edge, Tensor | null>, nodes: readonly GraphNode[]): Set<GraphNode> {
+export function leadingTo(
+  captured: ReadonlyMap<Edge, Tensor | null>,
+  nodes: readonly GraphNode[],
+): Set<GraphNode> {
   const leading = new Set<GraphNode>()
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i] as GraphNode

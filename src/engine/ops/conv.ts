@@ -21,7 +21,7 @@ export interface ConvOptions {
 }
 
 /** What the native op takes: pairs, and [top, left, bottom, right] where the sides differ. */
-interface Geometry {
+export interface Geometry {
   stride: readonly number[]
   padding: readonly number[]
   dilation: readonly number[]
@@ -107,7 +107,8 @@ export function checkLineWeight(op: string, weight: Tensor, layout: string): voi
   }
 }
 
-function convolve(
+/** @internal The op for a geometry that is worked out. */
+export function convolve(
   name: string,
   x: Tensor,
   weight: Tensor,

@@ -25,7 +25,7 @@ export interface ConvTransposeOptions {
   groups?: number | undefined
 }
 
-interface Geometry {
+export interface Geometry {
   stride: readonly number[]
   padding: readonly number[]
   outputPadding: readonly number[]
@@ -86,7 +86,14 @@ export function convTranspose1d(
   )
 }
 
-function transposed(name: string, x: Tensor, weight: Tensor, bias: Tensor | null, given: Geometry): Tensor {
+/** @internal The op for a geometry that is worked out. */
+export function transposed(
+  name: string,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  given: Geometry,
+): Tensor {
   const { stride, padding, dilation, groups } = given
   let { outputPadding } = given
   // A dilation above the stride admits an output padding of whole steps: as if zeros followed the input.

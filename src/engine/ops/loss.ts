@@ -3,7 +3,7 @@ import { requireOptions, requireTensor, show } from '../check.ts'
 import { isFloatingPoint } from '../dtype.ts'
 import { ConfigError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
-import { call, callMany } from '../native.ts'
+import { call, callMany, isRecordingGradients } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 
 /** What becomes of the losses of single elements: kept, averaged, or added up. */
@@ -237,8 +237,9 @@ export function squaredError(output: Tensor, target: Tensor, reduction: Reductio
   const loss = code === 0 ? squares : call(code === 1 ? 'mean' : 'sum', squares, [], false)
   const inputs = [output, target]
   if (!isTracked(inputs)) return loss
-  return record(loss, 'mseLoss', inputs, [difference], (g, node) => {
-    const apart = node.saved(0)
+  return record(loss, 'mseLoss', inputs, [difference, output, target], (g, node) => {
+    // The difference at hand has no history.
+    const apart = isRecordingGradients() ? call('sub', node.saved(1), node.saved(2)) : node.saved(0)
     const toOutput = call('mul', call('mul', apart, code === 1 ? 2 / apart.numel : 2), g)
     return [node.needs(0) ? toOutput : null, node.needs(1) ? call('neg', toOutput) : null]
   })
