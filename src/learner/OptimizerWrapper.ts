@@ -54,7 +54,7 @@ export type OptimizerOption =
 export interface OptimizerWrapperOptions {
   /** Decoupled weight decay: parameters shrink by `wd * lr` before each step, apart from the gradient. */
   trueWd: boolean
-  /** Whether normalisation layers and biases decay too. */
+  /** Whether batch and layer norm, and the biases of linear and convolution layers, decay too. */
   bnWd: boolean
 }
 

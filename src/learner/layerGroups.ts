@@ -104,8 +104,9 @@ function checkComplete(model: AnyModule, groups: readonly nn.Sequential[]): void
   )
 }
 
-const normTypes = [nn.BatchNorm1d, nn.BatchNorm2d] as const
-const biasTypes = [nn.Linear, nn.Conv2d] as const
+// fastai's two lists; it leaves group norm among the rest.
+const normTypes = [nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm] as const
+const biasTypes = [nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d] as const
 
 /** Whether a leaf is batch norm, which `trainBn` keeps training in frozen groups. */
 export function isBatchNorm(leaf: AnyModule): boolean {
@@ -113,8 +114,8 @@ export function isBatchNorm(leaf: AnyModule): boolean {
 }
 
 /**
- * The trainable parameters of a layer group in two lists, as fastai parts them: all others first, then those of normalisation
- * layers and the biases of linear and convolution layers, which `bnWd: false` exempts from weight decay.
+ * The trainable parameters of a layer group in two lists, as fastai parts them: all others first, then those of batch and
+ * layer norm and the biases of linear and convolution layers, which `bnWd: false` exempts from weight decay.
  *
  * @param taken parameters that an earlier group has already (tied weights belong to the first); grows
  */

@@ -24,7 +24,7 @@ export interface LearnerOptions {
   wd?: number
   /** Decay apart from the gradient (AdamW's way) instead of through it. Default true. */
   trueWd?: boolean
-  /** Normalisation layers and biases decay too. Default true. */
+  /** Batch norm, layer norm, and the biases of linear and convolution layers decay too. Default true. */
   bnWd?: boolean
   /** Batch norm goes on training in frozen groups. Default true. */
   trainBn?: boolean

@@ -59,6 +59,24 @@ describe('layer groups', () => {
     expect(partNormAndBias(group!, new Set()).map((part) => part.length)).toEqual([0, 0])
   })
 
+  it('part as fastai does: layer norm and the biases of all linear and convolution layers, but not group norm', () => {
+    const sizes = (layer: nn.Module) =>
+      partNormAndBias(new nn.Sequential(layer), new Set()).map((part) => part.length)
+    expect(sizes(new nn.LayerNorm(4))).toEqual([0, 2])
+    expect(sizes(new nn.BatchNorm2d(4))).toEqual([0, 2])
+    expect(sizes(new nn.GroupNorm(2, 4))).toEqual([2, 0])
+    for (const layer of [
+      new nn.Linear(2, 2),
+      new nn.Conv1d(2, 2, 1),
+      new nn.Conv2d(2, 2, 1),
+      new nn.ConvTranspose1d(2, 2, 1),
+      new nn.ConvTranspose2d(2, 2, 1),
+    ]) {
+      expect(sizes(layer)).toEqual([1, 1])
+    }
+    expect(sizes(new nn.Embedding(3, 2))).toEqual([1, 0])
+  })
+
   it('say what is wrong with a split', () => {
     const model = five()
     expect(() => splitModel(model, [])).toThrow(/not empty/)
