@@ -68,6 +68,7 @@ export class CheckpointCallback extends Callback {
   /** The best epochs, best first. */
   best: BestCheckpoint[] = []
   readonly #interrupt = new Interrupt()
+  #learner: Learner | undefined
   #leaving = false
   #due = false
 
@@ -102,16 +103,22 @@ export class CheckpointCallback extends Callback {
   }
 
   override stateDict(): CallbackState {
-    return { best: this.best.map((kept) => ({ ...kept })) }
+    return { best: this.best.map(({ epoch, value }) => ({ epoch, value })) }
   }
 
-  override loadStateDict({ best }: { best: BestCheckpoint[] }): void {
-    this.best = [...best]
+  override loadStateDict({ best }: { best: Omit<BestCheckpoint, 'file'>[] }): void {
+    // The folder may have been moved meanwhile.
+    this.best = best.map(({ epoch, value }) => ({
+      epoch,
+      value,
+      file: this.#ofEpoch(this.#learner!, epoch).file,
+    }))
   }
 
   /** A folder that cannot be written is found out now, not after an epoch. */
   override async onTrainBegin(context: TrainBeginContext): Promise<void> {
     if (this.monitor !== undefined) checkMonitor('CheckpointCallback', this.monitor, context)
+    this.#learner = context.learner
     this.best = []
     this.#leaving = this.#due = false
     if (this.every !== 'interrupt' || this.monitor !== undefined) {
@@ -149,6 +156,7 @@ export class CheckpointCallback extends Callback {
   /** Everyone else has ended: files are closed, and the process can go. */
   override onTrainEnd(_context: TrainEndContext): void {
     this.#interrupt.close()
+    this.#learner = undefined
     if (this.#leaving) process.exit(interruptedStatus)
   }
 
@@ -174,9 +182,9 @@ export class CheckpointCallback extends Callback {
   async #writeBest({ learner, epoch, lastMetrics }: EpochEndContext): Promise<BestCheckpoint[]> {
     const value = this.monitor === undefined ? null : monitored(this.monitor, lastMetrics)
     if (value === null || Number.isNaN(value)) return []
-    const name = withSuffix(this.name, `-epoch-${epoch}`)
+    const { file, name } = this.#ofEpoch(learner, epoch)
     const sign = this.lowerIsBetter ? 1 : -1
-    const ranked = [...this.best, { epoch, value, file: checkpointFile(learner, name) }].sort(
+    const ranked = [...this.best, { epoch, value, file }].sort(
       (a, b) => sign * (a.value - b.value) || a.epoch - b.epoch,
     )
     const kept = ranked.slice(0, this.topK)
@@ -184,6 +192,11 @@ export class CheckpointCallback extends Callback {
     this.best = kept
     await learner.checkpoint(name)
     return ranked.slice(this.topK)
+  }
+
+  #ofEpoch(learner: Learner, epoch: number): { name: string; file: string } {
+    const name = withSuffix(this.name, `-epoch-${epoch}`)
+    return { name, file: checkpointFile(learner, name) }
   }
 
   async #leave(learner: Learner): Promise<never> {

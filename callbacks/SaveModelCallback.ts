@@ -1,5 +1,6 @@
+import { access } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { ConfigError } from '../src/engine/errors.ts'
+import { CheckpointError, ConfigError } from '../src/engine/errors.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
 import { checkpointFile } from '../src/learner/checkpoint.ts'
 import type { EpochEndContext, TrainBeginContext, TrainEndContext } from '../src/learner/events.ts'
@@ -32,6 +33,7 @@ export class SaveModelCallback extends TrackerCallback {
   /** Epochs of this fit at whose end a file was written. */
   savedEpochs: number[] = []
   readonly #toBeat: number | null
+  #file = ''
 
   constructor(options: SaveModelOptions = {}) {
     rejectUnknownOptions('SaveModelCallback', options, [
@@ -67,7 +69,8 @@ export class SaveModelCallback extends TrackerCallback {
 
   override async onTrainBegin(context: TrainBeginContext): Promise<void> {
     if (this.every === 'improvement') super.onTrainBegin(context)
-    await checkWritable(dirname(checkpointFile(context.learner, this.name)))
+    this.#file = checkpointFile(context.learner, this.name)
+    await checkWritable(dirname(this.#file))
     this.best = this.#toBeat
     this.savedEpochs = []
   }
@@ -76,9 +79,25 @@ export class SaveModelCallback extends TrackerCallback {
     return { ...super.stateDict(), savedEpochs: this.savedEpochs }
   }
 
-  override loadStateDict(state: { best: number | null; savedEpochs: number[] }): void {
-    super.loadStateDict(state)
-    this.savedEpochs = [...state.savedEpochs]
+  /** @throws CheckpointError if the best model, which the end of the fit loads, is not there: now, not after hours */
+  override async loadStateDict({
+    best,
+    savedEpochs,
+  }: {
+    best: number | null
+    savedEpochs: number[]
+  }): Promise<void> {
+    if (this.every === 'improvement' && savedEpochs.length > 0) {
+      await access(this.#file).catch((cause: Error) => {
+        throw new CheckpointError(
+          `SaveModelCallback saved its best model, of epoch ${savedEpochs.at(-1)}, before the interruption, but ${this.#file} is ` +
+            'not there. Bring it from where the fit was interrupted',
+          { cause },
+        )
+      })
+    }
+    super.loadStateDict({ best })
+    this.savedEpochs = [...savedEpochs]
   }
 
   override async onEpochEnd(context: EpochEndContext): Promise<void> {

@@ -40,7 +40,7 @@ export abstract class TrackerCallback extends Callback {
     return { best: this.best }
   }
 
-  override loadStateDict({ best }: { best: number | null }): void {
+  override loadStateDict({ best }: { best: number | null }): void | Promise<void> {
     this.best = best
   }
 

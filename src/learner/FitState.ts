@@ -29,6 +29,8 @@ export type FitPosition = {
   numBatch: number
   /** Whether all of the epoch's training is done, and only its validation (from its beginning) is left. */
   trained: boolean
+  /** Whether the pass over the training data has been left. */
+  stopEpoch: boolean
   skipValidate: boolean
   stopTraining: boolean
   smoothing: { average: number; count: number }
@@ -180,7 +182,7 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
 
   /** Where the fit will stand when the event that callbacks are being told of is over. */
   get position(): FitPosition {
-    const { epoch, iteration, event, train, skipValidate, stopTraining } = this
+    const { epoch, iteration, event, train, stopEpoch, skipValidate, stopTraining } = this
     const epochIsOver = event === 'onEpochEnd'
     const batches = event === 'onBatchEnd' && train ? 1 : 0
     return {
@@ -189,6 +191,7 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
       midEpoch: !epochIsOver,
       numBatch: epochIsOver ? 0 : this.numBatch + batches,
       trained: this.trained && !epochIsOver,
+      stopEpoch: stopEpoch && batches > 0,
       skipValidate,
       stopTraining,
       smoothing: this.smoothing.state,

@@ -1,6 +1,7 @@
 import type { Tensor, TensorData } from '../engine/index.ts'
 import type { CallbackHandler } from './CallbackHandler.ts'
 import { CancelBatch, CancelEpoch, CancelFit, CancelValidation, leftBy } from './cancel.ts'
+import type { Batch } from './data.ts'
 import { eachBatch } from './eachBatch.ts'
 import { evaluate, forward } from './evaluate.ts'
 import type { FitState } from './FitState.ts'
@@ -61,7 +62,7 @@ async function runEpoch(fit: Fit): Promise<void> {
 
 async function train(fit: Fit): Promise<void> {
   const { learner, state, callbacks } = fit
-  await eachBatch(learner.data.trainDl, async (batch) => {
+  const runBatch = async (batch: Batch) => {
     state.beginBatch(batch)
     try {
       state.cancelled = await leftBy(CancelBatch, () => trainBatch(fit))
@@ -71,7 +72,8 @@ async function train(fit: Fit): Promise<void> {
       state.endBatch()
     }
     return state.stopEpoch ? 'enough' : undefined
-  })
+  }
+  await eachBatch(learner.data.trainDl, runBatch, state.stopEpoch)
 }
 
 async function trainBatch({ learner, state, callbacks }: Fit): Promise<void> {

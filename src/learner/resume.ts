@@ -194,6 +194,8 @@ export class Resumption {
     loadModel(this.file, learner, this.#content, true)
     putOptimizer(learner, readOptimizer(this.file, learner, this.#content))
     await this.#takeUp(fit)
+    // An epoch under way is finished before training stops.
+    if (this.#part('position').midEpoch) fit.state.stopTraining = false
     this.taken = true
   }
 

@@ -1,11 +1,11 @@
-import { readdirSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CheckpointCallback } from '../../callbacks/index.ts'
 import { CheckpointError } from '../../src/engine/errors.ts'
 import { Callback, Learner, metricName } from '../../src/learner/index.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
-import { Canned, lineLearner, weightOf } from '../learner/support.ts'
+import { Canned, Fail, lineLearner, weightOf } from '../learner/support.ts'
 
 /** Checkpoints of a fit with these validation losses; the folder and what is in it. */
 async function written(options: ConstructorParameters<typeof CheckpointCallback>[0], values: number[]) {
@@ -54,6 +54,28 @@ describe('CheckpointCallback', () => {
     })
     expect(resumed.recorder.epochs.map(({ epoch }) => epoch)).toEqual([0, 1, 2, 3, 4])
     expect(weightOf(resumed)).toBe(weightOf(one.learner))
+  })
+
+  it('knows the best epochs where the folder has been moved to', async () => {
+    const folder = await temporaryFolder()
+    const moved = await temporaryFolder()
+    const run = (learner: Learner, ...extra: Callback[]) => {
+      const best = new CheckpointCallback({ monitor: 'validLoss', topK: 2 })
+      return learner.fit(4, { callbacks: [new Canned([3, 2, 1, 4]), best, ...extra] }).then(() => best)
+    }
+    await expect(run(lineLearner({ path: folder }), new Fail(17))).rejects.toThrow()
+    cpSync(folder, moved, { recursive: true })
+    const learner = await Learner.resume('last', lineLearner({ path: moved }))
+    const best = await run(learner)
+    expect(best.best.map(({ file }) => file)).toEqual(
+      [2, 1].map((epoch) => join(moved, 'models', `last-epoch-${epoch}.safetensors`)),
+    )
+    expect(readdirSync(join(moved, 'models')).sort()).toEqual([
+      'last-epoch-1.safetensors',
+      'last-epoch-2.safetensors',
+      'last.safetensors',
+    ])
+    expect(readdirSync(join(folder, 'models'))).toContain('last-epoch-0.safetensors')
   })
 
   it('refuses impossible options and unknown monitors', async () => {

@@ -14,22 +14,12 @@ import {
   type StepEndContext,
   type TrainEndContext,
 } from '../../src/learner/index.ts'
-import { lineLearner, Witness, weightOf } from './support.ts'
+import { lineLearner, on, Witness, weightOf } from './support.ts'
 
 const train = ['BB', 'LB', 'KB', 'KE', 'SE', 'BE']
 const valid = ['bb', 'lb', 'be']
 const times = (count: number, events: readonly string[]) => Array(count).fill(events).flat()
 const trained = (witness: Witness) => witness.events.filter((event) => event === 'BE').length
-
-/** A callback with one event, made on the spot. */
-function on<Context>(event: string, handler: (context: Context) => unknown, order = 0): Callback {
-  class OnTheSpot extends Callback {
-    override order = order
-  }
-  const callback = new OnTheSpot()
-  Object.defineProperty(callback, event, { value: handler })
-  return callback
-}
 
 describe('the order of events', () => {
   it('is that of fastai', async () => {

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import {
@@ -129,6 +129,26 @@ describe('Learner.resume', () => {
       expect(outcome(learner)).toEqual(expected)
       expect(csv()).toBe(lines)
     }
+  })
+
+  it('asks for the best model of before, where the folder was left behind', async () => {
+    const folder = await temporaryFolder()
+    const run = (learner: Learner, ...extra: Callback[]) =>
+      learner.fit(3, { callbacks: [new SaveModelCallback(), new CheckpointCallback(), ...extra] })
+    await expect(run(resumableLearner(folder), new Fail(17))).rejects.toThrow('power')
+    const elsewhere = await temporaryFolder()
+    const learner = await Learner.resume(join(folder, 'models', 'last'), resumableLearner(elsewhere))
+    await expect(run(learner)).rejects.toThrow(
+      /best model, of epoch \d, before the interruption, but .*bestmodel\.safetensors is not there.*Bring it/,
+    )
+    cpSync(
+      join(folder, 'models', 'bestmodel.safetensors'),
+      join(elsewhere, 'models', 'bestmodel.safetensors'),
+    )
+    await run(learner)
+    const whole = resumableLearner(folder)
+    await run(whole)
+    expect(outcome(learner)).toEqual(outcome(whole))
   })
 
   it('lets a finished run return at once', async () => {

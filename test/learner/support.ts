@@ -95,7 +95,6 @@ export class Canned extends Callback {
   override order = -20
   readonly #name: string
   readonly #values: readonly number[]
-  #epoch = 0
 
   constructor(values: readonly number[], name = 'validLoss') {
     super()
@@ -103,12 +102,8 @@ export class Canned extends Callback {
     this.#name = name
   }
 
-  override onTrainBegin() {
-    this.#epoch = 0
-  }
-
-  override onEpochEnd() {
-    return { lastMetrics: { [this.#name]: this.#values[this.#epoch++] ?? null } }
+  override onEpochEnd({ epoch }: EpochEndContext) {
+    return { lastMetrics: { [this.#name]: this.#values[epoch] ?? null } }
   }
 }
 
@@ -123,4 +118,14 @@ export class Fail extends Callback {
   override onBatchEnd() {
     if (this.#left-- === 0) throw new Error('out of luck')
   }
+}
+
+/** A callback with one event, made on the spot. */
+export function on<Context>(event: string, handler: (context: Context) => unknown, order = 0): Callback {
+  class OnTheSpot extends Callback {
+    override order = order
+  }
+  const callback = new OnTheSpot()
+  Object.defineProperty(callback, event, { value: handler })
+  return callback
 }
