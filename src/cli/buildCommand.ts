@@ -1,8 +1,8 @@
 import { join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
+import { packageFolder } from '../packageFolder.ts'
 import type { Command } from './command.ts'
-import { packageFolder } from './packageFolder.ts'
 
 interface BuildOptions {
   clean: boolean

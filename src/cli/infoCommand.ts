@@ -4,8 +4,8 @@ import { availableParallelism, cpus, totalmem } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
+import { packageFolder, packageVersion } from '../packageFolder.ts'
 import type { Command } from './command.ts'
-import { packageFolder, packageVersion } from './packageFolder.ts'
 
 interface BuildReport {
   addon: string

@@ -1,7 +1,7 @@
+import { packageVersion } from '../packageFolder.ts'
 import { buildCommand } from './buildCommand.ts'
 import { type Command, UsageError } from './command.ts'
 import { infoCommand } from './infoCommand.ts'
-import { packageVersion } from './packageFolder.ts'
 
 const commands: readonly Command[] = [buildCommand, infoCommand]
 

@@ -90,22 +90,44 @@ export function isRecordingGradients(): boolean {
   return recorder !== null
 }
 
+/** Hears of every op of the table after it has been called: its arguments, and what it gave (nothing if it works in place). */
+export type OpListener = (op: string, inputs: readonly Argument[], outputs: readonly Tensor[]) => void
+
+let listener: OpListener | null = null
+
+/** Lets `hear` know of every op that `body`, which must be synchronous, calls. */
+export function listenToOps<T>(hear: OpListener, body: () => T): T {
+  const before = listener
+  listener = hear
+  try {
+    return body()
+  } finally {
+    listener = before
+  }
+}
+
 /** Runs an op of the table (native/core/ops.def) that gives one tensor. Nothing is recorded for backward. */
 export function call(op: string, ...inputs: Argument[]): Tensor {
   if (recorder !== null) return recorder(op, inputs) as Tensor
   invoke(op, inputs)
-  return new Tensor(addon.results[0] as number)
+  const output = new Tensor(addon.results[0] as number)
+  if (listener !== null) listener(op, inputs, [output])
+  return output
 }
 
 /** Runs an op that gives several tensors. */
 export function callMany(op: string, ...inputs: Argument[]): Tensor[] {
   if (recorder !== null) return recorder(op, inputs) as Tensor[]
   const count = invoke(op, inputs)
-  return Array.from(addon.results.subarray(0, count), (handle) => new Tensor(handle))
+  const outputs = Array.from(addon.results.subarray(0, count), (handle) => new Tensor(handle))
+  if (listener !== null) listener(op, inputs, outputs)
+  return outputs
 }
 
 /** Runs an op that changes its first argument in place, or gives nothing. */
 export function callInPlace(op: string, ...inputs: Argument[]): void {
   if (recorder !== null) recorder(op, inputs)
   else invoke(op, inputs)
+  invoke(op, inputs)
+  if (listener !== null) listener(op, inputs, [])
 }

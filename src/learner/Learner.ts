@@ -7,6 +7,7 @@ import { checkpointFile, type LoadReport, readCheckpoint, writeCheckpoint } from
 import type { Batch, BatchLoader } from './data.ts'
 import { evaluate } from './evaluate.ts'
 import { exportLearner } from './export.ts'
+import { exportLearnerOnnx, type LearnerExportOnnxOptions } from './exportOnnx.ts'
 import { newFitState } from './FitState.ts'
 import { ClassificationInterpretation } from './interpretation.ts'
 import { type LearnerSummary, summarizeLearner } from './LearnerSummary.ts'
@@ -151,6 +152,18 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
    */
   async export(path: string): Promise<string> {
     return exportLearner(this.self, path)
+  }
+
+  /**
+   * Writes the model as ONNX, for onnxruntime (in Node, in a browser, elsewhere): it takes batches of any size as {@link predict}
+   * makes them, and gives the model's raw outputs, or with `activate` what the loss makes of them (probabilities). Class names
+   * are in the file's metadata. See {@link exportOnnx}.
+   * @returns the file
+   * @throws ConfigError that names the ops for which ONNX has no form
+   * @example await learner.exportOnnx('model.onnx', { activate: true })
+   */
+  async exportOnnx(path: string, options: LearnerExportOnnxOptions = {}): Promise<string> {
+    return exportLearnerOnnx(this.self, path, options)
   }
 
   /**

@@ -22,6 +22,7 @@ export type {
   TrainBeginContext,
   TrainEndContext,
 } from './events.ts'
+export type { LearnerExportOnnxOptions } from './exportOnnx.ts'
 export type { Limits } from './FitLimits.ts'
 export {
   ClassificationInterpretation,

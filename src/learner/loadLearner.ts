@@ -84,6 +84,9 @@ function dataToPredict({ classes, item }: ExportedLearner): LearnerData {
   return {
     trainDl,
     ...(classes && { classes }),
-    ...(item && { oneItem: itemMaker(item) as NonNullable<LearnerData['oneItem']> }),
+    ...(item && {
+      oneItem: itemMaker(item) as NonNullable<LearnerData['oneItem']>,
+      describeItem: () => item,
+    }),
   }
 }

@@ -1,0 +1,231 @@
+import { ConfigError, ShapeError } from '../engine/errors.ts'
+import { cat, type DType, scope, Tensor, zeros } from '../engine/index.ts'
+import { writeFileAtomic } from '../io/index.ts'
+import type { Module } from '../nn/index.ts'
+import { packageVersion } from '../packageFolder.ts'
+import { exporters } from './exporters/index.ts'
+import { Arguments, GraphBuilder } from './GraphBuilder.ts'
+import { encodeModel, type OnnxNode, type TensorBytes, type ValueInfo } from './proto.ts'
+import { BatchDim, type Dim, type ForwardOutput, type Trace, type TracedValue, trace } from './trace.ts'
+
+/** Options of {@link exportOnnx}. */
+export interface ExportOnnxOptions {
+  /** Shape of the model's input, the batch first: `[1, 3, 224, 224]`. Either this or `inputs`. */
+  inputShape?: readonly number[]
+  /** Example inputs, the batch first: for models that take several, or whole numbers. Their values do not matter. */
+  inputs?: readonly Tensor[]
+  /** Default `['input']`, or `input_0`, `input_1` … where there are several. */
+  inputNames?: readonly string[]
+  /** Default `['output']`, or `output_0` … */
+  outputNames?: readonly string[]
+  /** The exported model takes batches of any size; otherwise of that of the example only. Default true. */
+  dynamicBatch?: boolean
+  /** Text to store in the file. Default none. */
+  metadata?: Readonly<Record<string, string>>
+}
+
+/** What can be exported: any module whose `forward` takes tensors and gives them, at once. */
+export interface OnnxModule extends Pick<Module, 'namedParameters' | 'namedBuffers' | 'modules'> {
+  eval(): unknown
+  forward(...inputs: never): unknown
+}
+
+/** Protocol buffers end here, and so does every reader of them. */
+const MAX_BYTES = 2 ** 31 - 1
+
+/**
+ * Writes a model as ONNX (operator set 17), for onnxruntime and other programs that run it without this library. The graph is found
+ * by running `forward` and noting its ops, in evaluation mode: models of one's own export like those that are shipped. What
+ * depends on values (a branch, a loop) is exported as the example took it. The file appears whole or not at all.
+ *
+ * Source: https://github.com/onnx/onnx/blob/main/docs/Operators.md
+ *
+ * @returns the file
+ * @throws ConfigError that names the ops for which ONNX has no form, or if the model computes differently for other sizes of its batch
+ * @throws CheckpointError if the file cannot be written
+ *
+ * @example await exportOnnx(models.resnet18(), 'resnet18.onnx', { inputShape: [1, 3, 224, 224] })
+ */
+export async function exportOnnx(
+  module: OnnxModule,
+  path: string,
+  options: ExportOnnxOptions = {},
+): Promise<string> {
+  if (typeof path !== 'string' || path === '') {
+    throw new ConfigError(`exportOnnx takes the path of the file to write, got ${JSON.stringify(path)}`)
+  }
+  const known = ['inputShape', 'inputs', 'inputNames', 'outputNames', 'dynamicBatch', 'metadata']
+  const unknown = Object.keys(options).filter((key) => !known.includes(key))
+  if (unknown.length > 0) {
+    throw new ConfigError(
+      `exportOnnx: unknown option ${unknown.join(', ')}; the options are ${known.join(', ')}`,
+    )
+  }
+  const modes = module.modules().map((part) => [part, part.training] as const)
+  module.eval()
+  try {
+    return await scope(async () => {
+      const { first, second } = examples(options)
+      const forward = (...inputs: Tensor[]) => module.forward(...(inputs as never)) as ForwardOutput
+      const traced = trace(forward, first, second)
+      const graph = buildGraph(module, traced, options)
+      const { pieces, byteLength } = encodeModel({
+        graphName: module.constructor.name || 'model',
+        producerVersion: packageVersion(),
+        documentation: '',
+        metadata: options.metadata ?? {},
+        ...graph,
+        initializers: await initializers(graph.initializers),
+      })
+      if (byteLength > MAX_BYTES) {
+        throw new ConfigError(
+          `${path}: the model takes ${byteLength} bytes as ONNX, and a file of that format can have ${MAX_BYTES} at most`,
+        )
+      }
+      await writeFileAtomic(path, pieces)
+      return path
+    })
+  } finally {
+    for (const [part, training] of modes) part.training = training
+  }
+}
+
+/** Inputs with two different batches, or with that of the example alone. */
+function examples({ inputShape, inputs, dynamicBatch = true }: ExportOnnxOptions): {
+  first: Tensor[]
+  second?: Tensor[]
+} {
+  if ((inputShape === undefined) === (inputs === undefined)) {
+    throw new ConfigError(
+      'exportOnnx needs to know what the model takes: either inputShape, as [1, 3, 224, 224], or inputs',
+    )
+  }
+  if (inputShape !== undefined) {
+    if (
+      !(
+        Array.isArray(inputShape) &&
+        inputShape.length > 0 &&
+        inputShape.every((size) => Number.isSafeInteger(size) && size > 0)
+      )
+    ) {
+      throw new ShapeError(
+        `exportOnnx: inputShape must be a list of positive whole numbers, the batch first, got ${JSON.stringify(inputShape)}`,
+      )
+    }
+    const [batch, ...rest] = inputShape
+    if (!dynamicBatch) return { first: [zeros([batch!, ...rest])] }
+    return { first: [zeros([2, ...rest])], second: [zeros([3, ...rest])] }
+  }
+  if (
+    !Array.isArray(inputs) ||
+    inputs.length === 0 ||
+    !inputs.every((input) => input instanceof Tensor && input.ndim > 0)
+  ) {
+    throw new ConfigError('exportOnnx: inputs must be a list of tensors, the batch first')
+  }
+  if (!dynamicBatch) return { first: [...inputs] }
+  const repeated = (count: number) =>
+    inputs.map((input: Tensor) => {
+      if (input.shape[0] === 0) throw new ShapeError('exportOnnx: the example inputs are empty')
+      return cat(new Array<Tensor>(count).fill(input.slice(0, 0, 1)), 0)
+    })
+  return { first: repeated(2), second: repeated(3) }
+}
+
+interface Graph {
+  inputs: ValueInfo[]
+  outputs: ValueInfo[]
+  nodes: OnnxNode[]
+  initializers: [name: string, value: TensorBytes | Tensor][]
+}
+
+function buildGraph(module: OnnxModule, traced: Trace, options: ExportOnnxOptions): Graph {
+  const names = new Map<Tensor, string>()
+  for (const [name, tensor] of [...module.namedParameters(), ...module.namedBuffers()])
+    names.set(tensor, name)
+  const builder = new GraphBuilder((tensor) => names.get(tensor))
+  const inputNames = namesOf('input', traced.inputs.length, options.inputNames)
+  const outputNames = namesOf('output', traced.outputs.length, options.outputNames)
+  for (const [index, value] of traced.inputs.entries()) builder.input(value, inputNames[index]!)
+
+  refuseUnknown(traced)
+  for (const step of traced.steps) {
+    builder.op = step.op
+    const made = [exporters[step.op]!(builder, new Arguments(builder, step))].flat()
+    for (const [index, output] of step.outputs.entries()) builder.bind(output, made[index] ?? '')
+  }
+  for (const [index, value] of traced.outputs.entries()) {
+    builder.nodes.push({
+      type: 'Identity',
+      name: outputNames[index]!,
+      inputs: [builder.name(value)],
+      outputs: [outputNames[index]!],
+      attributes: {},
+    })
+  }
+  const nodes = reachable(builder.nodes, outputNames)
+  const read = new Set(nodes.flatMap((node) => node.inputs))
+  return {
+    inputs: traced.inputs.map((value, index) => describe(value, inputNames[index]!)),
+    outputs: traced.outputs.map((value, index) => describe(value, outputNames[index]!)),
+    nodes,
+    initializers: [...builder.tensors, ...builder.constants].filter(([name]) => read.has(name)),
+  }
+}
+
+/** All ops without a form in ONNX at once, with how often each is called. */
+function refuseUnknown({ steps }: Trace): void {
+  const counts = new Map<string, number>()
+  for (const { op } of steps) {
+    if (!Object.hasOwn(exporters, op)) counts.set(op, (counts.get(op) ?? 0) + 1)
+  }
+  if (counts.size === 0) return
+  const list = [...counts].map(([op, count]) => `${op}${count > 1 ? ` (${count} times)` : ''}`)
+  throw new ConfigError(
+    `the model cannot be exported to ONNX: there is no form for ${list.join(', ')}. ` +
+      'Write that part with other operations, or export the parts around it',
+  )
+}
+
+function namesOf(stem: string, count: number, given: readonly string[] | undefined): readonly string[] {
+  if (given === undefined)
+    return count === 1 ? [stem] : Array.from({ length: count }, (_, i) => `${stem}_${i}`)
+  if (given.length !== count || new Set(given).size !== count) {
+    throw new ConfigError(
+      `exportOnnx: the model has ${count} ${stem}${count === 1 ? '' : 's'}, but ${stem}Names are ${JSON.stringify(given)}`,
+    )
+  }
+  return given
+}
+
+function describe({ dtype, shape }: TracedValue, name: string): ValueInfo {
+  return { name, dtype, shape: shape.map((dim, index) => dimension(dim, `${name}_${index}`)) }
+}
+
+function dimension(dim: Dim, otherwise: string): number | string {
+  if (!(dim instanceof BatchDim)) return dim
+  return dim.perItem === 1 && dim.constant === 0 ? 'batch' : otherwise
+}
+
+/** The nodes on which the outputs depend, in their order. */
+function reachable(nodes: readonly OnnxNode[], outputs: readonly string[]): OnnxNode[] {
+  const wanted = new Set(outputs)
+  const kept: OnnxNode[] = []
+  for (const node of [...nodes].reverse()) {
+    if (!node.outputs.some((output) => wanted.has(output))) continue
+    for (const input of node.inputs) wanted.add(input)
+    kept.push(node)
+  }
+  return kept.reverse()
+}
+
+async function initializers(
+  list: readonly [string, TensorBytes | Tensor][],
+): Promise<(TensorBytes & { name: string })[]> {
+  return Promise.all(
+    list.map(async ([name, value]) => {
+      if (!(value instanceof Tensor)) return { name, ...value }
+      return { name, dtype: value.dtype as DType, shape: [...value.shape], data: await value.bytes() }
+    }),
+  )
+}

@@ -1,0 +1,207 @@
+import type { DType } from '../../engine/index.ts'
+import type { Arguments, Exporter, Exporters, GraphBuilder } from '../GraphBuilder.ts'
+
+const FLOATING: readonly DType[] = ['float64', 'float32', 'float16', 'bfloat16']
+const RANK: readonly DType[] = [
+  'bool',
+  'uint8',
+  'int32',
+  'int64',
+  'bfloat16',
+  'float16',
+  'float32',
+  'float64',
+]
+
+/** An op that ONNX has under a name of its own, on the dtype that it gives. */
+const plain =
+  (type: string): Exporter =>
+  (builder, args) =>
+    builder.add(type, [operand(builder, args, 0, args.output.dtype)])
+
+/** A function of x, on the dtype that it gives. */
+const formula =
+  (of: (builder: GraphBuilder, x: string, number: (value: number) => string) => string): Exporter =>
+  (builder, args) => {
+    const { dtype } = args.output
+    return of(builder, operand(builder, args, 0, dtype), (value) => builder.constant(value, dtype))
+  }
+
+/** A tensor or number as a value of `dtype`. */
+export function operand(builder: GraphBuilder, args: Arguments, index: number, dtype: DType): string {
+  return args.isValue(index)
+    ? builder.cast(args.tensor(index), dtype)
+    : builder.constant(args.number(index), dtype)
+}
+
+/** The dtype in which two operands are compared: that of the higher kind; a fraction makes integers floating. */
+function commonDType(args: Arguments): DType {
+  const dtypes = [0, 1].map((index): DType => {
+    if (args.isValue(index)) return args.value(index).dtype
+    return Number.isInteger(args.number(index)) ? 'bool' : 'float32'
+  })
+  const [a, b] = dtypes as [DType, DType]
+  const tensors = [0, 1].filter((index) => args.isValue(index)).map((index) => args.value(index).dtype)
+  if (tensors.length === 1 && FLOATING.includes(tensors[0]!)) return tensors[0]!
+  return RANK.indexOf(a) > RANK.indexOf(b) ? a : b
+}
+
+const arithmetic =
+  (type: string): Exporter =>
+  (builder, args) => {
+    const { dtype } = args.output
+    return builder.add(type, [operand(builder, args, 0, dtype), operand(builder, args, 1, dtype)])
+  }
+
+const comparison =
+  (type: string, { negated = false } = {}): Exporter =>
+  (builder, args) => {
+    const dtype = commonDType(args)
+    const inputs = [operand(builder, args, 0, dtype), operand(builder, args, 1, dtype)]
+    const result = builder.add(type, inputs, { dtype: 'bool' })
+    return negated ? builder.add('Not', [result]) : result
+  }
+
+const logical =
+  (type: string): Exporter =>
+  (builder, args) =>
+    builder.add(type, [operand(builder, args, 0, 'bool'), operand(builder, args, 1, 'bool')])
+
+const remainder: Exporter = (builder, args) => {
+  const { dtype } = args.output
+  const [x, y] = [operand(builder, args, 0, dtype), operand(builder, args, 1, dtype)]
+  if (!FLOATING.includes(dtype)) return builder.add('Mod', [x, y])
+  const whole = builder.add('Floor', [builder.add('Div', [x, y])])
+  return builder.add('Sub', [x, builder.add('Mul', [whole, y])])
+}
+
+const floorDivide: Exporter = (builder, args) => {
+  const { dtype } = args.output
+  const through = FLOATING.includes(dtype) ? dtype : 'float64'
+  const quotient = builder.add('Div', [
+    operand(builder, args, 0, through),
+    operand(builder, args, 1, through),
+  ])
+  return builder.cast(builder.add('Floor', [quotient]), dtype)
+}
+
+const clamp: Exporter = (builder, args) => {
+  const { dtype } = args.output
+  const limit = (index: number) => (args.isNull(index) ? '' : builder.constant(args.number(index), dtype))
+  return builder.add('Clip', [builder.cast(args.tensor(0), dtype), limit(1), limit(2)])
+}
+
+const where: Exporter = (builder, args) => {
+  const { dtype } = args.output
+  const condition = builder.cast(args.tensor(0), 'bool')
+  return builder.add(
+    'Where',
+    [condition, operand(builder, args, 1, dtype), operand(builder, args, 2, dtype)],
+    {
+      dtype,
+    },
+  )
+}
+
+const truncated = (builder: GraphBuilder, x: string) =>
+  builder.add('Mul', [builder.add('Sign', [x]), builder.add('Floor', [builder.add('Abs', [x])])])
+
+/** The value in place of another: of the same shape and dtype. */
+const copied: Exporter = (builder, args) => {
+  const { dtype, shape } = args.output
+  return builder.add('Expand', [builder.cast(args.tensor(1), dtype), builder.sizes(shape)])
+}
+
+export const elementwise: Exporters = {
+  neg: plain('Neg'),
+  abs: plain('Abs'),
+  sign: plain('Sign'),
+  exp: plain('Exp'),
+  exp2: formula((builder, x, number) => builder.add('Pow', [number(2), x])),
+  expm1: formula((builder, x, number) => builder.add('Sub', [builder.add('Exp', [x]), number(1)])),
+  log: plain('Log'),
+  log1p: formula((builder, x, number) => builder.add('Log', [builder.add('Add', [x, number(1)])])),
+  log2: formula((builder, x, number) => builder.add('Mul', [builder.add('Log', [x]), number(1 / Math.LN2)])),
+  log10: formula((builder, x, number) =>
+    builder.add('Mul', [builder.add('Log', [x]), number(1 / Math.LN10)]),
+  ),
+  sqrt: plain('Sqrt'),
+  rsqrt: formula((builder, x) => builder.add('Reciprocal', [builder.add('Sqrt', [x])])),
+  square: formula((builder, x) => builder.add('Mul', [x, x])),
+  reciprocal: plain('Reciprocal'),
+  sin: plain('Sin'),
+  cos: plain('Cos'),
+  tan: plain('Tan'),
+  asin: plain('Asin'),
+  acos: plain('Acos'),
+  atan: plain('Atan'),
+  sinh: plain('Sinh'),
+  cosh: plain('Cosh'),
+  asinh: plain('Asinh'),
+  acosh: plain('Acosh'),
+  atanh: plain('Atanh'),
+  tanh: plain('Tanh'),
+  sigmoid: plain('Sigmoid'),
+  relu: plain('Relu'),
+  silu: formula((builder, x) => builder.add('Mul', [x, builder.add('Sigmoid', [x])])),
+  gelu: formula((builder, x, number) => {
+    const erf = builder.add('Erf', [builder.add('Mul', [x, number(Math.SQRT1_2)])])
+    const half = builder.add('Mul', [x, number(0.5)])
+    return builder.add('Mul', [half, builder.add('Add', [erf, number(1)])])
+  }),
+  softplus: plain('Softplus'),
+  erf: plain('Erf'),
+  floor: plain('Floor'),
+  ceil: plain('Ceil'),
+  round: plain('Round'),
+  trunc: formula(truncated),
+  frac: formula((builder, x) => builder.add('Sub', [x, truncated(builder, x)])),
+  isnan: (builder, args) => builder.add('IsNaN', [args.tensor(0)], { dtype: 'bool' }),
+  isinf: (builder, args) => builder.add('IsInf', [args.tensor(0)], { dtype: 'bool' }),
+  isfinite: (builder, args) => {
+    const x = args.tensor(0)
+    const found = ['IsNaN', 'IsInf'].map((type) => builder.add(type, [x], { dtype: 'bool' }))
+    return builder.add('Not', [builder.add('Or', found)])
+  },
+  logical_not: (builder, args) => builder.add('Not', [builder.cast(args.tensor(0), 'bool')]),
+  leaky_relu: (builder, args) =>
+    builder.add('LeakyRelu', [args.tensor(0)], { alpha: { float: args.number(1) } }),
+  clamp,
+  where,
+
+  add: arithmetic('Add'),
+  sub: arithmetic('Sub'),
+  mul: arithmetic('Mul'),
+  div: arithmetic('Div'),
+  pow: arithmetic('Pow'),
+  maximum: arithmetic('Max'),
+  minimum: arithmetic('Min'),
+  remainder,
+  floor_divide: floorDivide,
+  eq: comparison('Equal'),
+  ne: comparison('Equal', { negated: true }),
+  lt: comparison('Less'),
+  le: comparison('LessOrEqual'),
+  gt: comparison('Greater'),
+  ge: comparison('GreaterOrEqual'),
+  logical_and: logical('And'),
+  logical_or: logical('Or'),
+  logical_xor: logical('Xor'),
+
+  // In place: the new value of the first operand, which keeps its dtype.
+  add_: arithmetic('Add'),
+  sub_: arithmetic('Sub'),
+  mul_: arithmetic('Mul'),
+  div_: arithmetic('Div'),
+  pow_: arithmetic('Pow'),
+  copy_: copied,
+  fill_: (builder, args) => {
+    const { dtype, shape } = args.output
+    return builder.add('Expand', [builder.constant(args.number(1), dtype), builder.sizes(shape)])
+  },
+
+  to_dtype: (builder, args) => builder.cast(args.tensor(0), args.output.dtype),
+  softmax: (builder, args) => builder.add('Softmax', [args.tensor(0)], { axis: { int: args.axis(1) } }),
+  log_softmax: (builder, args) =>
+    builder.add('LogSoftmax', [args.tensor(0)], { axis: { int: args.axis(1) } }),
+}
