@@ -128,6 +128,5 @@ export function callMany(op: string, ...inputs: Argument[]): Tensor[] {
 export function callInPlace(op: string, ...inputs: Argument[]): void {
   if (recorder !== null) recorder(op, inputs)
   else invoke(op, inputs)
-  invoke(op, inputs)
   if (listener !== null) listener(op, inputs, [])
 }
