@@ -9,11 +9,13 @@
 #include <memory>
 #include <string>
 
+#include "binding/pictures.h"
 #include "binding/tensor_slots.h"
 #include "core/context.h"
 #include "core/op_table.h"
 #include "cpu/kernels.h"
 #include "cpu/onednn.h"
+#include "picture/jpeg.h"
 
 namespace anneal::binding {
 
@@ -75,6 +77,7 @@ class Addon : public Napi::Addon<Addon> {
     void reportMemory(napi_env env);
 
     std::unique_ptr<Context> context_;
+    std::unique_ptr<Pictures> pictures_;
     TensorSlots slots_;
     double* arguments_ = nullptr;
     uint8_t* kinds_ = nullptr;
@@ -151,6 +154,8 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
                     napi_create_function(env, "release", NAPI_AUTO_LENGTH, &Addon::release, this, &function);
                     return function;
                 }()));
+
+    pictures_ = std::make_unique<Pictures>(env, exports);
 
     napi_value resourceName;
     napi_create_string_utf8(env, "anneal.read", NAPI_AUTO_LENGTH, &resourceName);
@@ -416,6 +421,9 @@ Napi::Value Addon::buildInfo(const Napi::CallbackInfo& info) {
                              std::to_string(version->patch));
     result.Set("compiler", __VERSION__);
     result.Set("threads", omp_get_max_threads());
+    const picture::JpegLibraryInfo jpeg = picture::jpegLibraryInfo();
+    result.Set("jpegFound", jpeg.found);
+    result.Set("jpeg", jpeg.text);
     return result;
 }
 

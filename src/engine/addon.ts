@@ -44,6 +44,22 @@ export interface Addon {
   setGeneratorState(state: Uint8Array): void
   sharesStorage(handle: number): boolean
   buildInfo(): BuildInfo
+  /** Upright size of a JPEG picture, a file's path or what it holds; 0 and 0 for what another decoder must judge. */
+  pictureSize(source: string | Uint8Array, done: (width: number, height: number) => void): void
+  /** Decodes into `out` what the plan makes of it; false for what another decoder must judge. */
+  decodePicture(
+    source: string | Uint8Array,
+    plan: Float64Array,
+    out: Uint8Array,
+    done: (good: boolean) => void,
+  ): void
+  /** Carries out a plan on RGB bytes, at once or, with `done`, in the background: nobody may touch them meanwhile. */
+  resamplePicture(
+    pixels: Uint8Array,
+    plan: Float64Array,
+    out: Uint8Array,
+    done?: (good: boolean) => void,
+  ): void
   setThreads(count: number): void
   setProfiling(enabled: boolean): void
   profile(): OpTime[]
@@ -75,6 +91,10 @@ export interface BuildInfo {
   onednn: string
   compiler: string
   threads: number
+  /** Whether libjpeg-turbo was found. */
+  jpegFound: boolean
+  /** Its version, or why there is none. */
+  jpeg: string
 }
 
 export type NativeError = Error & { kind?: number }

@@ -19,7 +19,7 @@ import {
 
 const here = path.dirname(fileURLToPath(import.meta.url))
 const folder = process.argv[2] ?? path.resolve(here, '../../../shared/data/hymenoptera_data/train')
-const rounds = 3
+const rounds = Number(process.env.ANNEAL_BENCH_ROUNDS ?? 7)
 const python = process.env.ANNEAL_BENCH_PYTHON ?? 'python3'
 if (!existsSync(folder)) throw new Error(`there is no folder ${folder}`)
 
@@ -66,7 +66,8 @@ function startPeer() {
   }
 }
 
-const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!
+const sorted = (values: readonly number[]) => [...values].sort((a, b) => a - b)
+const median = (values: readonly number[]) => sorted(values)[values.length >> 1]!
 const hasPeer = await promisify(execFile)(python, ['-c', 'import torchvision']).then(
   () => true,
   () => false,
@@ -75,13 +76,19 @@ const peer = hasPeer ? startPeer() : undefined
 for (const workers of [0, 2]) {
   const mine: number[] = []
   const theirs: number[] = []
+  // Each side begins every other turn, so that a neighbour who comes or goes meets both.
   for (let round = 0; round < rounds; round++) {
-    mine.push(await ours(workers))
+    if (round % 2 === 0) mine.push(await ours(workers))
     if (peer) theirs.push(await peer.measure(workers))
+    if (round % 2 === 1) mine.push(await ours(workers))
   }
-  const ratio = peer
-    ? `; torchvision ${median(theirs).toFixed(0)}; ${(median(mine) / median(theirs)).toFixed(2)} times`
-    : ''
-  console.log(`workers ${workers}: ${median(mine).toFixed(0)} pictures/s${ratio}`)
+  console.log(`workers ${workers}: ${median(mine).toFixed(0)} pictures/s${comparison(mine, theirs)}`)
+}
+
+function comparison(mine: readonly number[], theirs: readonly number[]): string {
+  if (theirs.length === 0) return ''
+  const ratios = sorted(mine.map((value, at) => value / theirs[at]!))
+  const [low, high] = [ratios[0]!, ratios.at(-1)!].map((ratio) => ratio.toFixed(2))
+  return `; torchvision ${median(theirs).toFixed(0)}; ${median(ratios).toFixed(2)} times (${low} to ${high} in ${ratios.length} turns)`
 }
 peer?.stop()

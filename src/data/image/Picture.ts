@@ -10,8 +10,8 @@ import {
 } from './bytes.ts'
 import { applyPlan, decodePicture, type EncodedPicture, readPictureSize } from './decode.ts'
 import { addCrop, addResize, emptyPlan, mirrorWindow, type PixelSize } from './decodePlan.ts'
+import { nearestBytes } from './nearest.ts'
 import { isRgbImage, type RgbImage } from './RgbImage.ts'
-import { nearestBytes } from './resample.ts'
 import { type Matrix, multiplyMatrices, warpBytes } from './warp.ts'
 
 type Step =

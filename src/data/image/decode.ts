@@ -1,10 +1,17 @@
 import type { Sharp } from 'sharp'
-import { cropBytes, type Window } from './bytes.ts'
-import { type DecodePlan, mirrorWindow, type PixelSize, resizeBeforeCut } from './decodePlan.ts'
+import {
+  decodeJpeg,
+  hasJpegDecoder,
+  jpegSize,
+  type ResamplePlan,
+  resamplePixels,
+  resamplePixelsAhead,
+} from '../../engine/pictures.ts'
+import type { Window } from './bytes.ts'
+import type { DecodePlan, PixelSize } from './decodePlan.ts'
 import { DEFAULT_MAX_PIXELS } from './limits.ts'
 import { type PictureStage, pictureError, readableName } from './pictureError.ts'
 import type { RgbImage } from './RgbImage.ts'
-import { resizeBytes } from './resample.ts'
 
 /** A picture that is not decoded: the path of its file, or what the file holds, and the name to report it by. */
 export interface EncodedPicture {
@@ -13,11 +20,21 @@ export interface EncodedPicture {
   readonly name?: string | undefined
 }
 
+/** Tests take libjpeg-turbo away, to see what machines see that lack it. */
+export const jpegDecoder = {
+  allowed: true,
+  get usable(): boolean {
+    return this.allowed && hasJpegDecoder()
+  },
+}
+
 /**
  * Width and height of the upright picture (EXIF orientation applied), read from its header.
  * @throws DataError that names the file.
  */
 export async function readPictureSize(picture: EncodedPicture): Promise<PixelSize> {
+  const known = jpegDecoder.usable ? await jpegSize(picture.source) : undefined
+  if (known) return known
   const open = await opener()
   return await withErrors(picture, 'header', async () => {
     const { autoOrient } = await open(picture).metadata()
@@ -26,60 +43,75 @@ export async function readPictureSize(picture: EncodedPicture): Promise<PixelSiz
 }
 
 /**
- * Decodes a picture to upright RGB bytes and carries out `plan` in the same pass of libvips. Grey, palette, CMYK and 16-bit
- * pictures become 8-bit RGB, transparency is laid on white, of animations and multi-page files comes the first picture.
- * Colour profiles are ignored, as Pillow and torchvision do: it is what pretrained weights have seen.
+ * Decodes a picture to upright RGB bytes and carries out `plan` in the same pass. Grey, palette, CMYK and 16-bit pictures
+ * become 8-bit RGB, transparency is laid on white, of animations and multi-page files comes the first picture. Colour
+ * profiles are ignored, as Pillow and torchvision do: it is what pretrained weights have seen.
  *
- * Reductions use libvips' linear kernel (triangle filter with antialias, as Pillow's BILINEAR); JPEG files are shrunk while
- * they are decoded if that leaves them at least twice as large as asked for, so that the filter still counts. Enlargements
- * use Pillow's bilinear filter.
+ * JPEG files are decoded by libjpeg-turbo where the engine has found it, all others, and what it declines, by sharp. What is
+ * resized is resized by Pillow's bilinear filter (triangle with antialias). Where much is lost, pictures are shrunk before,
+ * while they are decoded if that can be, but never below twice the size that is asked for, so that the filter still
+ * counts; Pillow calls that a reducing gap of 2.
  *
  * @throws DataError that names the file.
  */
 export async function decodePicture(picture: EncodedPicture, plan: DecodePlan): Promise<RgbImage> {
-  const { width, height, before, resize, after, flipX, flipY } = isJpeg(picture)
-    ? resizeBeforeCut(plan)
-    : plan
-  const cut: PixelSize = before ?? { width, height }
-  const size: PixelSize = resize ?? cut
-  // libvips reduces well, but enlarges half a pixel off: each axis is resized where it fares better.
-  const reduced = { width: Math.min(size.width, cut.width), height: Math.min(size.height, cut.height) }
-  const enlarge = reduced.width !== size.width || reduced.height !== size.height
-  const open = await opener()
-  const decoded = await withErrors(picture, 'decode', async () => {
-    const pipeline = open(picture).autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb')
-    if (before) pipeline.extract(area(before))
-    if (reduced.width !== cut.width || reduced.height !== cut.height) {
-      pipeline.resize(reduced.width, reduced.height, {
-        fit: 'fill',
-        kernel: 'linear',
-        fastShrinkOnLoad: false,
-      })
-    }
-    if (!enlarge) {
-      if (flipX) pipeline.flop()
-      if (flipY) pipeline.flip()
-      // sharp mirrors before it cuts for the second time.
-      if (after) pipeline.extract(area(mirrorWindow(after, size, flipX, flipY)))
-    }
-    const { data, info } = await pipeline.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true })
-    return { data, width: info.width, height: info.height }
-  })
-  return enlarge ? cutAndMirror(resizeBytes(decoded, size.width, size.height), after, flipX, flipY) : decoded
+  const whole = toResamplePlan(plan)
+  const { width, height } = whole.window
+  const data = jpegDecoder.usable ? await decodeJpeg(picture.source, whole) : undefined
+  return data ? { data, width, height } : await decodeBySharp(picture, whole)
 }
 
 /** Carries out a plan on a picture that is decoded already. */
 export function applyPlan(image: RgbImage, plan: DecodePlan): RgbImage {
   const { before, resize, after, flipX, flipY } = plan
-  if (!resize) return cutAndMirror(image, before, flipX, flipY)
-  const cut = before ? cropBytes(image, before) : image
-  return cutAndMirror(resizeBytes(cut, resize.width, resize.height), after, flipX, flipY)
+  if (!resize && !before && !after && !flipX && !flipY) return image
+  const whole = toResamplePlan(plan)
+  const { width, height } = whole.window
+  return { data: resamplePixels(image.data, whole), width, height }
 }
 
-function cutAndMirror(image: RgbImage, window: Window | undefined, flipX: boolean, flipY: boolean): RgbImage {
-  if (!window && !flipX && !flipY) return image
-  const { left, top, width, height } = window ?? { left: 0, top: 0, width: image.width, height: image.height }
-  return cropBytes(image, { left, top, width, height, flipX, flipY })
+function toResamplePlan({ width, height, before, resize, after, flipX, flipY }: DecodePlan): ResamplePlan {
+  const box = before ?? { left: 0, top: 0, width, height }
+  const target = resize ?? { width: box.width, height: box.height }
+  return { width, height, box, target, window: after ?? { left: 0, top: 0, ...target }, flipX, flipY }
+}
+
+async function decodeBySharp(picture: EncodedPicture, plan: ResamplePlan): Promise<RgbImage> {
+  const { box, window } = plan
+  const open = await opener()
+  const { data, rest } = await withErrors(picture, 'decode', async () => {
+    const pipeline = open(picture).autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb')
+    const rest = shrinkBySharp(pipeline, plan, isJpeg(picture))
+    const { data, info } = await pipeline.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true })
+    if (info.width === rest.width && info.height === rest.height) return { data, rest }
+    throw new Error(`the file has ${plan.width}x${plan.height} pixels at first, and others later`)
+  })
+  const isDone = window.width === rest.width && window.height === rest.height && !rest.flipX && !rest.flipY
+  const { width, height } = window
+  if (isDone && box.width === plan.target.width && box.height === plan.target.height)
+    return { data, width, height }
+  return { data: await resamplePixelsAhead(data, rest), width, height }
+}
+
+/** Has sharp cut and shrink as far as that does no harm. What comes is what is left to do. */
+function shrinkBySharp(pipeline: Sharp, plan: ResamplePlan, jpeg: boolean): ResamplePlan {
+  const { width, height, box, target } = plan
+  const spare = Math.min(box.width / target.width, box.height / target.height) / 2
+  const options = { fit: 'fill', kernel: 'linear' } as const
+  if (jpeg && spare >= 2) {
+    // libjpeg shrinks whole pictures only: the cut comes after.
+    const by = spare >= 8 ? 8 : spare >= 4 ? 4 : 2
+    const size = { width: Math.ceil(width / by), height: Math.ceil(height / by) }
+    pipeline.resize(size.width, size.height, options)
+    const { left, top } = box
+    const inside = { left: left / by, top: top / by, width: box.width / by, height: box.height / by }
+    return { ...plan, ...size, box: inside }
+  }
+  if (box.width < width || box.height < height) pipeline.extract(area(box))
+  const by = Math.max(1, Math.floor(spare))
+  const size = { width: Math.ceil(box.width / by), height: Math.ceil(box.height / by) }
+  if (by > 1) pipeline.resize(size.width, size.height, { ...options, fastShrinkOnLoad: false })
+  return { ...plan, ...size, box: { left: 0, top: 0, ...size } }
 }
 
 function area({ left, top, width, height }: Window) {

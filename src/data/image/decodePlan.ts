@@ -56,26 +56,3 @@ export function addResize(plan: DecodePlan, size: PixelSize): boolean {
   plan.resize = { width: size.width, height: size.height }
   return true
 }
-
-/**
- * JPEG files can be shrunk while they are decoded, but only whole. Where the cut-out is at least four times as large as its
- * result, resizing the whole picture first and cutting afterwards is therefore cheaper; the cut then lies on whole pixels of
- * the result, at most half of one away from where it was asked for.
- */
-export function resizeBeforeCut(plan: DecodePlan): DecodePlan {
-  const { width, height, before, resize, after } = plan
-  if (!before || !resize || before.width < 4 * resize.width || before.height < 4 * resize.height) return plan
-  const whole = {
-    width: Math.round((width * resize.width) / before.width),
-    height: Math.round((height * resize.height) / before.height),
-  }
-  const left = Math.min(Math.round((before.left * resize.width) / before.width), whole.width - resize.width)
-  const top = Math.min(Math.round((before.top * resize.height) / before.height), whole.height - resize.height)
-  const cut = {
-    left: left + (after?.left ?? 0),
-    top: top + (after?.top ?? 0),
-    width: after?.width ?? resize.width,
-    height: after?.height ?? resize.height,
-  }
-  return { ...plan, before: undefined, resize: whole, after: cut }
-}
