@@ -68,7 +68,8 @@ export async function build(options = {}) {
     fs.writeFileSync(plan.stampFile, JSON.stringify({ ...previous, key: null }))
     const startedAt = fs.statSync(plan.stampFile).mtimeMs // by the clock that source files get their times from
     fs.writeFileSync(plan.stampFile, JSON.stringify({ ...previous, key: null, startedAt }))
-    if (needsConfigure(plan, previous)) await configure(plan, options.verbose)
+    // What was found on the system may have changed too.
+    if (options.clean || needsConfigure(plan, previous)) await configure(plan, options.verbose)
     const systemHeader = oneDnnHeader(plan.directory)
     // Taken before compiling: a file saved meanwhile then counts as changed next time.
     const key = fingerprint(plan, systemHeader)

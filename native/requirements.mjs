@@ -72,12 +72,26 @@ export const buildRequirements = [
   },
 ]
 
+/** What decoding JPEG files at full speed takes. */
+export const jpegRequirement = {
+  what: 'libjpeg-turbo (jpeglib.h)',
+  packages: ['libjpeg-dev'],
+  found: () =>
+    links(
+      '#include <cstdio>\n#include <jpeglib.h>\nint main() { return &jpeg_crop_scanline == nullptr; }',
+      '-ljpeg',
+    ),
+  optional: true,
+  without: 'JPEG pictures will be decoded by sharp, which takes longer',
+}
+
 /** What drawing words into figures takes. */
 export const fontRequirement = {
   what: 'a font for figures',
   packages: ['fonts-dejavu-core', 'fontconfig-config'],
   found: hasFont,
-  optional: true, // without one everything works, but figures have no words
+  optional: true,
+  without: 'figures will have no words',
 }
 
 /** Those of the requirements that this machine lacks. */

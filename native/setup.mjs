@@ -9,7 +9,14 @@ import * as fs from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
 import { BuildError, build, isBuilt, root } from './build.mjs'
-import { buildRequirements, explain, fontRequirement, install, lacking } from './requirements.mjs'
+import {
+  buildRequirements,
+  explain,
+  fontRequirement,
+  install,
+  jpegRequirement,
+  lacking,
+} from './requirements.mjs'
 
 class SetupError extends Error {}
 
@@ -27,7 +34,8 @@ function ensureSystem(requirements) {
   const message = explain(missing, why)
   if (!missing.every((requirement) => requirement.optional))
     throw new SetupError(`${message}\nThen try again.`)
-  console.error(`${message}\nGoing on without it: figures will have no words.\n`)
+  const losses = missing.map((requirement) => requirement.without).join('; ')
+  console.error(`${message}\nGoing on without: ${losses}.\n`)
 }
 
 /** Compares what the lockfile asks for with what npm noted of its last install, and looks that the folders are there. */
@@ -68,7 +76,7 @@ async function main() {
   checkNode()
   if (process.platform === 'win32') throw new SetupError('Windows is not supported yet; use Linux, or WSL.')
   const built = isBuilt()
-  ensureSystem(built ? [fontRequirement] : [...buildRequirements, fontRequirement])
+  ensureSystem(built ? [fontRequirement] : [...buildRequirements, jpegRequirement, fontRequirement])
   ensurePackages()
   if (built) return
   const { seconds } = await build()

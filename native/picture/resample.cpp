@@ -13,43 +13,66 @@ constexpr int kWeightBits = 22;
 constexpr int32_t kHalf = 1 << (kWeightBits - 1);
 constexpr int32_t kOne = 1 << kWeightBits;
 
-// Up to so many bytes behind a row's last pixel are read.
-constexpr size_t kReadBeyond = 16;
+// Up to so many bytes behind a row's last pixel are read, and written.
+constexpr size_t kBeyond = 16;
 
 using Four = int32_t __attribute__((vector_size(16)));
-using FourBytes = uint8_t __attribute__((vector_size(4)));
+using Bytes = uint8_t __attribute__((vector_size(16)));
 
 // Rounded weights may add up to a little more than one.
 constexpr Four kMost = {255, 255, 255, 255};
 
-// A pixel and the byte behind it, which nobody looks at.
-inline Four loadPixel(const uint8_t* from) {
-    FourBytes bytes;
+// Five pixels and a byte.
+inline Bytes loadPixels(const uint8_t* from) {
+    Bytes bytes;
     std::memcpy(&bytes, from, sizeof bytes);
-    return __builtin_convertvector(bytes, Four);
+    return bytes;
 }
 
+// One of the pixels as numbers; the fourth is of no use.
+template <int kAt>
+inline Four pixelOf(Bytes bytes) {
+    constexpr int a = kAt * kChannels, o = 16;
+    constexpr Bytes zero = {};
+    return reinterpret_cast<Four>(
+        __builtin_shufflevector(bytes, zero, a, o, o, o, a + 1, o, o, o, a + 2, o, o, o, o, o, o, o));
+}
+
+// Writes a pixel and a byte that the next one overwrites.
 inline void storePixel(Four sum, uint8_t* to) {
     Four value = sum >> kWeightBits;
     value = value > kMost ? kMost : value;
-    const FourBytes bytes = __builtin_convertvector(value, FourBytes);
-    std::memcpy(to, &bytes, kChannels);
+    const Bytes all = reinterpret_cast<Bytes>(value);
+    const Bytes bytes = __builtin_shufflevector(all, all, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+    std::memcpy(to, &bytes, kChannels + 1);
 }
 
-// One row of the result's width.
+template <int kTap, int kTaps>
+inline void addTaps(Bytes bytes, const int32_t* weights, Four& sum) {
+    if constexpr (kTap < kTaps) {
+        sum += pixelOf<kTap>(bytes) * weights[kTap];
+        addTaps<kTap + 1, kTaps>(bytes, weights, sum);
+    }
+}
+
+// One row of the result's width. With kTaps every place has so many taps, some of which may weigh nothing.
 template <int kTaps>
 void resizeRow(const uint8_t* source, const Axis& columns, uint8_t* out) {
-    const int64_t size = columns.size();
+    const int64_t size = columns.size(), low = columns.low, stride = columns.stride;
     const int32_t* weights = columns.weights.data();
-    for (int64_t x = 0; x < size; x++, weights += columns.stride, out += kChannels) {
-        const uint8_t* from = source + (columns.first[x] - columns.low) * kChannels;
+    const int32_t* first = columns.first.data();
+    const int32_t* count = columns.count.data();
+    for (int64_t x = 0; x < size; x++, weights += stride, out += kChannels) {
+        const uint8_t* from = source + (first[x] - low) * kChannels;
         Four sum = {kHalf, kHalf, kHalf, kHalf};
         if constexpr (kTaps > 0) {
-            // Weights that are zero do no harm: the bytes behind the last tap are there (kReadBeyond).
-            for (int tap = 0; tap < kTaps; tap++) sum += loadPixel(from + tap * kChannels) * weights[tap];
+            addTaps<0, kTaps>(loadPixels(from), weights, sum);
         } else {
-            for (int tap = 0; tap < columns.count[x]; tap++)
-                sum += loadPixel(from + tap * kChannels) * weights[tap];
+            int tap = 0;
+            for (; tap + 5 <= count[x]; tap += 5, from += 5 * kChannels)
+                addTaps<0, 5>(loadPixels(from), weights + tap, sum);
+            for (; tap < count[x]; tap++, from += kChannels)
+                addTaps<0, 1>(loadPixels(from), weights + tap, sum);
         }
         storePixel(sum, out);
     }
@@ -67,7 +90,7 @@ void resizeColumns(const uint8_t* source, size_t rowBytes, int64_t height, const
     // Behind the last row there may be nothing.
     thread_local std::vector<uint8_t> last;
     const size_t used = (columns.high - columns.low) * kChannels;
-    last.resize(used + kReadBeyond);
+    last.resize(used + kBeyond);
     std::memcpy(last.data(), source + (height - 1) * rowBytes, used);
     run(last.data(), columns, out + (height - 1) * outBytes);
 }
@@ -168,7 +191,7 @@ void resample(const uint8_t* source, size_t rowBytes, const Axis& columns, const
     thread_local std::vector<uint8_t> between;
     const bool inOrder = columns.copies && (columns.size() == 1 || columns.first[1] > columns.first[0]);
     if (!inOrder) {
-        between.resize(height * outBytes);
+        between.resize(height * outBytes + kBeyond);
         (columns.copies ? copyColumns : resizeColumns)(source, rowBytes, height, columns, between.data());
         source = between.data();
         rowBytes = outBytes;

@@ -34,7 +34,8 @@ export const buildCommand: Command = {
   usage: `Usage: anneal build [options]
 
 Compiles the native engine inside the installed package. Takes a C++20 compiler, CMake and oneDNN; says which
-of them is missing and how to install it. Compiles only what changed since the last time.
+of them is missing and how to install it. Compiles only what changed since the last time. With libjpeg-turbo's header
+(Debian and Ubuntu: libjpeg-dev) JPEG pictures are decoded faster.
 
   --clean       compile everything again
   --portable    for images and packages that run elsewhere: any processor of this kind, with the vector instructions

@@ -24,8 +24,8 @@ export interface Info {
   platform: string
   /** Absent when the engine was not built yet. */
   build?: BuildReport
-  /** What the loaded engine tells of itself: the oneDNN it runs on, its compiler, its threads. */
-  engine?: { onednn: string; compiler: string; threads: number }
+  /** What the loaded engine tells of itself: the oneDNN it runs on, its compiler, its threads, its JPEG decoder or why it has none. */
+  engine?: { onednn: string; compiler: string; threads: number; jpegFound: boolean; jpeg: string }
   /** Why the engine that was built cannot be loaded; absent when it can, or when there is none. */
   loadError?: string
   cpu: { model: string; threads: number; memoryBytes: number }
@@ -127,7 +127,14 @@ function engineLines(
     line('engine', `${relative(process.cwd(), build.addon)}${stale}`),
     line('', `compiled by ${compiler ?? 'an unknown compiler'}, ${tuned}`),
     line('', `oneDNN ${info.engine?.onednn ?? ''} (${build.oneDnnLibrary ?? 'in an unknown place'})`),
-    ...(info.engine ? [line('', `OpenMP with ${info.engine.threads} threads`)] : []),
+    ...(info.engine
+      ? [line('', `OpenMP with ${info.engine.threads} threads`), line('', jpegLine(info.engine))]
+      : []),
     ...(info.loadError === undefined ? [] : [line('', `cannot be loaded: ${info.loadError}`)]),
   ]
+}
+
+function jpegLine({ jpegFound, jpeg }: NonNullable<Info['engine']>): string {
+  if (jpegFound) return jpeg
+  return `JPEG pictures are decoded by sharp: ${jpeg} (apt-get install libjpeg-dev; npx anneal build --clean)`
 }

@@ -70,6 +70,7 @@ test('info --json tells versions, how the engine was built, and that it loads', 
   expect(info.build?.current).toBe(true)
   expect(info.loadError).toBeUndefined()
   expect(info.engine?.threads).toBeGreaterThanOrEqual(1)
+  expect(info.engine?.jpeg).toMatch(info.engine?.jpegFound ? /^libjpeg-turbo \d/ : /./)
   expect(info.engine?.onednn).toMatch(/^[23]\.\d+\.\d+$/)
   for (const name of Object.keys(info.packages)) expect(manifest.dependencies).toHaveProperty(name)
 })

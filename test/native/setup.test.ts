@@ -61,6 +61,16 @@ test('what cannot be installed is named, with the command', async () => {
   expect(existsSync(join(sandbox.folder, 'build'))).toBe(false)
 })
 
+test('goes on without libjpeg-turbo, and says what that costs', async () => {
+  sandbox.tool('c++', `for a; do [ "$a" = -ljpeg ] && exit 1; done; PATH=\${PATH#*:} exec c++ "$@"`)
+  sandbox.tool('apt-get', '[ "$1" = --version ] || { echo "E: no network" >&2; exit 100; }')
+  const { code, output } = await setup()
+  expect(output).toContain('apt-get install libjpeg-dev')
+  expect(output).toContain('Going on without: JPEG pictures will be decoded by sharp')
+  expect(output).toContain('Native engine built')
+  expect(code).toBe(0)
+})
+
 test('without apt-get, too, the message names the packages', async () => {
   sandbox.tool('c++', compilerWithoutOneDnn)
   rmSync(join(sandbox.tools, 'apt-get'))

@@ -81,7 +81,7 @@ async function decodeBySharp(picture: EncodedPicture, plan: ResamplePlan): Promi
   const open = await opener()
   const { data, rest } = await withErrors(picture, 'decode', async () => {
     const pipeline = open(picture).autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb')
-    const rest = shrinkBySharp(pipeline, plan, isJpeg(picture))
+    const rest = shrinkBySharp(pipeline, plan)
     const { data, info } = await pipeline.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true })
     if (info.width === rest.width && info.height === rest.height) return { data, rest }
     throw new Error(`the file has ${plan.width}x${plan.height} pixels at first, and others later`)
@@ -94,34 +94,18 @@ async function decodeBySharp(picture: EncodedPicture, plan: ResamplePlan): Promi
 }
 
 /** Has sharp cut and shrink as far as that does no harm. What comes is what is left to do. */
-function shrinkBySharp(pipeline: Sharp, plan: ResamplePlan, jpeg: boolean): ResamplePlan {
+function shrinkBySharp(pipeline: Sharp, plan: ResamplePlan): ResamplePlan {
   const { width, height, box, target } = plan
   const spare = Math.min(box.width / target.width, box.height / target.height) / 2
-  const options = { fit: 'fill', kernel: 'linear' } as const
-  if (jpeg && spare >= 2) {
-    // libjpeg shrinks whole pictures only: the cut comes after.
-    const by = spare >= 8 ? 8 : spare >= 4 ? 4 : 2
-    const size = { width: Math.ceil(width / by), height: Math.ceil(height / by) }
-    pipeline.resize(size.width, size.height, options)
-    const { left, top } = box
-    const inside = { left: left / by, top: top / by, width: box.width / by, height: box.height / by }
-    return { ...plan, ...size, box: inside }
-  }
   if (box.width < width || box.height < height) pipeline.extract(area(box))
   const by = Math.max(1, Math.floor(spare))
   const size = { width: Math.ceil(box.width / by), height: Math.ceil(box.height / by) }
-  if (by > 1) pipeline.resize(size.width, size.height, { ...options, fastShrinkOnLoad: false })
+  if (by > 1) pipeline.resize(size.width, size.height, { fit: 'fill', kernel: 'linear' })
   return { ...plan, ...size, box: { left: 0, top: 0, ...size } }
 }
 
 function area({ left, top, width, height }: Window) {
   return { left, top, width, height }
-}
-
-function isJpeg({ source }: EncodedPicture): boolean {
-  return typeof source === 'string'
-    ? /\.(jpe?g|jfif)$/i.test(source)
-    : source[0] === 0xff && source[1] === 0xd8
 }
 
 /** Loads sharp with the first picture: programs that read none shall not wait for libvips when they start. */
