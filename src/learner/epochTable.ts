@@ -6,14 +6,7 @@ export function formatValue(value: number | null | undefined): string {
   return Number.isInteger(value) ? String(value) : value.toFixed(6)
 }
 
-/** Minutes and seconds, `01:05`; with hours where there are any. */
-export function formatDuration(seconds: number): string {
-  const whole = Math.round(seconds)
-  const hours = Math.floor(whole / 3600)
-  const minutes = Math.floor((whole % 3600) / 60)
-  const parts = hours > 0 ? [hours, minutes, whole % 60] : [minutes, whole % 60]
-  return parts.map((part) => String(part).padStart(2, '0')).join(':')
-}
+export { formatDuration } from '../io/duration.ts'
 
 /** Titles of the columns: epoch, the monitors of the fit, time. */
 export function columnsOf(monitors: readonly string[]): string[] {

@@ -2,6 +2,16 @@
 export { type Cut, createBody, createHead, type HeadOptions } from './head.ts'
 export * as models from './models/index.ts'
 export {
+  cachedWeights,
+  type FetchWeightsOptions,
+  fetchWeights,
+  fetchWeightsSync,
+  imagenetClasses,
+  listPretrained,
+  type PretrainedWeights,
+  pretrainedWeights,
+} from './pretrained/index.ts'
+export {
   type VisionArchitecture,
   type VisionData,
   type VisionLearnerOptions,
