@@ -135,7 +135,8 @@ export class CheckpointCallback extends Callback {
   }
 
   override async onBatchEnd(context: BatchEndContext): Promise<void> {
-    const { learner, train, iteration, stopEpoch } = context
+    const { learner, train, iteration, stopEpoch, epochs } = context
+    if (epochs === 0) return // Somebody validates or predicts in the middle of the fit.
     if (train && typeof this.every === 'number' && (iteration + 1) % this.every === 0) this.#due = true
     if (train && stopEpoch) return // The end of the epoch is near, and can wait.
     if (this.#interrupt.requested) await this.#leave(learner)

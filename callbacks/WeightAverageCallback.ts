@@ -93,8 +93,10 @@ export abstract class WeightAverageCallback extends Callback {
     if (state.training) putInPlace(this.#tensors, state.training)
   }
 
-  override async onBatchBegin({ train }: BatchBeginContext): Promise<void> {
-    if (!train && this.#learner && this.#validates) await this.#swapIn()
+  override async onBatchBegin({ train, epochs }: BatchBeginContext): Promise<void> {
+    // Not where somebody validates or predicts on their own in the middle of training, which has its own weights.
+    const isOfFit = epochs > 0
+    if (!train && isOfFit && this.#learner && this.#validates) await this.#swapIn()
   }
 
   override async onEpochEnd({ epoch, epochs, stopTraining }: EpochEndContext): Promise<void> {

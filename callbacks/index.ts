@@ -18,6 +18,7 @@ export {
 export { GradientAccumulation, type GradientAccumulationOptions } from './GradientAccumulation.ts'
 export { GradientClipping, type GradientClippingOptions } from './GradientClipping.ts'
 export { JSONLogger, type JSONLoggerOptions } from './JSONLogger.ts'
+export { type LossSpike, LossSpikeCallback, type LossSpikeOptions } from './LossSpikeCallback.ts'
 export { LRFinder, type LRFinderOptions, type LrFindResult } from './LRFinder.ts'
 export { MixedPrecision, type MixedPrecisionOptions } from './MixedPrecision.ts'
 export { MixUpCallback, type MixUpOptions } from './MixUpCallback.ts'
@@ -42,5 +43,6 @@ export {
   type TerminateOnNonFiniteOptions,
 } from './TerminateOnNonFiniteCallback.ts'
 export { TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
+export { type StepValidation, ValidateEvery, type ValidateEveryOptions } from './ValidateEvery.ts'
 export { type WarmRestartsOptions, WarmRestartsScheduler } from './WarmRestartsScheduler.ts'
 export { WeightAverageCallback, type WeightAverageOptions } from './WeightAverageCallback.ts'

@@ -24,7 +24,7 @@ export type EpochMetrics = Readonly<Record<string, number | null>>
 /** What `onTrainBegin` is told. */
 export interface TrainBeginContext {
   readonly learner: Learner
-  /** Epoch after which the fit ends (absolute: a resumed fit begins at an `epoch` above 0). */
+  /** Epoch after which the fit ends (absolute: a resumed fit begins at an `epoch` above 0); 0 in `validate` and `getPredictions`. */
   readonly epochs: number
   /** The running epoch, counted from 0. */
   readonly epoch: number

@@ -153,6 +153,7 @@ function loaderOf(data: LearnerData, dataset: 'valid' | 'train' | 'fix' | 'test'
   return loader
 }
 
-function perItem(losses: Tensor): Tensor {
+/** The loss of each item, of that of each of its elements. */
+export function perItem(losses: Tensor): Tensor {
   return losses.shape.length > 1 ? losses.flatten(1).mean(1) : losses
 }

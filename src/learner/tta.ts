@@ -2,9 +2,9 @@ import { ConfigError, DataError } from '../engine/errors.ts'
 import { noGrad, scope, stack, type Tensor } from '../engine/index.ts'
 import type { BatchLoader } from './data.ts'
 import type { Learner } from './Learner.ts'
-import { activate, decode, type LossFunction } from './lossFunction.ts'
+import { activate, computeLoss, decode, type LossFunction, withoutReduction } from './lossFunction.ts'
 import { rejectUnknownOptions } from './options.ts'
-import type { Predictions } from './predictions.ts'
+import { type Predictions, perItem } from './predictions.ts'
 
 export interface TtaOptions {
   /** Which items. Default 'valid'. */
@@ -13,22 +13,27 @@ export interface TtaOptions {
   beta?: number
   /** Magnification of the corners. Default 1.35. */
   scale?: number
+  /** Also the loss of each item, of the mixture. Default false. */
+  withLoss?: boolean
   /** Loaders of the same items in the same order, augmented in ways of your own, instead of the data's. */
   loaders?: readonly BatchLoader[]
 }
 
-/** `predictions` and `decoded` are of the mixture. */
-export interface TtaPredictions extends Omit<Predictions, 'losses'> {
+/** `predictions`, `decoded` and `losses` are of the mixture. */
+export interface TtaPredictions extends Predictions {
   /** Predictions without augmentation. `[N, …]` */
   plain: Tensor
   /** Mean of the predictions of all augmented passes. `[N, …]` */
   augmented: Tensor
 }
 
-/** Mixes plain predictions with those of the augmented passes, as fastai's `TTA`. */
+/**
+ * Mixes plain predictions with those of the augmented passes, as fastai's `TTA`. (Its losses were those of probabilities, taken for raw
+ * outputs; ours are of the raw outputs that stand for the mixture.)
+ */
 export async function predictAugmented(learner: Learner, options: TtaOptions = {}): Promise<TtaPredictions> {
-  rejectUnknownOptions('tta', options, ['dataset', 'beta', 'scale', 'loaders'])
-  const { dataset = 'valid', beta = 0.4, scale = 1.35 } = options
+  rejectUnknownOptions('tta', options, ['dataset', 'beta', 'scale', 'withLoss', 'loaders'])
+  const { dataset = 'valid', beta = 0.4, scale = 1.35, withLoss = false } = options
   if (!(beta >= 0 && beta <= 1)) throw new ConfigError(`tta: beta must be from 0 to 1, got ${String(beta)}`)
   if (!(scale >= 1 && Number.isFinite(scale))) {
     throw new ConfigError(`tta: scale must be a number of at least 1, got ${String(scale)}`)
@@ -54,14 +59,24 @@ export async function predictAugmented(learner: Learner, options: TtaOptions = {
     return noGrad(() => {
       const augmented = stack(passes).mean(0)
       const predictions = plain.mul(beta).add(augmented.mul(1 - beta))
-      const decoded = decode(learner.lossFunction, rawFor(learner.lossFunction, predictions))
-      return { predictions, decoded, targets, plain, augmented }
+      const loss = learner.lossFunction
+      const raw = rawOf(loss, predictions)
+      const decoded = decode(loss, raw ?? predictions)
+      const mixture = { predictions, decoded, targets, plain, augmented }
+      if (!withLoss) return mixture
+      if (!raw) {
+        throw new ConfigError(
+          "tta: withLoss needs a loss whose activation can be undone (softmax, sigmoid, exp or none), which this loss's cannot",
+        )
+      }
+      const losses = withoutReduction(loss, () => computeLoss(loss, raw.to(predictions.dtype), targets))
+      return { ...mixture, losses: perItem(losses) }
     })
   })
 }
 
-/** Raw outputs of which the loss's activation makes these predictions: what its `decode` takes. */
-function rawFor(loss: LossFunction, predictions: Tensor): Tensor {
+/** Raw outputs of which the loss's activation makes these predictions, if it is one that can be undone. */
+function rawOf(loss: LossFunction, predictions: Tensor): Tensor | undefined {
   const inner = predictions.to('float64').clamp(1e-12, 1 - 1e-12)
   const candidates = [
     () => predictions,
@@ -73,5 +88,5 @@ function rawFor(loss: LossFunction, predictions: Tensor): Tensor {
     const back = activate(loss, raw).to('float64')
     if (back.sub(predictions.to('float64')).abs().max().item() < 1e-5) return raw
   }
-  return predictions
+  return undefined
 }

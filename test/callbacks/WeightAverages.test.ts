@@ -1,7 +1,13 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { EMACallback, GradientAccumulation, SaveModelCallback, SWACallback } from '../../callbacks/index.ts'
+import {
+  CheckpointCallback,
+  EMACallback,
+  GradientAccumulation,
+  SaveModelCallback,
+  SWACallback,
+} from '../../callbacks/index.ts'
 import { DataLoader, TensorDataset } from '../../src/data/index.ts'
 import { getRngState, manualSeed, memoryStats, randn } from '../../src/engine/index.ts'
 import { Callback, CancelFit, Learner } from '../../src/learner/index.ts'
@@ -69,6 +75,34 @@ describe('EMACallback', () => {
   it('counts steps, not batches, when gradients accumulate', async () => {
     const { learner, weights } = await fit(new EMACallback({ decay: 0.5 }), 1, [new GradientAccumulation(5)])
     expect(weightOf(learner)).toBeCloseTo(0.5 + 0.5 * weights.trained[4]!, 6)
+  })
+
+  it('keeps out of what a callback validates and predicts in the middle of a fit', async () => {
+    const run = async (...more: Callback[]) => {
+      const average = new EMACallback({ decay: 0.9 })
+      const learner = lineLearner({ callbacks: [average, new CheckpointCallback({ every: 'interrupt' })] })
+      const weights = new Weights()
+      await learner.fit(3, { lr: 0.05, callbacks: [weights, ...more] })
+      return [weights.trained, weights.validated, weightOf(learner)]
+    }
+    class Look extends Callback {
+      override order = 70
+      async look({ learner }: { learner: Learner }) {
+        const before = weightOf(learner)
+        const { loss } = await learner.validate()
+        const { predictions } = await learner.getPredictions()
+        expect(weightOf(learner)).toBe(before)
+        expect(loss).toBeGreaterThan(0)
+        expect(predictions.shape).toEqual([4, 1])
+      }
+      override async onBatchEnd(context: { learner: Learner; train: boolean }) {
+        if (context.train) await this.look(context)
+      }
+      override async onEpochEnd(context: { learner: Learner }) {
+        await this.look(context)
+      }
+    }
+    expect(await run(new Look())).toEqual(await run())
   })
 
   it('is what SaveModelCallback saves, and loads at the end', async () => {

@@ -76,6 +76,32 @@ describe('tta', () => {
     expect(values(again.predictions)).toEqual(before)
   })
 
+  it('tells the loss of each item, of the mixture', async () => {
+    const learner = await pictureLearner()
+    const { losses, predictions, targets } = await learner.tta({ withLoss: true })
+    const rows = predictions.toArray() as number[][]
+    const labels = targets.toArray() as number[]
+    expect(values(losses!)).toEqual(rows.map((row, i) => expect.closeTo(-Math.log(row[labels[i]!]!), 5)))
+    const plain = await learner.getPredictions({ withLoss: true })
+    const alone = await learner.tta({ withLoss: true, beta: 1 })
+    expect(values(alone.losses!)).toEqual(values(plain.losses!).map((loss) => expect.closeTo(loss, 5)))
+
+    const line = lineLearner()
+    const loaders = [line.data.validDl!]
+    const squares = await line.tta({ loaders, withLoss: true })
+    const direct = await line.getPredictions({ withLoss: true })
+    expect(values(squares.losses!)).toEqual(values(direct.losses!).map((loss) => expect.closeTo(loss, 6)))
+    class Ranked extends nn.MSELoss {
+      override activation(output: Tensor) {
+        return output.mul(0.5)
+      }
+    }
+    line.lossFunction = new Ranked()
+    await expect(line.tta({ loaders, withLoss: true })).rejects.toThrow(/activation can be undone/)
+    line.lossFunction = (output, target) => output.sub(target).square().mean()
+    await expect(line.tta({ loaders, withLoss: true })).rejects.toThrow(/need a loss with a reduction/)
+  })
+
   it('looks into the four corners, plain and mirrored', async () => {
     const data = await pictures({ train: [], valid: [] })
     const loaders = data.augmentedLoaders('valid', 2)

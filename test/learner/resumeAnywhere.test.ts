@@ -6,12 +6,14 @@ import {
   GeneralScheduler,
   GradientAccumulation,
   GradientClipping,
+  LossSpikeCallback,
   MixUpCallback,
   OverSamplingCallback,
   ReduceLROnPlateauCallback,
   SaveModelCallback,
   StopAfterNBatches,
   SWACallback,
+  ValidateEvery,
   WarmRestartsScheduler,
 } from '../../callbacks/index.ts'
 import { getRngState } from '../../src/engine/index.ts'
@@ -68,6 +70,8 @@ const cases: Record<string, Case> = {
       new GradientAccumulation(2),
       new MixUpCallback(),
       new GradientClipping(0.5),
+      new ValidateEvery(2),
+      new LossSpikeCallback({ factor: 1.01, warmUp: 1, limit: 99 }),
     ]),
   },
   'averages, the best model and early stopping': {
