@@ -38,6 +38,8 @@ export interface LineChartOptions {
   yScale?: ScaleKind
   /** Whether the x axis counts something: ticks are whole numbers. Default false. */
   xIntegers?: boolean
+  /** Upper end of the y axis: lines are cut off there. Default: all is shown. */
+  yMax?: number
   /** Where the names of the series stand, if there are several. Default 'top'. */
   legend?: 'top' | 'right'
   /** Points with a place in a legend of their own, and labelled rules. */
@@ -87,6 +89,8 @@ export function linePanel(series: readonly LineSeries[], options: LineChartOptio
       options.yLabel,
       yScale,
       lines.flatMap((line) => line.flatMap((point) => point.y ?? [])),
+      false,
+      options.yMax,
     ),
   }
   const colors = series.map((one, i) => one.color ?? seriesColor(i))
@@ -115,6 +119,7 @@ export function linePanel(series: readonly LineSeries[], options: LineChartOptio
           type: 'line',
           strokeWidth,
           strokeJoin: 'round',
+          clip: options.yMax !== undefined,
           point: points && { size: 45, filled: true },
         },
         encoding: { ...axes, color },
@@ -152,13 +157,14 @@ function axis(
   scale: ScaleKind,
   values: number[],
   integers = false,
+  max?: number,
 ) {
   const ticks =
     scale === 'log'
       ? { values: logTicks(values), labelExpr: logLabels(values) }
       : integers
         ? { tickMinStep: 1, format: ',d' }
-        : { format: '~g' }
+        : { format: '.6~g' } // without a precision 100 would be 1e+2
   return {
     field,
     type: 'quantitative' as const,
@@ -167,6 +173,7 @@ function axis(
       type: scale,
       nice: scale === 'linear' && field === 'y',
       ...(scale === 'linear' && { zero: false }),
+      ...(max !== undefined && { domainMax: max }),
       // Vega cannot place an axis without values.
       ...(values.length === 0 && { domain: scale === 'log' ? [1, 10] : [0, 1] }),
     },

@@ -36,7 +36,18 @@ export function lrFindChart(
     yLabel: 'loss (smoothed)',
     xScale: 'log',
     marks,
+    ...upperEnd(losses, marks),
   })
+}
+
+/** Where the loss shoots up in the end, the axis stops a descent's height above the descent, which is what one wants to see. */
+function upperEnd(losses: ArrayLike<number>, marks: readonly ChartMark[]): { yMax?: number } {
+  const finite = Array.from(losses).filter(Number.isFinite)
+  const low = Math.min(...finite)
+  const top = Math.max(...finite.slice(0, finite.indexOf(low) + 1))
+  const marked = marks.map((mark) => ('y' in mark ? mark.y : low))
+  const end = Math.max(top + Math.max(top - low, 0.25 * Math.abs(low)), ...marked)
+  return Math.max(...finite) > end ? { yMax: end } : {}
 }
 
 /** The curve's loss at a rate, between neighbours on the log axis; outside the curve, that of its nearer end. */

@@ -21,7 +21,7 @@ export function scheduleChart(
   { title = 'Schedule' }: ScheduleChartOptions = {},
 ): Figure {
   const panel = (name: string, values: ArrayLike<number>, color: string, width: number) =>
-    linePanel([{ name, x: Array.from(values, (_, i) => i), y: values, color, points: false }], {
+    linePanel([{ name, x: Array.from(values, (_, i) => i), y: values, color, points: values.length === 1 }], {
       xLabel: 'batch',
       yLabel: name,
       xIntegers: true,

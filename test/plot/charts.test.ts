@@ -130,6 +130,15 @@ describe('lrFindChart', () => {
     expect(texts).toEqual(expect.arrayContaining(['valley 3.16e-4', 'minimum 1e-3', 'far 1']))
     expect(texts.join()).not.toMatch(/steep|slide/)
   })
+
+  it('shows the descent where the loss shoots up in the end', async () => {
+    const rates = [...lrs, 1e-1, 1]
+    const labels = async (suggestions: Record<string, number>) =>
+      (await draw(lrFindChart(rates, [4, 3, 1, 2, 50, 900], suggestions))).texts
+    expect(await labels({ minimum: 1e-3 })).toEqual(expect.arrayContaining(['1', '4', '6']))
+    expect((await labels({ minimum: 1e-3 })).join()).not.toMatch(/\b(50|200|8)\b/)
+    expect(await labels({ late: 1 })).toEqual(expect.arrayContaining(['200', '800'])) // no mark is cut off
+  })
 })
 
 describe('lossesChart', () => {
