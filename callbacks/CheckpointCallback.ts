@@ -69,7 +69,8 @@ export class CheckpointCallback extends Callback {
   best: BestCheckpoint[] = []
   readonly #interrupt = new Interrupt()
   #learner: Learner | undefined
-  #leaving = false
+  /** What is said at the end, when Ctrl-C has ended the run. */
+  #farewell: string | undefined
   #due = false
 
   constructor(options: CheckpointOptions = {}) {
@@ -120,7 +121,8 @@ export class CheckpointCallback extends Callback {
     if (this.monitor !== undefined) checkMonitor('CheckpointCallback', this.monitor, context)
     this.#learner = context.learner
     this.best = []
-    this.#leaving = this.#due = false
+    this.#farewell = undefined
+    this.#due = false
     if (this.every !== 'interrupt' || this.monitor !== undefined) {
       const { trainDl } = context.learner.data
       if (!trainDl.state || !trainDl.loadState) {
@@ -158,7 +160,9 @@ export class CheckpointCallback extends Callback {
   override onTrainEnd(_context: TrainEndContext): void {
     this.#interrupt.close()
     this.#learner = undefined
-    if (this.#leaving) process.exit(interruptedStatus)
+    if (this.#farewell === undefined) return
+    process.stderr.write(this.#farewell)
+    process.exit(interruptedStatus)
   }
 
   async #writeLast(learner: Learner): Promise<void> {
@@ -201,7 +205,6 @@ export class CheckpointCallback extends Callback {
   }
 
   async #leave(learner: Learner): Promise<never> {
-    this.#leaving = true
     const shown = (file: string) =>
       relative('.', file).startsWith('..') ? resolve(file) : relative('.', file)
     const lines: string[] = []
@@ -211,7 +214,8 @@ export class CheckpointCallback extends Callback {
       const history = checkpointFile(learner, this.name).replace(/\.safetensors$/, '-history.csv')
       await learner.recorder.saveHistory(history)
       lines.push(
-        `Wrote ${file} and ${shown(history)}. To go on from here, make the same fit call after:`,
+        `Wrote ${file} and ${shown(history)}.`,
+        'To go on from here, make the same fit call after:',
         `  await Learner.resume('${file}', learner)`,
       )
     } catch (error) {
@@ -219,7 +223,7 @@ export class CheckpointCallback extends Callback {
       // Where only the place in the data is unknown, the model at least can be kept.
       if (!learner.data.trainDl.state) lines.push(`Wrote the model alone: ${await this.#saveModel(learner)}`)
     }
-    process.stderr.write(`${lines.join('\n')}\n`)
+    this.#farewell = `${lines.join('\n')}\n`
     throw new CancelFit()
   }
 

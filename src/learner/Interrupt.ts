@@ -1,14 +1,24 @@
 import { isMainThread } from 'node:worker_threads'
 
+/** One key press may come twice: from the terminal, and passed on by a wrapper such as npx or tsx. In milliseconds. */
+const echo = 500
+
 /**
- * Listens for Ctrl-C (SIGINT) on behalf of a running fit. Once it has come, `requested` is true and nobody listens any more: a second
- * one ends the process at once, as it would without us. Where the program listens itself, or in a worker thread, it does nothing.
+ * Listens for Ctrl-C (SIGINT) on behalf of a running fit. Once it has come, `requested` is true; a second one, half a second later or
+ * more, ends the process at once, as it would without us. Where the program listens itself, or in a worker thread, it does nothing.
  */
 export class Interrupt {
   requested = false
+  #came = 0
   readonly #onSignal = () => {
+    if (this.requested) {
+      if (performance.now() - this.#came < echo) return
+      this.close()
+      process.kill(process.pid, 'SIGINT')
+      return
+    }
     this.requested = true
-    this.close()
+    this.#came = performance.now()
     process.stderr.write('\nInterrupted: finishing the batch (once more ends at once) …\n')
   }
 

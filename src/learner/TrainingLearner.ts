@@ -29,6 +29,7 @@ import { slice } from './lrRange.ts'
 import { checkCount, rejectUnknownOptions } from './options.ts'
 import { type FitProfile, type ProfileOptions, profiler } from './profile.ts'
 import { findResumable, Resumption, writeResumable } from './resume.ts'
+import { SweepProgress } from './SweepProgress.ts'
 
 /** The ways to train a {@link Learner}. */
 export abstract class TrainingLearner<Model extends AnyModule = nn.Module> extends LearnerBase<Model> {
@@ -102,7 +103,7 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
     const { wd, ...sweep } = options
     const finder = new LRFinder(sweep)
     const epochs = Math.ceil(finder.numIt / this.#trainBatches())
-    const others = this.callbacks.filter((callback) => callback.runsInLrFind)
+    const others = this.#sweepers('lrFind', finder.numIt)
     const { optimizer } = this
     const { hyperParameters } = optimizer
     try {
@@ -125,7 +126,7 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
     checkCount('profile', 'batches', batches, 1)
     checkCount('profile', 'warmup', warmup, 0)
     const { callbacks, result } = profiler({ batches, warmup })
-    const others = this.callbacks.filter((callback) => callback.runsInLrFind)
+    const others = this.#sweepers('profile', batches + warmup)
     const epochs = Math.ceil((batches + warmup) / this.#trainBatches())
     await this.#train(epochs, [new Rehearsal({ skipValidate: true }), ...others, ...callbacks], {})
     if (!this.silent) process.stdout.write(`${result()}\n`)
@@ -215,6 +216,12 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
       if (resumption?.taken) this.#resumption = undefined
       this.#fit = undefined
     }
+  }
+
+  /** Those who take part in a run of so many batches that is no fit. */
+  #sweepers(title: string, batches: number): Callback[] {
+    const own = this.callbacks.filter(({ runsInLrFind }) => runsInLrFind)
+    return this.silent ? own : [...own, new SweepProgress(title, batches)]
   }
 
   #trainBatches(): number {

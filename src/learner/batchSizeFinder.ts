@@ -40,7 +40,7 @@ export interface BatchSizeResult {
 
 /**
  * Doubles the batch size while a training step fits into memory. A size whose need, as the trials before show it to grow, exceeds the
- * memory is not tried. Everything is afterwards as it was before.
+ * memory is not tried. A line is printed for each, unless the Learner is silent. Everything is afterwards as it was before.
  */
 export async function findLargestBatch(
   learner: Learner,
@@ -73,6 +73,7 @@ export async function findLargestBatch(
       )
       if (!trial || trial.peakBytes > memory) break
       trials.push({ batchSize: size, ...trial })
+      if (!learner.silent) process.stdout.write(`${describe(trials.at(-1)!)}\n`)
     }
   } finally {
     await snapshot.restore()
@@ -88,6 +89,11 @@ export async function findLargestBatch(
     trial.samplesPerSecond > best.samplesPerSecond ? trial : best,
   )
   return { batchSize: fitting.batchSize, fastest: fastest.batchSize, trials }
+}
+
+function describe({ batchSize, peakBytes, samplesPerSecond }: BatchSizeTrial): string {
+  const speed = Number.isNaN(samplesPerSecond) ? '' : `  ${samplesPerSecond.toFixed(1).padStart(9)} samples/s`
+  return `batch size ${String(batchSize).padStart(5)}  ${(peakBytes / 1e6).toFixed(1).padStart(9)} MB${speed}`
 }
 
 /** Memory grows in a straight line with the batch: two trials tell the line. */

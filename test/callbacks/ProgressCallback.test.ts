@@ -1,7 +1,8 @@
-import { describe, expect, it } from 'vitest'
-import { ProgressCallback } from '../../callbacks/index.ts'
-import { metrics } from '../../src/learner/index.ts'
-import { lineLearner } from '../learner/support.ts'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { CheckpointCallback, ProgressCallback } from '../../callbacks/index.ts'
+import { type Callback, Learner, metrics } from '../../src/learner/index.ts'
+import { temporaryFolder } from '../io/temporaryFolder.ts'
+import { Fail, lineLearner } from '../learner/support.ts'
 
 /** A stream that keeps what is written, and a clock that goes on by a quarter of a second at each look. */
 function fake(isTTY: boolean, columns = 200) {
@@ -15,6 +16,30 @@ function fake(isTTY: boolean, columns = 200) {
     },
   }
 }
+
+describe('a sweep', () => {
+  const before = process.stdout.isTTY
+  afterEach(() => {
+    process.stdout.isTTY = before
+    vi.restoreAllMocks()
+  })
+
+  it('has a bar on a terminal, which is gone afterwards; where there is none, or silence, nothing', async () => {
+    const written: string[] = []
+    vi.spyOn(process.stdout, 'write').mockImplementation((text) => written.push(String(text)) > 0)
+    process.stdout.isTTY = true
+    await lineLearner({ silent: false }).lrFind({ numIt: 10, endLr: 1e-3 })
+    expect(written[0]).toMatch(
+      /lrFind {2}█+░+ {2}1\/10 {2}[\d.]+ batches\/s {2}[\d:]+ left {2}lr 1\.0e-7 {2}loss \d/,
+    )
+    expect(written.at(-1)).toBe('\r\x1b[K')
+    written.length = 0
+    await lineLearner({ silent: true }).lrFind({ numIt: 10, endLr: 1e-3 })
+    process.stdout.isTTY = false
+    await lineLearner({ silent: false }).lrFind({ numIt: 10, endLr: 1e-3 })
+    expect(written).toEqual([])
+  })
+})
 
 describe('ProgressCallback', () => {
   it('writes a line for each epoch where there is no terminal', async () => {
@@ -56,6 +81,18 @@ describe('ProgressCallback', () => {
     const bars = written.filter((text) => text.startsWith('\r\x1b[K') && text.length > 4)
     expect(bars).toHaveLength(3) // at 250 ms a batch: the 1st, 4th and 7th
     for (const bar of bars) expect(bar.replace('\r\x1b[K', '').length).toBeLessThan(40)
+  })
+
+  it('counts the rate of a fit that resumes from where it does', async () => {
+    const path = await temporaryFolder()
+    const run = (learner: Learner, ...extra: Callback[]) =>
+      learner.fit(1, { callbacks: [new CheckpointCallback({ every: 1 }), ...extra] })
+    await expect(run(lineLearner({ path, batches: 8 }), new Fail(5))).rejects.toThrow()
+    const { written, options } = fake(true)
+    const learner = await Learner.resume('last', lineLearner({ path, batches: 8 }))
+    await run(learner, new ProgressCallback(options))
+    const bar = written.find((text) => text.includes('/8'))
+    expect(bar).toMatch(/ 6\/8 {2}4\.0 batches\/s {2}00:01 left/)
   })
 
   it('takes the bar away when the fit fails', async () => {

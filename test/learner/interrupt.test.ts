@@ -91,6 +91,7 @@ describe('Ctrl-C', () => {
         if (!sent && isTime(line, count)) {
           sent = true
           kill('SIGINT')
+          setTimeout(() => kill('SIGINT'), 20) // as npx and tsx pass it on
         }
       })
       expect(first.code).toBe(130)
@@ -114,7 +115,7 @@ describe('Ctrl-C', () => {
         if (sent) return
         sent = true
         kill('SIGINT')
-        setTimeout(() => kill('SIGINT'), 200)
+        setTimeout(() => kill('SIGINT'), 800)
       })
       expect(stderr).toContain('finishing the batch')
       expect(signal).toBe('SIGINT')
