@@ -1,14 +1,20 @@
 /** Callbacks: what happens around the training loop. One callback, one file. */
 
 export { ActivationStats, type ActivationStatsOptions, type LayerStats } from './ActivationStats.ts'
+export { AdaptiveGANSwitcher, type AdaptiveGANSwitcherOptions } from './AdaptiveGANSwitcher.ts'
 export { BnFreeze } from './BnFreeze.ts'
 export { type BestCheckpoint, CheckpointCallback, type CheckpointOptions } from './CheckpointCallback.ts'
 export { CSVLogger, type CSVLoggerOptions } from './CSVLogger.ts'
 export { CutMixCallback, type CutMixOptions } from './CutMixCallback.ts'
 export { CyclicScheduler, type CyclicSchedulerOptions } from './CyclicScheduler.ts'
+export { type DCGANScores, DCGANTrainer, type DCGANTrainerOptions } from './DCGANTrainer.ts'
 export { EarlyStoppingCallback, type EarlyStoppingOptions } from './EarlyStoppingCallback.ts'
 export { EMACallback, type EMAOptions } from './EMACallback.ts'
+export { FixedGANSwitcher, type FixedGANSwitcherOptions, type TurnLength } from './FixedGANSwitcher.ts'
 export { type FlatCosineOptions, FlatCosineScheduler, flatCosine } from './FlatCosineScheduler.ts'
+export { GANDiscriminativeLR, type GANDiscriminativeLROptions } from './GANDiscriminativeLR.ts'
+export { GANDivergenceError, GANGuard, type GANGuardOptions } from './GANGuard.ts'
+export { type GANLosses, GANTrainer, type GANTrainerOptions } from './GANTrainer.ts'
 export {
   GeneralScheduler,
   type GeneralSchedulerOptions,

@@ -44,11 +44,15 @@ export interface GanDataOptions
 /** Pictures as targets of noise: batches are `x` = noise `[N, noise, 1, 1]`, normal, and `y` = pictures `[N, 3, H, W]` in [-1, 1]. */
 export class GanDataBunch extends DataBunch<ImageSample, TensorBatch> {
   readonly noise: number
+  /** Height and width of the pictures, if they are square. */
+  readonly size: number | undefined
   readonly stats = ganStats
 
-  constructor(train: GanDataset, options: DataBunchOptions<ImageSample, TensorBatch>) {
+  constructor(train: GanDataset, options: DataBunchOptions<ImageSample, TensorBatch>, size?: Size) {
     super(train, null, options)
     this.noise = train.noise
+    const [height, width] = typeof size === 'object' ? size : [size, size]
+    this.size = height === width ? height : undefined
   }
 
   /** All pictures below `dir`, whatever their folder. @throws DataError if there are none */
@@ -72,7 +76,7 @@ export class GanDataBunch extends DataBunch<ImageSample, TensorBatch> {
       },
       noise,
     )
-    return new GanDataBunch(dataset, { ...defined(rest), path: dir, c: 1, classes: [] })
+    return new GanDataBunch(dataset, { ...defined(rest), path: dir, c: 1, classes: [] }, size)
   }
 
   /** The pictures of a batch, as a figure that saves itself. */

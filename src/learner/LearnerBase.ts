@@ -59,7 +59,7 @@ export abstract class LearnerBase<Model extends AnyModule = nn.Module> {
     this.callbacks = [...(options.callbacks ?? [])]
     for (const callback of this.callbacks) checkCallback(callback)
     this.silent = options.silent ?? false
-    this.recorder = new Recorder()
+    this.recorder = this.makeRecorder()
     this.#optimizerOption = options.optimizer ?? fastaiAdam
     this.#layerGroups = splitModel(model, options.layerGroups ?? [[model]])
   }
@@ -67,6 +67,11 @@ export abstract class LearnerBase<Model extends AnyModule = nn.Module> {
   /** As callbacks and helpers see it: the model's own type is the caller's affair. */
   protected get self(): Learner {
     return this as unknown as Learner
+  }
+
+  /** The history; a Learner of another kind may have one of its own. Called when callbacks are known. */
+  protected makeRecorder(): Recorder {
+    return new Recorder()
   }
 
   // Layer groups, rates ----------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 /** Models for pictures, and transfer learning with them. */
+export * from './gan/index.ts'
 export { type Cut, createBody, createHead, type HeadOptions } from './head.ts'
 export * as models from './models/index.ts'
 export {

@@ -1,0 +1,41 @@
+/** Generative adversarial networks: networks, losses, training, and measures of what they make. */
+export {
+  type BasicCriticOptions,
+  type BasicGeneratorOptions,
+  basicCritic,
+  basicGenerator,
+  type CriticNorm,
+} from './basic.ts'
+export {
+  DcganDiscriminator,
+  type DcganDiscriminatorOptions,
+  DcganGenerator,
+  type DcganGeneratorOptions,
+  dcganDiscriminator,
+  dcganGenerator,
+  initialiseDcgan,
+} from './dcgan.ts'
+export {
+  type DcganOptions,
+  type FromLearnersOptions,
+  GANLearner,
+  type GANLearnerOptions,
+  type GANOptions,
+  type ShowFakesOptions,
+  type WganOptions,
+} from './GANLearner.ts'
+export {
+  type CriticLoss,
+  type CriticLossOption,
+  GANLoss,
+  type GANLossOptions,
+  type GeneratorLoss,
+  type GeneratorLossOption,
+  ganLossFromFunctions,
+} from './GANLoss.ts'
+export { GANModule } from './GANModule.ts'
+export { GANRecorder } from './GANRecorder.ts'
+export { type GanCriticOptions, ganCritic, SelfAttention } from './ganCritic.ts'
+export { type GradientPenaltyOptions, gradientPenalty } from './gradientPenalty.ts'
+export { AdaptiveLoss, accuracyThreshExpand, NoopLoss, WassersteinLoss } from './losses.ts'
+export { SpectralConv2d } from './spectralNorm.ts'
