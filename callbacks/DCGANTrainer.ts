@@ -76,6 +76,10 @@ export class DCGANTrainer extends GANTrainer {
     return { noise: this.draw(pictures), pictures }
   }
 
+  protected override idle({ critic, generator }: GANModule) {
+    return [critic, generator]
+  }
+
   /** The discriminator's part: it comes between the generator's forward pass and its loss. */
   override onLossBegin(context: LossBeginContext): undefined {
     const { learner, lastOutput, lastTarget, train } = context

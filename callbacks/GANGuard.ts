@@ -1,4 +1,4 @@
-import { AnnealError, ConfigError } from '../src/engine/errors.ts'
+import { AnnealError } from '../src/engine/errors.ts'
 import { noGrad, scope, stack, Tensor } from '../src/engine/index.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type {
@@ -8,6 +8,7 @@ import type {
   TrainBeginContext,
   TrainEndContext,
 } from '../src/learner/events.ts'
+import { checkMonitor, type Monitor } from '../src/learner/monitors.ts'
 import { checkCount, checkNotNegative, rejectUnknownOptions } from '../src/learner/options.ts'
 import type { GANModule } from '../src/vision/gan/GANModule.ts'
 import { trainerOf } from './GANTrainer.ts'
@@ -17,7 +18,7 @@ export interface GANGuardOptions {
    * A value of the epoch, as `frechetDistance` of GANMeasure, by which the best generator is told; the lowest is best. Default:
    * the latest sound generator is kept.
    */
-  monitor?: string | undefined
+  monitor?: Monitor | undefined
   /** Batches between two copies of the generator, and between two looks at the diversity of its pictures. Default 100. */
   every?: number | undefined
   /** Warn when made pictures differ from each other less than this share of what real ones do. Default 0.1; 0 for no warning. */
@@ -52,7 +53,7 @@ export class GANGuard extends Callback {
   /** After the trainer and the recorder, before others end the fit because of a loss that is not finite. */
   override order = -6
   override readonly runsInLrFind = false
-  readonly monitor: string | undefined
+  readonly monitor: Monitor | undefined
   readonly every: number
   readonly diversity: number
   readonly zeroLoss: number
@@ -79,13 +80,10 @@ export class GANGuard extends Callback {
     this.zeroSteps = zeroSteps
   }
 
-  override async onTrainBegin({ learner, monitors, iteration }: TrainBeginContext): Promise<void> {
+  override async onTrainBegin(context: TrainBeginContext): Promise<void> {
+    const { learner, iteration } = context
     trainerOf(learner, 'GANGuard')
-    if (this.monitor !== undefined && !monitors.includes(this.monitor)) {
-      throw new ConfigError(
-        `GANGuard: there is no ${this.monitor} to monitor; this fit has ${monitors.join(', ')}`,
-      )
-    }
+    if (this.monitor !== undefined) checkMonitor('GANGuard', this.monitor, context)
     this.warnings.length = 0
     this.#warned.clear()
     this.#zeros = 0

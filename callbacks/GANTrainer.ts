@@ -115,7 +115,7 @@ export class GANTrainer extends Callback {
     model.switch(this.#genMode)
     checkPictures(model, pictures)
     refuseLoneItem(model, pictures)
-    refuseOtherGradients(this.#genMode ? model.critic : model.generator)
+    for (const network of this.idle(model)) refuseGradients(network)
     return this.#genMode
       ? { lastInput: noise, lastTarget: pictures }
       : { lastInput: pictures, lastTarget: noise }
@@ -155,6 +155,11 @@ export class GANTrainer extends Callback {
     this.#smoothed.genLoss.state = genLoss
     this.#smoothed.criticLoss.state = criticLoss
     this.switch(genMode)
+  }
+
+  /** Networks that must have no gradients when a batch begins. */
+  protected idle({ critic, generator }: GANModule): nn.Module[] {
+    return [this.#genMode ? critic : generator]
   }
 
   /** Takes in the losses of a batch. */
@@ -251,10 +256,10 @@ function refuseLoneItem(model: GANModule, pictures: Tensor): void {
   )
 }
 
-function refuseOtherGradients(idle: nn.Module): void {
-  if (idle.parameters().every(({ accumulated }) => accumulated === null)) return
+function refuseGradients(network: nn.Module): void {
+  if (network.parameters().every(({ accumulated }) => accumulated === null)) return
   throw new ConfigError(
-    'gradients of the network whose turn it is not have been left from an earlier batch, as GradientAccumulation does; ' +
+    'gradients have been left from an earlier batch, as GradientAccumulation does, and would go into another network’s step; ' +
       'adversarial training steps with every batch: take a larger batchSize instead',
   )
 }

@@ -14,6 +14,7 @@ export { FixedGANSwitcher, type FixedGANSwitcherOptions, type TurnLength } from 
 export { type FlatCosineOptions, FlatCosineScheduler, flatCosine } from './FlatCosineScheduler.ts'
 export { GANDiscriminativeLR, type GANDiscriminativeLROptions } from './GANDiscriminativeLR.ts'
 export { GANDivergenceError, GANGuard, type GANGuardOptions } from './GANGuard.ts'
+export { GANMeasure, type GANMeasureName, type GANMeasureOptions } from './GANMeasure.ts'
 export { type GANLosses, GANTrainer, type GANTrainerOptions } from './GANTrainer.ts'
 export {
   GeneralScheduler,

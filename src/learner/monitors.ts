@@ -33,9 +33,23 @@ export interface MetricNames {
   r2Score: true
   explainedVariance: true
   psnr: true
+  genLoss: true
+  criticLoss: true
+  frechetDistance: true
+  kernelDistance: true
 }
 
-const lowIsGood: readonly string[] = ['mse', 'mae', 'rmse', 'msle', 'rmsle', 'expRmspe', 'perplexity']
+const lowIsGood: readonly string[] = [
+  'mse',
+  'mae',
+  'rmse',
+  'msle',
+  'rmsle',
+  'expRmspe',
+  'perplexity',
+  'frechetDistance',
+  'kernelDistance',
+]
 
 declare const ownMetric: unique symbol
 

@@ -22,7 +22,7 @@ export function withoutGradients<Result>(network: nn.Module, body: () => Result)
  *
  * Source: fastai's GANModule.
  */
-export class GANModule extends nn.Module<Tensor[]> {
+export class GANModule extends nn.Module {
   readonly generator: nn.Module
   readonly critic: nn.Module
   /** Whether it is the generator's turn. */
@@ -42,10 +42,11 @@ export class GANModule extends nn.Module<Tensor[]> {
     this.genMode = genMode
   }
 
-  override forward(...inputs: Tensor[]): Tensor {
+  override forward(x: Tensor, ...more: Tensor[]): Tensor {
+    const inputs = [x, ...more]
     this.#precision = engineState().autocast
     this.#input = inputs
-    return this.genMode ? this.#generate(inputs) : this.critic.forward(inputs[0] as Tensor)
+    return this.genMode ? this.#generate(inputs) : this.critic.forward(x)
   }
 
   /** Makes it the generator's turn (true) or the critic's (false); without an argument, the other's. */

@@ -1,0 +1,94 @@
+import { EigenvalueDecomposition, Matrix } from 'ml-matrix'
+import { AnnealError, ShapeError } from '../../../engine/errors.ts'
+import { noGrad, scope, Tensor } from '../../../engine/index.ts'
+import { checkFeatures } from './features.ts'
+
+/** Mean and covariance of features: a normal distribution. */
+export interface FeatureStatistics {
+  /** Number of pictures. */
+  readonly count: number
+  /** [F] */
+  readonly mean: Float64Array
+  /** [F, F], row by row; unbiased. */
+  readonly covariance: Float64Array
+}
+
+/** @throws ShapeError for fewer than two pictures */
+export async function featureStatistics(features: Tensor): Promise<FeatureStatistics> {
+  checkFeatures('featureStatistics', features, features, 2)
+  const count = features.size(0)
+  return scope(async () => {
+    const [mean, covariance] = noGrad(() => {
+      const values = features.double()
+      const mean = values.mean(0)
+      const centred = values.sub(mean)
+      return [
+        mean,
+        centred
+          .t()
+          .matmul(centred)
+          .div(count - 1),
+      ] as const
+    })
+    const read = await Promise.all([mean.data(), covariance.data()])
+    return { count, mean: read[0] as Float64Array, covariance: read[1] as Float64Array }
+  })
+}
+
+/** Roots of covariances that have been worked out: those of the real pictures are asked for again and again. */
+const roots = new WeakMap<FeatureStatistics, Matrix>()
+
+/**
+ * Fréchet distance between the normal distributions of two sets of features, the FID of Heusel et al. (2017) where they are Inception's:
+ * ‖μ₁ - μ₂‖² + tr(C₁ + C₂ - 2 √(C₁ C₂)), in float64. The trace of the root is taken as that of √(√C₁ C₂ √C₁), by
+ * eigenvalues, which also serves where there are fewer pictures than features.
+ *
+ * @param real features [N, F], or their statistics: worked out once, they spare half of the time
+ * @throws ShapeError
+ */
+export async function frechetDistance(
+  real: Tensor | FeatureStatistics,
+  fake: Tensor | FeatureStatistics,
+): Promise<number> {
+  const [first, second] = await Promise.all([real, fake].map(toStatistics))
+  const size = first!.mean.length
+  if (second!.mean.length !== size) {
+    throw new ShapeError(
+      `frechetDistance: features of ${size} and of ${second!.mean.length} numbers: they must come from one network`,
+    )
+  }
+  let distance = 0
+  for (let i = 0; i < size; i++) {
+    distance += (first!.mean[i]! - second!.mean[i]!) ** 2
+    distance += first!.covariance[i * size + i]! + second!.covariance[i * size + i]!
+  }
+  const root = roots.get(first!) ?? squareRoot(toMatrix(first!))
+  roots.set(first!, root)
+  const product = root.mmul(toMatrix(second!)).mmul(root)
+  for (const value of eigen(product).realEigenvalues) distance -= 2 * Math.sqrt(Math.max(0, value))
+  return Math.max(0, distance)
+}
+
+async function toStatistics(given: Tensor | FeatureStatistics): Promise<FeatureStatistics> {
+  return given instanceof Tensor ? featureStatistics(given) : given
+}
+
+function toMatrix({ mean, covariance }: FeatureStatistics): Matrix {
+  return Matrix.from1DArray(mean.length, mean.length, covariance)
+}
+
+function eigen(matrix: Matrix): EigenvalueDecomposition {
+  // Rounding leaves products a little unsymmetric.
+  const even = Matrix.add(matrix, matrix.transpose()).mul(0.5)
+  if (even.to1DArray().some((value) => !Number.isFinite(value))) {
+    throw new AnnealError('frechetDistance: some features are not finite')
+  }
+  return new EigenvalueDecomposition(even, { assumeSymmetric: true })
+}
+
+function squareRoot(matrix: Matrix): Matrix {
+  const { eigenvectorMatrix: vectors, realEigenvalues } = eigen(matrix)
+  const scale = realEigenvalues.map((value) => Math.max(0, value) ** 0.25)
+  const half = vectors.clone().mulRowVector(scale)
+  return half.mmul(half.transpose())
+}
