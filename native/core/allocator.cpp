@@ -1,6 +1,5 @@
 #include "core/allocator.h"
 
-#include <sys/mman.h>
 #include <sys/sysinfo.h>
 
 #include <algorithm>
@@ -15,7 +14,7 @@ namespace anneal {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kLarge = size_t{1} << 20;  // from here on blocks are cut from segments
 
 // Under AddressSanitizer nothing is cached and blocks are as large as asked for, so that it sees an access
 // past a tensor's end or after its last use.
@@ -24,17 +23,6 @@ constexpr bool kSanitized = true;
 #else
 constexpr bool kSanitized = false;
 #endif
-
-void* systemAllocate(size_t bytes) {
-    const size_t alignment = bytes >= kHugePage && !kSanitized ? kHugePage : kAlignment;
-    void* block = nullptr;
-    if (posix_memalign(&block, alignment, bytes) != 0) return nullptr;
-#ifdef MADV_HUGEPAGE
-    // Fewer page faults on first touch and fewer TLB misses in every kernel afterwards.
-    if (block && bytes >= kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
-#endif
-    return block;
-}
 
 // What the kernel says can still be had without swapping; free memory alone would ignore the page cache.
 size_t systemAvailable() {
@@ -83,43 +71,70 @@ size_t CachingAllocator::roundUp(size_t bytes) {
     return (bytes + step - 1) / step * step;
 }
 
+MemoryStats CachingAllocator::stats() const {
+    MemoryStats stats = stats_;
+    stats.cached += large_.cached();
+    return stats;
+}
+
 void* CachingAllocator::allocate(size_t bytes, bool forHost) {
     CHECK(bytes <= systemTotal(), ErrorKind::OutOfMemory, "out of memory: ", megabytes(bytes), " asked for, ",
           megabytes(stats_.inUse), " in use, ", megabytes(systemTotal()), " of memory in this machine");
-    const size_t rounded = kSanitized ? std::max<size_t>(bytes, 1) : roundUp(bytes);
-    void* data = nullptr;
-    auto found = cache_.find(rounded);
-    if (found != cache_.end() && !found->second.empty()) {
-        auto& blocks = found->second;
-        size_t index =
-            blocks.size() - 1;  // the most recently freed is the most likely to be in the processor's caches
-        if (forHost) {
-            const uint64_t done = stream_.completed();
-            index = 0;  // the oldest is the first to be free of queued work
-            if (blocks[0].freedAt > done) index = blocks.size();
-        }
-        if (index < blocks.size()) {
-            data = blocks[index].data;
-            blocks.erase(blocks.begin() + static_cast<std::ptrdiff_t>(index));
-            stats_.cached -= rounded;
-        }
-    }
-    if (!data) {
-        // Linux promises more memory than it has and kills later: large blocks are checked against what is
-        // there.
-        const bool large = rounded >= kHugePage;
-        if (large && rounded > systemAvailable()) emptyCache();
-        if (!large || rounded <= systemAvailable()) data = systemAllocate(rounded);
-        CHECK(data != nullptr, ErrorKind::OutOfMemory, "out of memory: ", megabytes(bytes), " asked for, ",
-              megabytes(stats_.inUse), " in use, ", megabytes(systemAvailable()), " available");
-        stats_.allocations++;
-    }
-    stats_.inUse += rounded;
+    const bool large = bytes >= kLarge && !kSanitized;
+    const auto [data, given] = large ? allocateLarge(bytes, forHost) : allocateSmall(bytes, forHost);
+    CHECK(data != nullptr, ErrorKind::OutOfMemory, "out of memory: ", megabytes(bytes), " asked for, ",
+          megabytes(stats_.inUse), " in use, ", megabytes(systemAvailable()), " available");
+    stats_.inUse += given;
     stats_.peak = std::max(stats_.peak, stats_.inUse);
     return data;
 }
 
+CachingAllocator::Given CachingAllocator::allocateLarge(size_t bytes, bool forHost) {
+    const uint64_t before = forHost ? stream_.completed() : UINT64_MAX;
+    LargeBlocks::Piece piece = large_.take(bytes, before);
+    // Linux promises more memory than it has and kills later: what was never used is checked against what is
+    // there.
+    const auto lacks = [&] { return piece.fresh > 0 && piece.fresh > systemAvailable(); };
+    if (lacks()) {
+        large_.giveBack(piece.data, 0);
+        emptyCache();
+        piece = large_.take(bytes, before);
+    }
+    if (lacks()) {
+        large_.giveBack(piece.data, 0);
+        large_.trim();
+        return {nullptr, 0};
+    }
+    if (piece.fresh > 0) stats_.allocations++;
+    return {piece.data, piece.bytes};
+}
+
+CachingAllocator::Given CachingAllocator::allocateSmall(size_t bytes, bool forHost) {
+    const size_t rounded = kSanitized ? std::max<size_t>(bytes, 1) : roundUp(bytes);
+    const auto found = cache_.find(rounded);
+    if (found != cache_.end() && !found->second.empty()) {
+        auto& blocks = found->second;
+        // The most recently freed is the most likely to be in the processor's caches; the oldest is the first
+        // to be free of queued work.
+        const size_t index = forHost ? 0 : blocks.size() - 1;
+        if (!forHost || blocks[0].freedAt <= stream_.completed()) {
+            void* const data = blocks[index].data;
+            blocks.erase(blocks.begin() + static_cast<std::ptrdiff_t>(index));
+            stats_.cached -= rounded;
+            return {data, rounded};
+        }
+    }
+    void* data = nullptr;
+    if (posix_memalign(&data, kAlignment, rounded) != 0) return {nullptr, 0};
+    stats_.allocations++;
+    return {data, rounded};
+}
+
 void CachingAllocator::release(void* block, size_t bytes) {
+    if (bytes >= kLarge && !kSanitized) {
+        stats_.inUse -= large_.giveBack(block, stream_.enqueued());
+        return;
+    }
     const size_t rounded = kSanitized ? std::max<size_t>(bytes, 1) : roundUp(bytes);
     stats_.inUse -= rounded;
     if constexpr (kSanitized) {
@@ -137,6 +152,7 @@ void CachingAllocator::emptyCache() {
     }
     cache_.clear();
     stats_.cached = 0;
+    large_.trim();
 }
 
 }  // namespace anneal

@@ -6,13 +6,15 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/large_blocks.h"
+
 namespace anneal {
 
 struct MemoryStats {
     size_t inUse = 0;        // bytes held by live storages
     size_t cached = 0;       // bytes kept for reuse
     size_t peak = 0;         // highest inUse so far
-    size_t allocations = 0;  // blocks asked from the system so far
+    size_t allocations = 0;  // times that memory was asked from the system
 };
 
 class Stream;
@@ -28,18 +30,26 @@ class CachingAllocator {
     CachingAllocator(const CachingAllocator&) = delete;
     CachingAllocator& operator=(const CachingAllocator&) = delete;
 
-    // 64-byte aligned, rounded up to a size class. With `forHost` the block is one that no queued kernel uses
-    // any more, so that the caller may write to it now. Throws ErrorKind::OutOfMemory with the figures.
+    // 64-byte aligned. Small blocks are rounded up to a size class and serve that class again; large ones are
+    // cut from segments. With `forHost` the block is one that no queued kernel uses any more, so that the
+    // caller may write to it now. Throws ErrorKind::OutOfMemory with the figures.
     void* allocate(size_t bytes, bool forHost = false);
     void release(void* block, size_t bytes);
     // Gives every cached block back to the system; waits for the stream first.
     void emptyCache();
-    const MemoryStats& stats() const { return stats_; }
+    MemoryStats stats() const;
     void resetPeak() { stats_.peak = stats_.inUse; }
 
     static size_t roundUp(size_t bytes);
 
   private:
+    struct Given {
+        void* data;
+        size_t bytes;
+    };
+    Given allocateLarge(size_t bytes, bool forHost);
+    Given allocateSmall(size_t bytes, bool forHost);
+
     struct CachedBlock {
         void* data;
         uint64_t freedAt;  // the stream's ticket at the time of release
@@ -47,7 +57,8 @@ class CachingAllocator {
 
     Stream& stream_;
     std::unordered_map<size_t, std::vector<CachedBlock>> cache_;
-    MemoryStats stats_;
+    LargeBlocks large_;
+    MemoryStats stats_;  // without what `large_` keeps
 };
 
 }  // namespace anneal

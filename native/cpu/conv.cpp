@@ -184,7 +184,7 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
             convDouble(direction, input, weight, out, biasPointer, geometry);
         } else if (narrow::suits(direction, input.sizes, weight.sizes, input.dtype, geometry)) {
             runNarrow(direction, input, weight, out, biasPointer, geometry);
-        } else if (winograd::suits(input, weight, out, geometry) &&
+        } else if (winograd::suits(direction, input, weight, out, geometry) &&
                    (direction != Direction::BackwardWeight || !withBias)) {
             runWinograd(direction, input, weight, out, biasPointer, geometry);
         } else {

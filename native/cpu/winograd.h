@@ -10,7 +10,8 @@
 namespace anneal::cpu::winograd {
 
 // Whether it computes this convolution, and faster than the direct method.
-bool suits(const View& input, const View& weight, const View& out, const ConvGeometry& geometry);
+bool suits(ConvDirection direction, const View& input, const View& weight, const View& out,
+           const ConvGeometry& geometry);
 
 void forward(const View& out, const View& input, const View& weight, const View* bias,
              const ConvGeometry& geometry);

@@ -1,6 +1,7 @@
 import { ConfigError } from '../engine/errors.ts'
 import type { Tensor } from '../engine/index.ts'
 import { Module } from './Module.ts'
+import { passThrough } from './passing.ts'
 
 /** A module of whatever inputs and output. */
 interface AnyModule {
@@ -68,8 +69,7 @@ export class Sequential extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    for (const module of this) x = module.forward(x)
-    return x
+    return passThrough(this, x)
   }
 }
 

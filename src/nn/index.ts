@@ -1,4 +1,6 @@
 /** Modules, layers, losses and initialisation. Exported from the package as `nn`. */
+import './discreetLayers.ts'
+
 export { GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh } from './activations.ts'
 export { BatchNorm1d, BatchNorm2d, type BatchNormFusion, type BatchNormOptions } from './batchNorm.ts'
 export { ModuleList, Sequential } from './containers.ts'

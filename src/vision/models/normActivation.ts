@@ -1,5 +1,6 @@
 import type { Tensor } from '../../engine/index.ts'
 import * as nn from '../../nn/index.ts'
+import { isDiscreet, letGo, markDiscreet, runSteps, type Step } from '../../nn/passing.ts'
 
 /**
  * activation(norm(x) + residual). Batch norm followed by ReLU, what the models here are built of, is done in one pass over
@@ -13,24 +14,45 @@ export function normActivation(norm: nn.Module, activation: nn.Module, x: Tensor
   return activation.forward(residual ? normalised.add(residual) : normalised)
 }
 
+/** normActivation of a convolution's output, which is let go where nobody else sees it. */
+export function convNormActivation(
+  conv: nn.Module,
+  norm: nn.Module,
+  activation: nn.Module,
+  x: Tensor,
+  residual?: Tensor,
+): Tensor {
+  const convolved = conv.forward(x)
+  const out = normActivation(norm, activation, convolved, residual)
+  if (convolved !== x && [conv, norm, activation].every(isDiscreet)) letGo(convolved, out)
+  return out
+}
+
 /**
  * A Sequential that does each batch norm and the ReLU behind it in one pass. Names, and so the state dict, are those of a
  * plain Sequential.
  */
 export class FusedSequential extends nn.Sequential {
   override forward(x: Tensor): Tensor {
-    const modules = [...this]
-    for (let index = 0; index < modules.length; index++) {
-      const module = modules[index]!
-      const next = modules[index + 1]
-      if (next && isPlainBatchNorm(module) && isPlainReLU(next)) {
-        x = module.forward(x, { activation: 'relu' })
-        index++
-      } else {
-        x = module.forward(x)
+    return runSteps(fusedSteps([...this]), x)
+  }
+}
+
+markDiscreet(FusedSequential)
+
+function* fusedSteps(modules: readonly nn.Module[]): Generator<Step> {
+  for (let index = 0; index < modules.length; index++) {
+    const module = modules[index]!
+    const next = modules[index + 1]
+    if (next && isPlainBatchNorm(module) && isPlainReLU(next)) {
+      yield {
+        forward: (x) => module.forward(x, { activation: 'relu' }),
+        discreet: isDiscreet(module) && isDiscreet(next),
       }
+      index++
+    } else {
+      yield { forward: (x) => module.forward(x), discreet: isDiscreet(module) }
     }
-    return x
   }
 }
 

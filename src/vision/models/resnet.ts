@@ -1,7 +1,8 @@
 import type { Tensor } from '../../engine/index.ts'
 import * as nn from '../../nn/index.ts'
+import { isDiscreet, letGo, markDiscreet, passThrough } from '../../nn/passing.ts'
 import { architecture, type ModelOptions } from './architecture.ts'
-import { normActivation } from './normActivation.ts'
+import { convNormActivation } from './normActivation.ts'
 
 /** Options of the ResNet models. */
 export interface ResNetOptions extends ModelOptions {
@@ -60,9 +61,14 @@ export class BasicBlock extends nn.Module {
   }
 
   override forward(x: Tensor): Tensor {
-    const out = normActivation(this.bn1, this.relu, this.conv1.forward(x))
+    const inner = convNormActivation(this.conv1, this.bn1, this.relu, x)
     const shortcut = this.downsample ? this.downsample.forward(x) : x
-    return normActivation(this.bn2, this.relu, this.conv2.forward(out), shortcut)
+    const out = convNormActivation(this.conv2, this.bn2, this.relu, inner, shortcut)
+    if (this.children().every(isDiscreet)) {
+      letGo(inner, out)
+      if (shortcut !== x) letGo(shortcut, out)
+    }
+    return out
   }
 }
 
@@ -104,10 +110,16 @@ export class Bottleneck extends nn.Module {
   }
 
   override forward(x: Tensor): Tensor {
-    let out = normActivation(this.bn1, this.relu, this.conv1.forward(x))
-    out = normActivation(this.bn2, this.relu, this.conv2.forward(out))
+    const narrow = convNormActivation(this.conv1, this.bn1, this.relu, x)
+    const inner = convNormActivation(this.conv2, this.bn2, this.relu, narrow)
     const shortcut = this.downsample ? this.downsample.forward(x) : x
-    return normActivation(this.bn3, this.relu, this.conv3.forward(out), shortcut)
+    const out = convNormActivation(this.conv3, this.bn3, this.relu, inner, shortcut)
+    if (this.children().every(isDiscreet)) {
+      letGo(narrow, inner)
+      letGo(inner, out)
+      if (shortcut !== x) letGo(shortcut, out)
+    }
+    return out
   }
 }
 
@@ -154,15 +166,15 @@ export class ResNet extends nn.Module {
   }
 
   override forward(x: Tensor): Tensor {
-    x = normActivation(this.bn1, this.relu, this.conv1.forward(x))
-    x = this.maxpool.forward(x)
-    x = this.layer1.forward(x)
-    x = this.layer2.forward(x)
-    x = this.layer3.forward(x)
-    x = this.layer4.forward(x)
-    return this.fc.forward(this.avgpool.forward(x).flatten(1))
+    const { conv1, bn1, relu, maxpool, layer1, layer2, layer3, layer4, avgpool } = this
+    const own = [conv1, bn1, relu].every(isDiscreet)
+    x = convNormActivation(conv1, bn1, relu, x)
+    x = passThrough([maxpool, layer1, layer2, layer3, layer4, avgpool], x, own)
+    return this.fc.forward(x.flatten(1))
   }
 }
+
+markDiscreet(BasicBlock, Bottleneck, ResNet)
 
 function makeLayer(
   { block: Block, groups = 1, widthPerGroup = 64 }: ResNetDesign,

@@ -1,0 +1,62 @@
+import type { Tensor } from '../engine/index.ts'
+import type { Module } from './Module.ts'
+
+// What one layer hands to the next is seen by those two only, as long as both are the library's own and nobody watches
+// them with hooks. JavaScript tells nobody that a tensor has gone out of use; models that pass their tensors on by the
+// functions here do, so that training keeps what the backward pass needs for as long as it needs it, and inference
+// keeps nothing.
+
+const discreetClasses = new Set<unknown>()
+
+/** Says of classes that their `forward` shows its tensors to nobody but the module's children, and keeps none. */
+export function markDiscreet(...classes: readonly unknown[]): void {
+  for (const each of classes) discreetClasses.add(each)
+}
+
+/** Whether nobody sees the tensors that flow through `module`: it and all its children are discreet and without hooks. */
+export function isDiscreet(module: Module): boolean {
+  const Class = module.constructor
+  return (
+    discreetClasses.has(Class) &&
+    // A hook puts a `forward` of its own in front of the class's.
+    module.forward === (Class.prototype as Module).forward &&
+    module.children().every(isDiscreet)
+  )
+}
+
+/** Frees `x`, which nobody sees any more, unless it lives on as `output` or `output` is a view. */
+export function letGo(x: Tensor, output: Tensor): void {
+  if (output !== x && output.viewBase === null) x.dispose()
+}
+
+/** A piece of a model: from one tensor to the next. */
+export interface Step {
+  forward(x: Tensor): Tensor
+  /** Whether it shows its tensors to nobody. */
+  discreet: boolean
+}
+
+/**
+ * Runs `x` through `steps` in order. A tensor that one discreet step made and another took is let go. `own` says that `x`
+ * itself was made by the caller, who shows it to nobody else.
+ */
+export function runSteps(steps: Iterable<Step>, x: Tensor, own = false): Tensor {
+  let mayGo = own
+  for (const step of steps) {
+    const output = step.forward(x)
+    if (mayGo && step.discreet) letGo(x, output)
+    // What a step returns unchanged belongs to whom it belonged before.
+    mayGo = step.discreet && (output !== x || mayGo)
+    x = output
+  }
+  return x
+}
+
+function* stepsOf(modules: Iterable<Module>): Generator<Step> {
+  for (const module of modules) yield { forward: (x) => module.forward(x), discreet: isDiscreet(module) }
+}
+
+/** {@link runSteps} of whole modules. */
+export function passThrough(modules: Iterable<Module>, x: Tensor, own = false): Tensor {
+  return runSteps(stepsOf(modules), x, own)
+}
