@@ -3,9 +3,8 @@ import { createRequire } from 'node:module'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { parseArgs } from 'node:util'
+import type { Command } from 'commander'
 import { packageFolder, packageVersion } from '../packageFolder.ts'
-import type { Command } from './command.ts'
 
 interface BuildReport {
   addon: string
@@ -32,22 +31,34 @@ export interface Info {
   packages: Record<string, string>
 }
 
-/** `anneal info`: versions, devices, libraries and how the engine was built; what to put into a bug report. */
-export const infoCommand: Command = {
-  name: 'info',
-  summary: 'show versions, devices, libraries found and how the engine was built',
-  usage: `Usage: anneal info [--json]
-
-Shows versions, devices, libraries found and how the native engine was built.
-
-  --json        one JSON object instead of lines to read`,
-
-  async run(args) {
-    const { values } = parseArgs({ args, options: { json: { type: 'boolean', default: false } } })
-    const info = await collect()
-    console.log(values.json ? JSON.stringify(info, null, 2) : describe(info))
-    return info.loadError === undefined ? 0 : 1
-  },
+/** `anneal info`: versions, devices, libraries and how the engine was built (what to put into a bug report); or what is in a file. */
+export function addInfo(program: Command): void {
+  program
+    .command('info')
+    .summary('show versions, devices, libraries found; or what is in a file of weights')
+    .description(
+      'Shows versions, devices, libraries found and how the native engine was built. Of a file of weights or a trained model: its ' +
+        'format, its tensors and, where it tells, its classes.',
+    )
+    .argument('[file]', 'a .safetensors or .pth file')
+    .option('--json', 'one JSON object instead of lines to read')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  anneal info                          what to put into a bug report
+  anneal info out/model.safetensors
+  anneal info resnet18.pth --json | jq '.tensors | keys'`,
+    )
+    .action(async (file: string | undefined, options: { json: boolean }) => {
+      if (file !== undefined) {
+        const { describeFile } = await import('./describeFile.ts')
+        return describeFile(file, options)
+      }
+      const info = await collect()
+      console.log(options.json ? JSON.stringify(info, null, 2) : describe(info))
+      if (info.loadError !== undefined) process.exitCode = 1
+    })
 }
 
 async function collect(): Promise<Info> {

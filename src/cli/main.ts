@@ -1,53 +1,92 @@
+import { Command, CommanderError } from 'commander'
+import { AnnealError } from '../engine/errors.ts'
 import { packageVersion } from '../packageFolder.ts'
-import { buildCommand } from './buildCommand.ts'
-import { type Command, UsageError } from './command.ts'
-import { infoCommand } from './infoCommand.ts'
+import { addBuild } from './buildCommand.ts'
+import { addDownload } from './downloadCommand.ts'
+import { addEvaluate } from './evaluateCommand.ts'
+import { addExport } from './exportCommand.ts'
+import { addInfo } from './infoCommand.ts'
+import { addLrFind } from './lrFindCommand.ts'
+import { addPredict } from './predictCommand.ts'
+import { addTrain } from './trainCommand.ts'
 
-const commands: readonly Command[] = [buildCommand, infoCommand]
+const examples = `
+Examples:
+  anneal build                                       once, after installing the package
+  anneal train bees --out out                        bees/train/<class>/*.jpg, bees/valid/<class>/*.jpg
+  anneal predict out/model.safetensors bee.jpg
+  anneal evaluate out/model.safetensors bees/test
+  anneal export out/model.safetensors model.onnx
 
-const usage = () => `Usage: anneal COMMAND [options]
+anneal COMMAND --help tells about a command and shows examples. With ANNEAL_DEBUG=1 errors come with their stack.`
 
-Trains neural networks from TypeScript, in this process, on a native engine.
-
-${commands.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}`).join('\n')}
-
-  --help        this text; anneal COMMAND --help tells about a command
-  --version     the version`
+function makeProgram(): Command {
+  const program = new Command('anneal')
+    .description('Trains neural networks in this process, on a native engine.')
+    .version(packageVersion(), '-v, --version', 'the version')
+    .helpOption('-h, --help', 'this text')
+    .helpCommand('help [command]', 'the same as COMMAND --help')
+    .usage('COMMAND [options]')
+    .showSuggestionAfterError()
+    .showHelpAfterError(false)
+    .addHelpText('after', examples)
+    .exitOverride()
+    .configureHelp({ helpWidth: Math.min(process.stdout.columns ?? 100, 110), sortSubcommands: false })
+  for (const add of [
+    addTrain,
+    addLrFind,
+    addPredict,
+    addEvaluate,
+    addExport,
+    addDownload,
+    addInfo,
+    addBuild,
+  ]) {
+    add(program)
+  }
+  for (const command of program.commands) {
+    command.helpOption('-h, --help', 'this text').exitOverride().copyInheritedSettings(program)
+  }
+  return program
+}
 
 /** The `anneal` command line. Resolves to the exit code: 0 done, 1 failed, 2 not understood. */
 export async function main(args: string[]): Promise<number> {
-  const [name, ...rest] = args
+  process.stdout.off('error', leaveQuietly).on('error', leaveQuietly)
+  const program = makeProgram()
   try {
-    if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-      console.log(rest[0] === undefined ? usage() : find(rest[0]).usage)
-      return name === undefined ? 2 : 0
-    }
-    if (name === '--version' || name === '-v') {
-      console.log(packageVersion())
-      return 0
-    }
-    const command = find(name)
-    if (rest.includes('--help') || rest.includes('-h')) {
-      console.log(command.usage)
-      return 0
-    }
-    return await command.run(rest)
+    await program.parseAsync(args, { from: 'user' })
+    return Number(process.exitCode ?? 0)
   } catch (error) {
-    if (!isUsageError(error)) throw error
-    console.error(`anneal: ${error.message}\nanneal --help lists what there is.`)
-    return 2
+    if (error instanceof CommanderError) return usageCode(error, args)
+    report(error, args.includes('--json'))
+    return 1
   }
 }
 
-function find(name: string): Command {
-  const command = commands.find((candidate) => candidate.name === name)
-  if (command) return command
-  const names = commands.map((candidate) => candidate.name).join(', ')
-  throw new UsageError(`there is no command ${JSON.stringify(name)}; the commands are ${names}`)
+/** `anneal predict … | head` ends the pipe early, which is no failure. */
+function leaveQuietly(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
 }
 
-/** Our own, and those that node:util's parseArgs throws for unknown or malformed options. */
-function isUsageError(error: unknown): error is Error {
-  if (error instanceof UsageError) return true
-  return error instanceof Error && String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS')
+/** Commander has printed the message, or the help that was asked for. */
+function usageCode(error: CommanderError, args: readonly string[]): number {
+  if (args.length === 0) return 2
+  if (['commander.helpDisplayed', 'commander.help', 'commander.version'].includes(error.code))
+    return error.exitCode
+  process.stderr.write('anneal --help lists what there is; anneal COMMAND --help tells about a command.\n')
+  return 2
+}
+
+/** What went wrong, in words; for people on stderr, for programs on stdout too. */
+function report(error: unknown, json: boolean): void {
+  const { message, code } = error as { message?: string; code?: string }
+  if (process.env.ANNEAL_DEBUG) console.error(error)
+  else if (error instanceof AnnealError) console.error(`anneal: ${message}`)
+  else console.error(`anneal: ${message ?? String(error)} (ANNEAL_DEBUG=1 shows where)`)
+  if (json)
+    console.log(
+      JSON.stringify({ error: { code: code ?? 'ERROR', message: message ?? String(error) } }, null, 2),
+    )
 }

@@ -1,68 +1,83 @@
-import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import type { Info } from '../../src/cli/infoCommand.ts'
+import { anneal, annealHere, root } from './anneal.ts'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
 const manifest = JSON.parse(readFileSync(`${root}/package.json`, 'utf8')) as {
   version: string
   dependencies: Record<string, string>
 }
+const commands = ['train', 'lr-find', 'predict', 'evaluate', 'export', 'download', 'info', 'build']
 
-/** Runs the command as a user does: the file that package.json names as its bin, in a process of its own. */
-function anneal(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [`${root}/bin/anneal.mjs`, ...args], {
-    encoding: 'utf8',
-  })
-  return { status, stdout, stderr }
-}
-
-test('--help lists the commands, and each tells about itself', () => {
-  const { status, stdout } = anneal('--help')
+test('--help lists the commands, and each tells about itself by example', async () => {
+  const { status, stdout } = await annealHere(['--help'])
   expect(status).toBe(0)
-  const names = [...stdout.matchAll(/^ {2}([a-z-]+) {2,}\S/gm)].map((match) => match[1]!)
-  expect(names.filter((name) => !name.startsWith('--'))).toEqual(['build', 'info'])
-  for (const name of ['build', 'info']) {
-    expect(anneal(name, '--help').stdout).toContain(`Usage: anneal ${name}`)
-    expect(anneal('help', name).stdout).toBe(anneal(name, '--help').stdout)
+  const names = [...stdout.matchAll(/^ {2}([a-z-]+) (?:\[|<| )/gm)].map((match) => match[1]!)
+  expect(names.filter((name) => commands.includes(name))).toEqual(commands)
+  for (const name of commands) {
+    const { status, stdout } = await annealHere([name, '--help'])
+    expect(status).toBe(0)
+    expect(stdout).toContain(`Usage: anneal ${name}`)
+    expect(stdout).toMatch(new RegExp(`Examples:\n {2}anneal ${name}`))
   }
+  expect((await annealHere(['help', 'train'])).stdout).toBe((await annealHere(['train', '--help'])).stdout)
 })
 
 test('without a command it shows the help and fails', () => {
-  const { status, stdout } = anneal()
+  const { status, stdout, stderr } = anneal([])
   expect(status).toBe(2)
-  expect(stdout).toContain('Usage: anneal COMMAND')
+  expect(stdout + stderr).toContain('Usage: anneal COMMAND')
 })
 
-test('--version is that of package.json', () => {
-  expect(anneal('--version').stdout.trim()).toBe(manifest.version)
+test('--version is that of package.json', async () => {
+  expect((await annealHere(['--version'])).stdout.trim()).toBe(manifest.version)
 })
 
-test('a misspelt command or option is refused with the valid names', () => {
-  const command = anneal('biuld')
-  expect(command.status).toBe(2)
-  expect(command.stderr).toContain('no command "biuld"; the commands are build, info')
-  const option = anneal('info', '--jsno')
-  expect(option.status).toBe(2)
-  expect(option.stderr).toContain("'--jsno'")
+test('what is not understood ends with 2, says what was meant, and points to the help', async () => {
+  for (const [args, message] of [
+    [['biuld'], /unknown command 'biuld'\n\(Did you mean build\?\)/],
+    [['info', '--jsno'], /unknown option '--jsno'\n\(Did you mean --json\?\)/],
+    [['train'], /missing required argument 'dir'/],
+    [['predict', 'model'], /missing required argument 'files'/],
+    [
+      ['train', 'dir', '--epochs', 'many'],
+      /--epochs <n>' argument 'many' is invalid. It must be a whole number of at least 0/,
+    ],
+    [['train', 'dir', '--valid', '1'], /It must be a number above 0 and below 1/],
+  ] as const) {
+    const { status, stderr, stdout } = await annealHere(args)
+    expect(stderr).toMatch(message)
+    expect(stderr).toMatch(/anneal --help lists what there is/)
+    expect([status, stdout]).toEqual([2, ''])
+  }
 })
 
-test('build refuses a number of jobs that is none', () => {
-  const { status, stderr } = anneal('build', '--jobs', 'many')
+test('what fails ends with 1 and one line; ANNEAL_DEBUG=1 adds where, --json says it in JSON', async () => {
+  const plain = await annealHere(['predict', 'none.safetensors', 'x.jpg'])
+  expect(plain).toMatchObject({ status: 1, stdout: '' })
+  expect(plain.stderr).toMatch(/^anneal: none\.safetensors does not exist.*\n$/)
+  const debugged = anneal(['predict', 'none.safetensors', 'x.jpg'], { env: { ANNEAL_DEBUG: '1' } })
+  expect(debugged.stderr).toMatch(/CheckpointError: none\.safetensors does not exist[\s\S]*\n {4}at /)
+  const told = await annealHere(['predict', 'none.safetensors', 'x.jpg', '--json'])
+  expect(told.status).toBe(1)
+  expect(JSON.parse(told.stdout)).toMatchObject({ error: { code: 'CHECKPOINT' } })
+})
+
+test('build refuses a number of jobs that is none', async () => {
+  const { status, stderr } = await annealHere(['build', '--jobs', 'many'])
   expect(status).toBe(1)
   expect(stderr).toContain('--jobs must be a positive integer, got many')
 })
 
 test('build has nothing to do when the engine is there', () => {
-  expect(anneal('build').status).toBe(0)
-  const { status, stdout } = anneal('build')
+  expect(anneal(['build']).status).toBe(0)
+  const { status, stdout } = anneal(['build'])
   expect(status).toBe(0)
   expect(stdout).toContain('anneal.node is up to date')
 })
 
 test('info --json tells versions, how the engine was built, and that it loads', () => {
-  const { status, stdout } = anneal('info', '--json')
+  const { status, stdout } = anneal(['info', '--json'])
   expect(status).toBe(0)
   const info = JSON.parse(stdout) as Info
   expect(info.anneal).toBe(manifest.version)
@@ -70,7 +85,17 @@ test('info --json tells versions, how the engine was built, and that it loads', 
   expect(info.build?.current).toBe(true)
   expect(info.loadError).toBeUndefined()
   expect(info.engine?.threads).toBeGreaterThanOrEqual(1)
-  expect(info.engine?.jpeg).toMatch(info.engine?.jpegFound ? /^libjpeg-turbo \d/ : /./)
   expect(info.engine?.onednn).toMatch(/^[23]\.\d+\.\d+$/)
   for (const name of Object.keys(info.packages)) expect(manifest.dependencies).toHaveProperty(name)
+})
+
+test('download without names lists what there is', async () => {
+  const { status, stdout } = await annealHere(['download', '--json'])
+  expect(status).toBe(0)
+  const list = JSON.parse(stdout) as Record<string, unknown>[]
+  expect(list.find(({ architecture }) => architecture === 'resnet18')).toMatchObject({
+    license: 'BSD-3-Clause',
+    bytes: 46_830_571,
+    url: 'https://download.pytorch.org/models/resnet18-f37072fd.pth',
+  })
 })
