@@ -1,8 +1,6 @@
 import { ConfigError } from '../src/engine/errors.ts'
-import { autocast } from '../src/engine/index.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { BatchBeginContext, LossBeginContext } from '../src/learner/events.ts'
-import type { Learner } from '../src/learner/Learner.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
 
 export interface MixedPrecisionOptions {
@@ -16,7 +14,7 @@ export interface MixedPrecisionOptions {
  * Where it is among a Learner's callbacks (`learner.toBf16()`), `validate` and `getPredictions` compute so too; `predict` does not.
  */
 export class MixedPrecision extends Callback {
-  /** After all who change the input: nobody else then comes between it and the model. */
+  /** Its float32 outputs come after all else, as fastai's. */
   override order = 999
   readonly dtype: 'bfloat16'
 
@@ -32,8 +30,8 @@ export class MixedPrecision extends Callback {
     this.dtype = dtype
   }
 
-  override onBatchBegin({ learner }: BatchBeginContext): void {
-    castNextForward(learner, this.dtype)
+  override onBatchBegin(_context: BatchBeginContext) {
+    return { autocast: this.dtype }
   }
 
   /** The loss, metrics and predictions take float32. */
@@ -41,20 +39,4 @@ export class MixedPrecision extends Callback {
     const isLow = ['bfloat16', 'float16'].includes(lastOutput.dtype)
     return isLow ? { lastOutput: lastOutput.to('float32') } : undefined
   }
-}
-
-interface Forwarding {
-  forward(...inputs: unknown[]): unknown
-}
-
-/** Puts a `forward` of its own in front of the model's, for one call: it is gone before that begins, come what may. */
-function castNextForward({ model }: Learner, dtype: 'bfloat16'): void {
-  const target = model as unknown as Forwarding
-  const own = Object.getOwnPropertyDescriptor(target, 'forward')
-  const value = (...inputs: unknown[]) => {
-    if (own) Object.defineProperty(target, 'forward', own)
-    else Reflect.deleteProperty(target, 'forward')
-    return autocast(dtype, () => target.forward(...inputs))
-  }
-  Object.defineProperty(target, 'forward', { value, configurable: true, writable: true, enumerable: false })
 }

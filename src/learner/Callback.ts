@@ -62,7 +62,7 @@ export abstract class Callback {
   onTrainBegin?(context: EventContexts['onTrainBegin']): Answered<'onTrainBegin'>
   /** An epoch begins; the model is in training mode. */
   onEpochBegin?(context: EventContexts['onEpochBegin']): Answered<'onEpochBegin'>
-  /** A batch has come, in training or validation. May change `lastInput` and `lastTarget`. */
+  /** A batch has come, in training or validation. May change `lastInput` and `lastTarget`, and set `autocast`. */
   onBatchBegin?(context: EventContexts['onBatchBegin']): Answered<'onBatchBegin'>
   /** The model has answered. May change `lastOutput`. */
   onLossBegin?(context: EventContexts['onLossBegin']): Answered<'onLossBegin'>

@@ -126,6 +126,9 @@ function checkValue(where: string, key: string, value: unknown, state: FitState)
         `${where} set ${key} to ${String(value)}; it is a whole number of at least ${least}`,
       )
     }
+  } else if (key === 'autocast') {
+    if (value !== 'bfloat16' && value !== 'float32')
+      throw new ConfigError(`${where} set autocast to ${String(value)}; it is 'bfloat16' or 'float32'`)
   } else if (typeof value !== 'object' || value === null) {
     throw new ConfigError(`${where} set ${key} to ${String(value)}`)
   } else if (key === 'lastMetrics') {

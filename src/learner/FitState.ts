@@ -1,5 +1,5 @@
 import { AnnealError } from '../engine/errors.ts'
-import type { Tensor } from '../engine/index.ts'
+import type { AutocastDType, Tensor } from '../engine/index.ts'
 import type { Callback } from './Callback.ts'
 import { type Batch, batchSizeOf, type Input, type Target } from './data.ts'
 import type { BatchEndContext, EpochEndContext, EpochMetrics, EventName, TrainEndContext } from './events.ts'
@@ -61,6 +61,8 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
   skipValidate: boolean
   stopTraining = false
   stopEpoch = false
+  /** What the running batch's forward pass computes in; as it is around the fit, if nobody says. */
+  autocast: AutocastDType | undefined
   skipBackward = false
   skipStep = false
   skipZero = false
@@ -158,6 +160,7 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
     this.#batch = { lastInput: x, lastTarget: y }
     this.stopEpoch = this.skipBackward = this.skipStep = this.skipZero = false
     this.cancelled = this.hasGradients = false
+    this.autocast = undefined
     this.lossValue = Number.NaN
   }
 

@@ -1,4 +1,4 @@
-import { noGrad, type Tensor } from '../engine/index.ts'
+import { autocast, noGrad, type Tensor } from '../engine/index.ts'
 import type { CallbackHandler } from './CallbackHandler.ts'
 import { CancelBatch, leftBy } from './cancel.ts'
 import { type BatchLoader, tensorsOf } from './data.ts'
@@ -71,7 +71,8 @@ export async function evaluate(evaluation: Evaluation, loader: BatchLoader): Pro
 
 /** The model's answer to the batch's input. */
 export function forward(model: AnyModule, state: FitState): Tensor {
-  return model.forward(...(tensorsOf(state.lastInput) as never[])) as Tensor
+  const run = () => model.forward(...(tensorsOf(state.lastInput) as never[])) as Tensor
+  return state.autocast ? autocast(state.autocast, run) : run()
 }
 
 /** Runs `body` with the model in evaluation mode; each module then has the mode back that it had. */

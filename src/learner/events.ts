@@ -1,4 +1,4 @@
-import type { Tensor } from '../engine/index.ts'
+import type { AutocastDType, Tensor } from '../engine/index.ts'
 import type { Input, Target } from './data.ts'
 import type { Learner } from './Learner.ts'
 
@@ -128,6 +128,8 @@ interface Changeable {
   batchesPerEpoch: number
   lastInput: Input
   lastTarget: Target
+  /** What this batch's forward pass computes in. */
+  autocast: AutocastDType
   lastOutput: Tensor
   /** What is back-propagated. The reported losses stay those of the loss function. */
   lastLoss: Tensor
@@ -154,7 +156,7 @@ type Changes<Key extends keyof Changeable> = { readonly [K in Key]?: Changeable[
 export interface EventChanges {
   onTrainBegin: Changes<'epoch' | 'skipValidate' | 'batchesPerEpoch'>
   onEpochBegin: Changes<never>
-  onBatchBegin: Changes<'lastInput' | 'lastTarget'>
+  onBatchBegin: Changes<'lastInput' | 'lastTarget' | 'autocast'>
   onLossBegin: Changes<'lastOutput'>
   onBackwardBegin: Changes<'lastLoss' | 'skipBackward'>
   onBackwardEnd: Changes<'skipStep'>
@@ -168,7 +170,7 @@ export interface EventChanges {
 export const allowedChanges: { readonly [Event in EventName]: readonly (keyof Changeable)[] } = {
   onTrainBegin: ['epoch', 'skipValidate', 'batchesPerEpoch'],
   onEpochBegin: [],
-  onBatchBegin: ['lastInput', 'lastTarget'],
+  onBatchBegin: ['lastInput', 'lastTarget', 'autocast'],
   onLossBegin: ['lastOutput'],
   onBackwardBegin: ['lastLoss', 'skipBackward'],
   onBackwardEnd: ['skipStep'],
