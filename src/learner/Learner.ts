@@ -68,6 +68,7 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
     if (!from || from.length === 0) {
       throw new DataError('there is no validation data: give the data some, or pass a loader to validate')
     }
+    this.settleLoaders()
     const state = newFitState(this.self)
     const handler = new CallbackHandler([...this.callbacks, ...callbacks], state)
     const { loss, metrics: values } = await evaluate(
@@ -82,6 +83,7 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
    * classifier. All results are on the CPU.
    */
   async getPredictions(options: PredictionOptions = {}): Promise<Predictions> {
+    this.settleLoaders()
     const state = newFitState(this.self)
     return collectPredictions(this.self, state, new CallbackHandler(this.callbacks, state), options)
   }
@@ -122,6 +124,7 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
 
   /** Layers with their output shapes and parameters, for the shape of a batch of one; optimizer, loss and layer groups. */
   async summary(): Promise<LearnerSummary> {
+    this.settleLoaders()
     return summarizeLearner(
       this.self,
       async () => (await this.data.oneBatch?.()) ?? firstOf(this.data.trainDl),
@@ -178,7 +181,13 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
   }
 }
 
+/** The loader stands afterwards where it stood. */
 async function firstOf(loader: BatchLoader): Promise<Batch> {
-  for await (const batch of loader) return batch
+  const position = loader.state?.()
+  try {
+    for await (const batch of loader) return batch
+  } finally {
+    if (position !== undefined) loader.loadState?.(position)
+  }
   throw new DataError('the training data gives no batch')
 }

@@ -74,6 +74,11 @@ export abstract class LearnerBase<Model extends AnyModule = nn.Module> {
     return new Recorder()
   }
 
+  /** The loaders draw their seeds now, in this order: whoever asks one of them later draws nothing, and changes nothing for a fit. */
+  protected settleLoaders(): void {
+    for (const loader of [this.data.trainDl, this.data.validDl]) loader?.state?.()
+  }
+
   // Layer groups, rates ----------------------------------------------------------------------------------------------
 
   /** The optimizer over the layer groups: rates, momentum and decay can be read and set. Made when first needed. */

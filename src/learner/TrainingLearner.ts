@@ -192,19 +192,17 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
     checkCount('fit', 'epochs', epochs, 1)
     const batchesPerEpoch = Math.min(this.#trainBatches(), maxBatches)
     if (this.#fit) throw new ConfigError('this Learner is training already: await one fit before the next')
-    const { trainDl, validDl } = this.data
     const request = {
       epochs,
       batchesPerEpoch,
-      items: trainDl.dataset.length,
+      items: this.data.trainDl.dataset.length,
       lr: this.lrRange(lr),
       wd: typeof wd === 'number' ? wd : [...wd],
     }
     resumption?.check(request, this.self)
     const state = newFitState(this.self, { epochs, batchesPerEpoch, callbacks, resuming: !!resumption })
     const handler = new CallbackHandler(callbacks, state)
-    // Loaders draw their seeds now, so that asking them where they stand draws nothing later.
-    for (const loader of [trainDl, validDl]) loader?.state?.()
+    this.settleLoaders()
     this.#fit = { learner: this.self, state, callbacks: handler, metrics: this.metrics, request, resumption }
     try {
       this.optimizer.resetMomentum()

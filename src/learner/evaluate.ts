@@ -1,4 +1,4 @@
-import { autocast, noGrad, type Tensor } from '../engine/index.ts'
+import { autocast, getRngState, noGrad, setRngState, type Tensor } from '../engine/index.ts'
 import type { CallbackHandler } from './CallbackHandler.ts'
 import { CancelBatch, leftBy } from './cancel.ts'
 import { type BatchLoader, tensorsOf } from './data.ts'
@@ -49,6 +49,7 @@ export async function evaluate(evaluation: Evaluation, loader: BatchLoader): Pro
     await evaluation.onBatch?.(state)
   }
 
+  seedAside(loader)
   state.beginPass(false)
   await inEvalMode(learner.model, async () => {
     await eachBatch(loader, async (batch) => {
@@ -67,6 +68,13 @@ export async function evaluate(evaluation: Evaluation, loader: BatchLoader): Pro
     loss: samples > 0 ? lossSum / samples : null,
     metrics: Object.fromEntries(metrics.map(({ name }, i) => [name, values[i]!])),
   }
+}
+
+/** A loader that has no seed yet draws it, but what training draws afterwards is what it would have been. */
+function seedAside(loader: BatchLoader): void {
+  const random = getRngState()
+  loader.state?.()
+  setRngState(random)
 }
 
 /** The model's answer to the batch's input. */

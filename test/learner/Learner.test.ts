@@ -319,6 +319,20 @@ describe('lrFind', () => {
   })
 })
 
+it('looking at the data before training changes nothing of it', async () => {
+  const run = async (look?: (learner: Learner) => Promise<unknown>) => {
+    const learner = cloudLearner()
+    await look?.(learner)
+    await learner.fit(2, { lr: 0.01 })
+    return weightsOf(learner)
+  }
+  const plain = await run()
+  expect(await run((learner) => learner.validate())).toEqual(plain)
+  expect(await run((learner) => learner.getPredictions({ dataset: 'fix' }))).toEqual(plain)
+  expect(await run((learner) => learner.interpret())).toEqual(plain)
+  expect(await run((learner) => learner.summary())).toEqual(plain)
+})
+
 describe('freezing', () => {
   const trainable = (learner: Learner) =>
     learner.layerGroups.map((group) => group.parameters().map(({ requiresGrad }) => requiresGrad))
