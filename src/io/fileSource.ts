@@ -5,11 +5,18 @@ import { CheckpointError } from '../engine/errors.ts'
 /** The kernel transfers less than 2 GiB a call; larger reads go in pieces of this size. */
 const MAX_READ = 1 << 30
 
-/** A wish of {@link Steps}: fill `bytes` from `position` on. `what` names them in messages. */
+/** A wish of {@link Steps}: fill `bytes` from `position` of a file on. `what` names them in messages. */
 export interface ReadRequest {
+  file: string
   bytes: Uint8Array
   position: number
   what: string
+}
+
+/** A wish of {@link Steps}: another file beside the first. Its size is filled in. */
+export interface OpenRequest {
+  open: string
+  size?: number
 }
 
 /**
@@ -17,7 +24,7 @@ export interface ReadRequest {
  * up the event loop, {@link SyncFile} serves functions that must return at once with a result, such as
  * `models.resnet18({ weights })`. A generator yields what it wants read; `yield*` stands where `await` would.
  */
-export type Steps<Result> = Generator<ReadRequest, Result, void>
+export type Steps<Result> = Generator<ReadRequest | OpenRequest, Result, void>
 
 /** What a computation knows of its file: name, size, and how to ask for bytes. */
 export class FileSource {
@@ -38,53 +45,65 @@ export class FileSource {
       )
     }
     const bytes = new Uint8Array(length)
-    yield { bytes, position, what }
+    yield { file: this.file, bytes, position, what }
     return bytes
+  }
+
+  /** Another file, open as long as this one is. */
+  static *open(file: string): Steps<FileSource> {
+    const request: OpenRequest = { open: file }
+    yield request
+    return new FileSource(file, request.size!)
   }
 }
 
-/** A file open for {@link Steps} that wait without holding up the event loop. */
+/** Files open for {@link Steps} that wait without holding up the event loop. */
 export class AsyncFile {
   readonly source: FileSource
-  readonly #handle: FileHandle
+  readonly #handles = new Map<string, FileHandle>()
 
   private constructor(source: FileSource, handle: FileHandle) {
     this.source = source
-    this.#handle = handle
+    this.#handles.set(source.file, handle)
   }
 
   static async open(file: string): Promise<AsyncFile> {
-    const handle = await open(file, 'r').catch((cause: unknown) => {
-      throw openError(file, cause)
-    })
-    try {
-      return new AsyncFile(new FileSource(file, checkedSize(file, await handle.stat())), handle)
-    } catch (error) {
-      await handle.close()
-      throw error
-    }
+    const { handle, size } = await openHandle(file)
+    return new AsyncFile(new FileSource(file, size), handle)
   }
 
   async run<Result>(steps: Steps<Result>): Promise<Result> {
     for (;;) {
       const { done, value } = steps.next()
       if (done) return value
-      const { bytes, position, what } = value
-      for (let filled = 0; filled < bytes.byteLength; ) {
-        const length = Math.min(MAX_READ, bytes.byteLength - filled)
-        const { bytesRead } = await this.#handle
-          .read(bytes, filled, length, position + filled)
-          .catch((cause: unknown) => {
-            throw readError(this.source.file, what, cause)
-          })
-        if (bytesRead === 0) throw shortened(this.source.file, what)
-        filled += bytesRead
-      }
+      if ('open' in value) await this.#open(value)
+      else await this.#fill(value)
+    }
+  }
+
+  async #open(request: OpenRequest): Promise<void> {
+    const { handle, size } = await openHandle(request.open)
+    await this.#handles.get(request.open)?.close()
+    this.#handles.set(request.open, handle)
+    request.size = size
+  }
+
+  async #fill({ file, bytes, position, what }: ReadRequest): Promise<void> {
+    const handle = this.#handles.get(file)!
+    for (let filled = 0; filled < bytes.byteLength; ) {
+      const length = Math.min(MAX_READ, bytes.byteLength - filled)
+      const { bytesRead } = await handle
+        .read(bytes, filled, length, position + filled)
+        .catch((cause: unknown) => {
+          throw readError(file, what, cause)
+        })
+      if (bytesRead === 0) throw shortened(file, what)
+      filled += bytesRead
     }
   }
 
   async close(): Promise<void> {
-    await this.#handle.close()
+    await Promise.all([...this.#handles.values()].map((handle) => handle.close()))
   }
 
   /** Opens a file, runs what is given and closes it. */
@@ -98,33 +117,56 @@ export class AsyncFile {
   }
 }
 
+async function openHandle(file: string): Promise<{ handle: FileHandle; size: number }> {
+  const handle = await open(file, 'r').catch((cause: unknown) => {
+    throw openError(file, cause)
+  })
+  try {
+    return { handle, size: checkedSize(file, await handle.stat()) }
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
 /** Runs {@link Steps} to their end at once. */
 export const SyncFile = {
   with<Result>(file: string, makeSteps: (source: FileSource) => Steps<Result>): Result {
-    const descriptor = attempt(
-      () => openSync(file, 'r'),
-      (cause) => openError(file, cause),
-    )
+    const descriptors = new Map<string, number>()
+    const openFile = (path: string): number => {
+      const descriptor = attempt(
+        () => openSync(path, 'r'),
+        (cause) => openError(path, cause),
+      )
+      const before = descriptors.get(path)
+      if (before !== undefined) closeSync(before)
+      descriptors.set(path, descriptor)
+      return checkedSize(path, fstatSync(descriptor))
+    }
     try {
-      const steps = makeSteps(new FileSource(file, checkedSize(file, fstatSync(descriptor))))
+      const steps = makeSteps(new FileSource(file, openFile(file)))
       for (;;) {
         const { done, value } = steps.next()
         if (done) return value
-        const { bytes, position, what } = value
-        for (let filled = 0; filled < bytes.byteLength; ) {
-          const length = Math.min(MAX_READ, bytes.byteLength - filled)
-          const bytesRead = attempt(
-            () => readSync(descriptor, bytes, filled, length, position + filled),
-            (cause) => readError(file, what, cause),
-          )
-          if (bytesRead === 0) throw shortened(file, what)
-          filled += bytesRead
-        }
+        if ('open' in value) value.size = openFile(value.open)
+        else fillNow(descriptors.get(value.file)!, value)
       }
     } finally {
-      closeSync(descriptor)
+      for (const descriptor of descriptors.values()) closeSync(descriptor)
     }
   },
+}
+
+function fillNow(descriptor: number, { file, bytes, position, what }: ReadRequest): void {
+  for (let filled = 0; filled < bytes.byteLength; ) {
+    const length = Math.min(MAX_READ, bytes.byteLength - filled)
+    const bytesRead = attempt(
+      () => readSync(descriptor, bytes, filled, length, position + filled),
+      (cause) => readError(file, what, cause),
+    )
+    if (bytesRead === 0) throw shortened(file, what)
+    filled += bytesRead
+  }
 }
 
 function attempt<Result>(fn: () => Result, explain: (cause: unknown) => CheckpointError): Result {

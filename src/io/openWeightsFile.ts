@@ -4,6 +4,7 @@ import { looksLikeLegacyPth, looksLikePickle } from './legacyPth.ts'
 import { type PthOptions, readPthDirectory } from './pth.ts'
 import type { RawTensor, WeightsDirectory } from './rawTensor.ts'
 import { looksLikeSafetensors, readSafetensorsDirectory } from './safetensors.ts'
+import { looksLikeShardIndex, readShardedDirectory } from './shardedSafetensors.ts'
 import { looksLikeZip } from './zip.ts'
 
 export interface ReadWeightsOptions extends PthOptions {}
@@ -15,8 +16,8 @@ export interface WeightsFile extends Omit<WeightsDirectory, 'read'> {
 }
 
 /**
- * Opens a weights file of any supported format: safetensors, or what `torch.save` writes (zip archive or the older stream
- * of pickles). The content decides, not the name. Headers are checked here; tensors are read on demand.
+ * Opens a weights file of any supported format: safetensors, the index of several such files, or what `torch.save` writes (zip
+ * archive or the older stream of pickles). The content decides, not the name. Headers are checked here; tensors are read on demand.
  *
  * @throws CheckpointError
  */
@@ -41,6 +42,7 @@ export function* readWeightsDirectory(
   const head = yield* source.read(0, Math.min(32, size), 'the first bytes')
   if (looksLikeZip(head)) return yield* readPthDirectory(source, 'pth', options)
   if (looksLikeLegacyPth(head)) return yield* readPthDirectory(source, 'pth-legacy', options)
+  if (looksLikeShardIndex(head)) return yield* readShardedDirectory(source)
   if (looksLikeSafetensors(head)) return yield* readSafetensorsDirectory(source)
   if (looksLikePickle(head)) {
     throw new CheckpointError(

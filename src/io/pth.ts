@@ -50,6 +50,7 @@ export function* readPthDirectory(
   return {
     file,
     format,
+    size: source.size,
     metadata: {},
     tensors,
     others,

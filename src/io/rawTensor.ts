@@ -46,6 +46,8 @@ export interface RawTensor extends TensorInfo {
 export interface WeightsDirectory {
   readonly file: string
   readonly format: 'safetensors' | 'pth' | 'pth-legacy'
+  /** Bytes on the disk. */
+  readonly size: number
   /** Free text stored beside the tensors (safetensors only). */
   readonly metadata: Readonly<Record<string, string>>
   /** Tensors in the order of the file. */

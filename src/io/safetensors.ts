@@ -68,6 +68,7 @@ export function* readSafetensorsDirectory(source: FileSource): Steps<WeightsDire
   return {
     file,
     format: 'safetensors',
+    size,
     metadata,
     tensors,
     others: [],

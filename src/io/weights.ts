@@ -40,8 +40,8 @@ const NO_WEIGHTS = /^__(optimizer|learner)__\//
 const MAX_UNFOLDING = { factor: 16, bytes: 1024 ** 3 }
 
 /**
- * Loads weights into a model from a file of any supported format: PyTorch's zip format, its older pickle-stream format, or
- * safetensors; checkpoints that wrap a state dict are understood, and a prefix `module.` on all names is taken off. The content
+ * Loads weights into a model from a file of any supported format: PyTorch's zip format, its older pickle-stream format,
+ * safetensors, or the index of safetensors in several files (`model.safetensors.index.json`); checkpoints that wrap a state dict are understood, and a prefix `module.` on all names is taken off. The content
  * decides, not the file's name, and nothing in the file is ever run.
  *
  * A checkpoint of a Learner serves too; what it holds beside the model is left aside.
@@ -104,6 +104,7 @@ function matchNames(
   const { file, tensors, others } = directory
   const modelNames = [...tensors.keys()].filter((name) => !NO_WEIGHTS.test(name))
   const storedNames = unwrappedNames(modelNames, new Set(Object.keys(state)))
+  renameOldSpellings(storedNames, state)
   const optional = optionalNames(model)
   const missingKeys: string[] = []
   const differing: string[] = []
@@ -180,6 +181,23 @@ function unwrappedNames(
   }
 }
 
+/** Names in published files that their own publisher reads as others: torchvision's DenseNets are older than its code. */
+const OLD_SPELLINGS: readonly [RegExp, string][] = [
+  [/(denselayer\d+\.(?:norm|relu|conv))\.([12])(?=\.)/, '$1$2'],
+]
+
+/** Gives names that the model does not have, but would under a newer spelling, that spelling. */
+function renameOldSpellings(names: Map<string, string>, state: Readonly<Record<string, Tensor>>): void {
+  for (const [name, storedName] of [...names]) {
+    if (Object.hasOwn(state, name)) continue
+    const spelling = OLD_SPELLINGS.find(([pattern]) => pattern.test(name))
+    const newer = spelling && name.replace(spelling[0], spelling[1])
+    if (newer === undefined || !Object.hasOwn(state, newer)) continue
+    names.delete(name)
+    names.set(newer, storedName)
+  }
+}
+
 function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((size, index) => size === b[index])
 }
@@ -224,7 +242,7 @@ export async function readStateDict(
   options: ReadWeightsOptions = {},
 ): Promise<Record<string, Tensor>> {
   return AsyncFile.with(file, function* (source) {
-    return yield* readTensors(yield* readWeightsDirectory(source, options), source.size)
+    return yield* readTensors(yield* readWeightsDirectory(source, options))
   })
 }
 
@@ -261,12 +279,12 @@ export async function readSafetensors(file: string): Promise<SafetensorsContent>
         `${file} is no safetensors file but one of torch.save; read it with readStateDict`,
       )
     }
-    return { tensors: yield* readTensors(directory, source.size), metadata: directory.metadata }
+    return { tensors: yield* readTensors(directory), metadata: directory.metadata }
   })
 }
 
-function* readTensors(directory: WeightsDirectory, fileSize: number): Steps<Record<string, Tensor>> {
-  const { file, format, tensors } = directory
+function* readTensors(directory: WeightsDirectory): Steps<Record<string, Tensor>> {
+  const { file, format, tensors, size } = directory
   const names =
     format === 'safetensors'
       ? [...tensors.keys()].map((name) => [name, name] as const)
@@ -276,9 +294,9 @@ function* readTensors(directory: WeightsDirectory, fileSize: number): Steps<Reco
   for (const [name, storedName] of names) {
     const raw: RawTensor = yield* directory.read(storedName)
     total += raw.data.byteLength
-    if (total > fileSize * MAX_UNFOLDING.factor + MAX_UNFOLDING.bytes) {
+    if (total > size * MAX_UNFOLDING.factor + MAX_UNFOLDING.bytes) {
       throw new CheckpointError(
-        `${file} of ${fileSize} bytes unfolds into more than ${total} bytes of tensors, which is not accepted`,
+        `${file} of ${size} bytes unfolds into more than ${total} bytes of tensors, which is not accepted`,
       )
     }
     loaded.push([name, tensorFromBytes(raw, `${file}: tensor "${storedName}"`)])

@@ -70,7 +70,7 @@ export function* checkZipEntry(source: FileSource, entry: ZipEntry): Steps<void>
   let crc = 0
   for (let done = 0; done < entry.size; done += buffer.byteLength) {
     const bytes = buffer.subarray(0, Math.min(buffer.byteLength, entry.size - done))
-    yield { bytes, position: entry.position + done, what: `"${entry.name}"` }
+    yield { file: source.file, bytes, position: entry.position + done, what: `"${entry.name}"` }
     crc = crc32(bytes, crc)
   }
   if (crc !== entry.crc) {

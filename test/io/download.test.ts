@@ -228,7 +228,7 @@ describe('several processes', () => {
     })
     const { file, part } = await target()
     const first = start(file, url)
-    await vi.waitFor(async () => expect((await readFile(part)).byteLength).toBe(120_000), { timeout: 20_000 })
+    await vi.waitFor(async () => expect((await readFile(part)).byteLength).toBe(120_000), { timeout: 50_000 })
     first.child.kill('SIGKILL')
     await first.ended
     const past = new Date(Date.now() - 60_000)
