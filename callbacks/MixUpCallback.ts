@@ -1,15 +1,11 @@
 import { drawBeta } from '../src/data/beta.ts'
-import { drawSeed } from '../src/data/drawSeed.ts'
-import { RandomStream } from '../src/data/random.ts'
+import type { RandomStream } from '../src/data/random.ts'
 import { ConfigError, DTypeError } from '../src/engine/errors.ts'
 import { isFloatingPoint, type Tensor, tensor } from '../src/engine/index.ts'
-import { Callback } from '../src/learner/Callback.ts'
-import type { CallbackState } from '../src/learner/callbackState.ts'
 import { type Input, tensorsOf } from '../src/learner/data.ts'
-import type { BatchBeginContext, TrainBeginContext, TrainEndContext } from '../src/learner/events.ts'
-import type { LossFunction } from '../src/learner/lossFunction.ts'
-import { MixedLoss } from '../src/learner/MixedLoss.ts'
+import type { BatchBeginContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
+import { MixingCallback } from './MixingCallback.ts'
 
 export interface MixUpOptions {
   /** Of the beta distribution that shares are drawn from: the larger, the more is mixed. Default 0.4. */
@@ -28,55 +24,25 @@ export interface MixUpOptions {
  * another of it, share · x + (1 - share) · x', the share drawn for each sample from Beta(alpha, alpha) and at least a half. Validation
  * sees samples, targets and loss as they are.
  */
-export class MixUpCallback extends Callback {
-  readonly alpha: number
+export class MixUpCallback extends MixingCallback {
   readonly stackX: boolean
   readonly stackY: boolean
-  #loss: LossFunction | undefined
-  #active = false
-  #seed: number | undefined
 
   /** `new MixUpCallback(0.4)` is `new MixUpCallback({ alpha: 0.4 })`. */
   constructor(options: number | MixUpOptions = {}) {
-    super()
     const given = typeof options === 'number' ? { alpha: options } : options
     rejectUnknownOptions('MixUpCallback', given, ['alpha', 'stackX', 'stackY'])
     const { alpha = 0.4, stackX = false, stackY = true } = given
-    if (!(typeof alpha === 'number' && alpha > 0 && Number.isFinite(alpha))) {
-      throw new ConfigError(`MixUpCallback: alpha must be a finite number above 0, got ${String(alpha)}`)
-    }
-    this.alpha = alpha
+    super(alpha)
     this.stackX = stackX
     this.stackY = stackY
   }
 
-  /** @throws ConfigError if the loss cannot tell the loss of each sample */
-  override onTrainBegin({ learner }: TrainBeginContext): void {
-    const { lossFunction } = learner
-    if (this.stackY && (typeof lossFunction === 'function' || lossFunction.reduction === undefined)) {
-      throw new ConfigError(
-        'MixUpCallback weighs the losses of single samples, which a plain function does not give: use a loss of nn, or stackY: false',
-      )
-    }
-    this.#active = true
-    this.#seed = undefined
-    this.#loss = lossFunction
-    if (this.stackY) learner.lossFunction = new MixedLoss(lossFunction, 'MixUpCallback')
+  protected override get weighsLosses(): boolean {
+    return this.stackY
   }
 
-  override stateDict(): CallbackState {
-    return { seed: this.#seed }
-  }
-
-  override loadStateDict({ seed }: { seed?: number }): void {
-    this.#seed = seed
-  }
-
-  override onBatchBegin({ train, lastInput, lastTarget, epoch, numBatch }: BatchBeginContext) {
-    if (!train || !this.#active) return undefined
-    // Not before a batch is there: the finder has taken its snapshot by then.
-    this.#seed ??= drawSeed()
-    const random = new RandomStream({ seed: this.#seed, purpose: 'batch', epoch, index: numBatch })
+  protected override mix({ lastInput, lastTarget }: BatchBeginContext, random: RandomStream) {
     const [x] = tensorsOf(lastInput)
     const y = singleTensor('target', lastTarget)
     const { device, shape } = x!
@@ -91,14 +57,8 @@ export class MixUpCallback extends Callback {
       lastInput: this.#mixInput(lastInput, others, share),
       lastTarget: this.stackY
         ? [y, y.indexSelect(0, others), share]
-        : mix(y, y.indexSelect(0, others), share, 'target'),
+        : blend(y, y.indexSelect(0, others), share, 'target'),
     }
-  }
-
-  override onTrainEnd({ learner }: TrainEndContext): void {
-    if (this.#loss) learner.lossFunction = this.#loss
-    this.#loss = undefined
-    this.#active = false
   }
 
   #mixInput(input: Input, others: Tensor, share: Tensor): Input {
@@ -106,12 +66,12 @@ export class MixUpCallback extends Callback {
       const x = singleTensor('input, with stackX,', input)
       return [x, x.indexSelect(0, others), share]
     }
-    const mixed = tensorsOf(input).map((x) => mix(x, x.indexSelect(0, others), share, 'input'))
+    const mixed = tensorsOf(input).map((x) => blend(x, x.indexSelect(0, others), share, 'input'))
     return mixed.length === 1 ? mixed[0]! : mixed
   }
 }
 
-function mix(x: Tensor, other: Tensor, share: Tensor, what: string): Tensor {
+function blend(x: Tensor, other: Tensor, share: Tensor, what: string): Tensor {
   if (!isFloatingPoint(x.dtype)) {
     throw new DTypeError(`MixUpCallback: the ${what} must be floating to be mixed, but is ${x.dtype}`)
   }

@@ -117,7 +117,6 @@ export {
   type NllLossOptions,
   nllLoss,
   type Reduction,
-  squaredError,
 } from './ops/loss.ts'
 export { bmm, dot, linear, matmul, mm, mv, outer } from './ops/matmul.ts'
 export {

@@ -2,8 +2,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CheckpointCallback, JSONLogger, OneCycleScheduler } from '../../callbacks/index.ts'
-import { Learner, metrics } from '../../src/learner/index.ts'
+import { Learner, metrics, slice } from '../../src/learner/index.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
+import { resumableLearner } from '../learner/resumable.ts'
 import { Canned, Fail, lineLearner } from '../learner/support.ts'
 
 const objects = (...file: string[]) =>
@@ -49,6 +50,13 @@ describe('JSONLogger', () => {
         momentum: expect.any(Number),
       })),
     )
+  })
+
+  it('has the rates of all layer groups, where there are several', async () => {
+    const path = await temporaryFolder()
+    const learner = resumableLearner(path)
+    await learner.fit(1, { lr: slice(1e-3, 1e-2), callbacks: [new JSONLogger({ batches: 5 })] })
+    expect(objects(path, 'history.jsonl')[0]).toMatchObject({ lr: 1e-2, lrs: [1e-3, 1e-2], momentum: 0.9 })
   })
 
   it('has texts for what JSON cannot count, and null for what is not there', async () => {

@@ -5,7 +5,15 @@ import { Callback } from '../../src/learner/index.ts'
 type Made = new (options: object) => Callback
 
 /** Without options of their own, or bases of others. */
-const without = ['Recorder', 'BnFreeze', 'ScheduleCallback', 'TrackerCallback', 'WeightAverageCallback']
+const without = [
+  'Recorder',
+  'BnFreeze',
+  'FileLogger',
+  'MixingCallback',
+  'ScheduleCallback',
+  'TrackerCallback',
+  'WeightAverageCallback',
+]
 
 const classes = Object.entries(callbacks).flatMap(([name, value]): [string, Made][] =>
   typeof value === 'function' && value.prototype instanceof Callback && !without.includes(name)

@@ -25,10 +25,10 @@ import {
   randn,
   scope,
   selu,
-  squaredError,
   type Tensor,
   tensor,
 } from '../../src/engine/index.ts'
+import { squaredError } from '../../src/engine/ops/loss.ts'
 import { cases } from './gradcheckCases.ts'
 
 /** Ops of the table through which createGraph does not reach, and what its error then names. */

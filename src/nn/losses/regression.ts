@@ -1,7 +1,8 @@
 import { raised } from '../../engine/autocast.ts'
 import { requireOptions, show } from '../../engine/check.ts'
 import { ConfigError } from '../../engine/errors.ts'
-import { isFloatingPoint, squaredError, type Tensor } from '../../engine/index.ts'
+import { isFloatingPoint, type Tensor } from '../../engine/index.ts'
+import { squaredError } from '../../engine/ops/loss.ts'
 import { checkSameShape, reduce } from './elementwise.ts'
 import { Loss, type LossOptions } from './Loss.ts'
 
