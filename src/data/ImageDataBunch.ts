@@ -341,16 +341,32 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
     )
   }
 
+  /** Items of `kind` by their index as one batch, transformed as for validation. */
+  async itemsOf(kind: LoaderKind, indices: readonly number[]): Promise<TensorBatch> {
+    const { dataset } = this.loader(kind === 'train' ? 'fix' : kind)
+    const chosen = (dataset as ImageDataset).subset(indices)
+    const { device } = this.trainDl
+    const loader = new DataLoader(chosen, {
+      ...defined({ device }),
+      batchSize: indices.length,
+      seed: 0,
+      numberDtype: 'int64',
+    })
+    return (await loader.first()) as TensorBatch
+  }
+
+  /** Pictures of a batch, `[N, 3, H, W]`, as the model sees them, but before normalising. */
+  async showPictures(x: Tensor, options: Omit<ShowImagesOptions, 'stats' | 'count'>): Promise<Figure> {
+    return showImages(x, { ...options, count: x.shape[0] ?? 0, stats: this.stats })
+  }
+
   /** Pictures of `kind` by their index, as the model sees them, but before normalising. */
   async showItems(
     kind: LoaderKind,
     indices: readonly number[],
     options: Omit<ShowImagesOptions, 'stats' | 'count'>,
   ): Promise<Figure> {
-    const { dataset } = this.loader(kind === 'train' ? 'fix' : kind)
-    const chosen = (dataset as ImageDataset).subset(indices)
-    const { x } = await new DataLoader(chosen, { batchSize: indices.length, seed: 0 }).first()
-    return showImages(x as Tensor, { ...options, count: indices.length, stats: this.stats })
+    return this.showPictures((await this.itemsOf(kind, indices)).x, options)
   }
 
   /** The first pictures of a batch with their classes, as a figure that saves itself. */

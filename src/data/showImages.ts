@@ -1,6 +1,15 @@
+import { ShapeError } from '../engine/errors.ts'
 import type { Tensor } from '../engine/index.ts'
 import type { Figure } from '../plot/index.ts'
 import type { ImageStats } from './stats.ts'
+
+/** Colours to lay over a picture of the same size. */
+export interface PictureOverlay {
+  /** Interleaved RGBA bytes; A says how much of the picture is hidden, up to 255. */
+  data: Uint8Array | Uint8ClampedArray
+  width: number
+  height: number
+}
 
 export interface ShowImagesOptions {
   /** What the pictures were normalised with. Default: they run from 0 to 1, or are bytes. */
@@ -9,6 +18,8 @@ export interface ShowImagesOptions {
   titles?: readonly string[]
   /** One for each title. */
   titleColors?: readonly string[]
+  /** One for each picture. */
+  overlays?: readonly PictureOverlay[]
   /** Pictures in a row. */
   columns: number
   /** Show no more than this many. */
@@ -18,7 +29,7 @@ export interface ShowImagesOptions {
 /** A grid of the pictures of a batch, `[N, 3, H, W]`, as a figure that saves itself. */
 export async function showImages(
   x: Tensor,
-  { stats, titles, titleColors, columns, count }: ShowImagesOptions,
+  { stats, titles, titleColors, overlays, columns, count }: ShowImagesOptions,
 ): Promise<Figure> {
   const [batch = 0, , height = 0, width = 0] = x.shape
   const shown = Math.min(batch, count)
@@ -26,7 +37,7 @@ export async function showImages(
   const bytes = x.dtype === 'uint8' ? (data as Uint8Array) : denormalize(data as ArrayLike<number>, stats)
   const size = width * height * 3
   const images = Array.from({ length: shown }, (_, at) => ({
-    data: bytes.subarray(at * size, (at + 1) * size),
+    data: overlaid(bytes.subarray(at * size, (at + 1) * size), overlays?.[at]),
     width,
     height,
     title: titles?.[at] ?? '',
@@ -35,6 +46,22 @@ export async function showImages(
   // The drawing library is large: it is only loaded by those who look.
   const { imageGrid } = await import('../plot/index.ts')
   return imageGrid(images, { columns: Math.min(columns, shown) })
+}
+
+/** @throws ShapeError if the overlay is of another size */
+function overlaid(picture: Uint8Array, overlay: PictureOverlay | undefined): Uint8Array {
+  if (!overlay) return picture
+  const { data, width, height } = overlay
+  if (4 * picture.length !== 3 * data.length || data.length !== 4 * width * height) {
+    throw new ShapeError(
+      `an overlay of ${width} by ${height} pixels and ${data.length} bytes does not fit a picture of ${picture.length / 3} pixels`,
+    )
+  }
+  return picture.map((value, at) => {
+    const pixel = 4 * Math.floor(at / 3)
+    const share = data[pixel + 3]! / 255
+    return Math.round(value * (1 - share) + data[pixel + (at % 3)]! * share)
+  })
 }
 
 /** Bytes of interleaved, normalised values. Uint8ClampedArray rounds and keeps to 0 … 255. */

@@ -1,4 +1,5 @@
 import type { ItemDescription } from '../data/pictureItem.ts'
+import type { PictureOverlay } from '../data/showImages.ts'
 import type { Tensor } from '../engine/index.ts'
 import type { Figure } from '../plot/index.ts'
 import type { LossFunction, LossHint } from './lossFunction.ts'
@@ -34,6 +35,8 @@ export interface ShowItemsOptions {
   titleColors?: readonly string[]
   /** Items in a row. */
   columns: number
+  /** Colours to lay over pictures, one for each. */
+  overlays?: readonly PictureOverlay[]
 }
 
 /** What the Learner needs of its data. `DataBunch` is one; a plain object serves too. */
@@ -59,6 +62,10 @@ export interface LearnerData {
   describeItem?(): ItemDescription | undefined
   /** Loaders of the items of `dataset`, in order, each augmented in its own way: for `learner.tta`. */
   augmentedLoaders?(dataset: 'valid' | 'train' | 'test', scale: number): readonly BatchLoader[]
+  /** Some of the items as one batch, transformed as for validation: for class activation maps. */
+  itemsOf?(dataset: 'valid' | 'train' | 'test', indices: readonly number[]): Promise<Batch>
+  /** The pictures of a batch's input as a figure. */
+  showPictures?(x: Tensor, options: ShowItemsOptions): Promise<Figure>
   /** Some of the items as a figure: for `learner.showResults` and top losses. */
   showItems?(
     dataset: 'valid' | 'train' | 'test',

@@ -5,6 +5,7 @@ export { type Answer, Callback } from './Callback.ts'
 export type { CallbackState, NumberArray, StateValue } from './callbackState.ts'
 export { CancelBatch, CancelEpoch, CancelFit, CancelValidation } from './cancel.ts'
 export type { LoadReport } from './checkpoint.ts'
+export { type PlotClassActivationsOptions, plotClassActivations } from './classActivations.ts'
 export type { Batch, BatchLoader, Input, LearnerData, Target } from './data.ts'
 export type {
   BackwardBeginContext,
@@ -24,10 +25,12 @@ export type {
 } from './events.ts'
 export type { LearnerExportOnnxOptions } from './exportOnnx.ts'
 export type { Limits } from './FitLimits.ts'
+export { type ClassActivation, type GradCamOptions, gradCam } from './gradCam.ts'
 export {
   ClassificationInterpretation,
   type ClassReport,
   type Confusion,
+  type PlotTopLossesOptions,
   type TopLosses,
 } from './interpretation.ts'
 export { Learner, type ValidateOptions } from './Learner.ts'

@@ -1,8 +1,12 @@
+import type { PictureOverlay } from '../data/showImages.ts'
 import { ConfigError } from '../engine/errors.ts'
 import { type ConfusionMatrixChartOptions, confusionMatrixChart, type Figure } from '../plot/index.ts'
-import type { ShowItemsOptions } from './data.ts'
+import { type ShowItemsOptions, tensorsOf } from './data.ts'
+import { gradCam } from './gradCam.ts'
 import type { Learner } from './Learner.ts'
 import { countsOf } from './metrics/classCounts.ts'
+import { rejectUnknownOptions } from './options.ts'
+import { heatOverlays } from './overlays.ts'
 import type { PredictionOptions } from './predictions.ts'
 
 /** A pair of classes that the model takes for each other. */
@@ -38,6 +42,16 @@ export interface InterpretationDetails {
   probabilities?: readonly number[]
   /** Draws items by their positions in the data. */
   show?: (indices: readonly number[], options: ShowItemsOptions) => Promise<Figure>
+  /** What the model looked at when it took each item for the class given. */
+  heat?: (indices: readonly number[], classes: readonly number[]) => Promise<readonly PictureOverlay[]>
+}
+
+/** Options of {@link ClassificationInterpretation.plotTopLosses}. */
+export interface PlotTopLossesOptions {
+  /** The highest losses, or with false the lowest. Default true. */
+  largest?: boolean
+  /** Lays over each picture what spoke for the class that was predicted (see {@link gradCam}). Default false. */
+  heatmap?: boolean
 }
 
 /** Where a classifier is right and wrong, item by item. `learner.interpret()` makes one. */
@@ -50,14 +64,15 @@ export class ClassificationInterpretation {
   readonly losses: readonly number[]
   /** Probability that the model gave to each item's actual class, if known. */
   readonly probabilities: readonly number[] | undefined
-  readonly #show: ((indices: readonly number[], options: ShowItemsOptions) => Promise<Figure>) | undefined
+  readonly #show: InterpretationDetails['show']
+  readonly #heat: InterpretationDetails['heat']
 
   constructor(
     classes: readonly string[],
     predicted: readonly number[],
     actual: readonly number[],
     losses: readonly number[],
-    { probabilities, show }: InterpretationDetails = {},
+    { probabilities, show, heat }: InterpretationDetails = {},
   ) {
     this.classes = classes
     this.predicted = predicted
@@ -65,6 +80,7 @@ export class ClassificationInterpretation {
     this.losses = losses
     this.probabilities = probabilities
     this.#show = show
+    this.#heat = heat
   }
 
   /** @throws ConfigError unless each item has one class */
@@ -101,6 +117,7 @@ export class ClassificationInterpretation {
       ...(show &&
         typeof dataset === 'string' && {
           show: (indices, shown) => show(dataset === 'fix' ? 'train' : dataset, indices, shown),
+          heat: (indices, chosen) => heatOf(learner, dataset === 'fix' ? 'train' : dataset, indices, chosen),
         }),
     })
   }
@@ -149,13 +166,15 @@ export class ClassificationInterpretation {
    * probability that the model gave to that.
    * @throws ConfigError if the data is no pictures
    */
-  async plotTopLosses(k = 9, options: { largest?: boolean } = {}): Promise<Figure> {
+  async plotTopLosses(k = 9, options: PlotTopLossesOptions = {}): Promise<Figure> {
     if (!this.#show) {
       throw new ConfigError(
         'plotTopLosses draws pictures, and this data has none; topLosses tells which items they are',
       )
     }
-    const { indices, values } = this.topLosses(k, options)
+    rejectUnknownOptions('plotTopLosses', options, ['largest', 'heatmap'])
+    const { largest = true, heatmap = false } = options
+    const { indices, values } = this.topLosses(k, { largest })
     const titles = indices.map((item, i) => {
       const names = [this.predicted[item]!, this.actual[item]!].map(
         (label) => this.classes[label] ?? String(label),
@@ -163,7 +182,13 @@ export class ClassificationInterpretation {
       const probability = this.probabilities?.[item] ?? Number.NaN
       return [...names, values[i]!.toFixed(2), probability.toFixed(2)].join(' / ')
     })
-    return this.#show(indices, { titles, columns: Math.ceil(Math.sqrt(indices.length)) })
+    const predicted = indices.map((item) => this.predicted[item]!)
+    const overlays = heatmap ? await this.#heat?.(indices, predicted) : undefined
+    return this.#show(indices, {
+      titles,
+      columns: Math.ceil(Math.sqrt(indices.length)),
+      ...(overlays && { overlays }),
+    })
   }
 
   /** Precision, recall and their mean for each class. */
@@ -180,4 +205,17 @@ export class ClassificationInterpretation {
       }
     })
   }
+}
+
+async function heatOf(
+  learner: Learner,
+  dataset: 'valid' | 'train' | 'test',
+  indices: readonly number[],
+  classes: readonly number[],
+): Promise<readonly PictureOverlay[]> {
+  const { data, model } = learner
+  if (!data.itemsOf) throw new ConfigError('this data cannot give single items, which a heat map is made of')
+  const [x] = tensorsOf((await data.itemsOf(dataset, indices)).x)
+  const { maps } = await gradCam(model, x!, { classes })
+  return heatOverlays(maps, x!.shape.slice(-2) as [number, number])
 }

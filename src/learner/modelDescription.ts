@@ -56,15 +56,15 @@ function sameModel(a: AnyModule, b: nn.Module): boolean {
 }
 
 /**
- * A model with new random weights. The engine's generator is afterwards as it was before.
+ * A model whose weights are still to be loaded: none are drawn.
  * @throws CheckpointError for kinds and layers that are not known
  */
 export function buildModel(description: ModelDescription): nn.Module {
   const random = getRngState()
   try {
-    return build(description)
+    return nn.init.skipInit(() => build(description))
   } finally {
-    setRngState(random)
+    setRngState(random) // for models of one's own that draw by themselves
   }
 }
 
@@ -114,6 +114,7 @@ const layers: Readonly<Record<string, readonly [positional: readonly string[], o
     LogSoftmax: [['dim'], []],
     LeakyReLU: [['negativeSlope'], []],
     ReLU: [[], []],
+    ReLU6: [[], []],
     GELU: [[], []],
     SiLU: [[], []],
     Sigmoid: [[], []],

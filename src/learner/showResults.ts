@@ -1,9 +1,10 @@
 import { ConfigError } from '../engine/errors.ts'
-import { scope, type Tensor } from '../engine/index.ts'
+import { noGrad, scope, type Tensor } from '../engine/index.ts'
 import type { Figure } from '../plot/index.ts'
 import type { LearnerData } from './data.ts'
 import type { Learner } from './Learner.ts'
 import { checkCount, rejectUnknownOptions } from './options.ts'
+import { maskOverlays } from './overlays.ts'
 
 export interface ShowResultsOptions {
   /** Which items. Default 'valid'. */
@@ -15,7 +16,10 @@ export interface ShowResultsOptions {
 /** Titles say what the model got right and what wrong. */
 const colors = { right: '#1f7a4d', wrong: '#b3261e' }
 
-/** The first pictures, each with its class and what the model takes it for. */
+/**
+ * The first pictures, each with its class (or classes) and what the model takes it for; of a model that gives every pixel a class,
+ * each twice, under the mask and under what the model makes of it.
+ */
 export async function drawResults(learner: Learner, options: ShowResultsOptions = {}): Promise<Figure> {
   rejectUnknownOptions('showResults', options, ['dataset', 'rows'])
   const { dataset = 'valid', rows = 3 } = options
@@ -23,14 +27,42 @@ export async function drawResults(learner: Learner, options: ShowResultsOptions 
   const show = itemDrawer(learner.data, 'showResults')
   return scope(async () => {
     const { decoded, targets } = await learner.getPredictions({ dataset, items: rows * rows })
-    const [predicted, actual] = await Promise.all([labelsOf(decoded), labelsOf(targets)])
-    const name = (label: number) => learner.data.classes?.[label] ?? String(label)
-    return show(dataset, [...actual.keys()], {
-      titles: actual.map((label, i) => `${name(label)} / ${name(predicted[i]!)}`),
-      titleColors: actual.map((label, i) => (label === predicted[i] ? colors.right : colors.wrong)),
+    if (targets.ndim === 3 && decoded.ndim === 3) {
+      return drawMasks(learner, dataset, targets.index(`:${2 * rows}`), decoded.index(`:${2 * rows}`))
+    }
+    const { classes } = learner.data
+    const [predicted, actual] = await Promise.all(
+      [decoded, targets].map((labels) => namesOf(labels, classes)),
+    )
+    return show(dataset, [...actual!.keys()], {
+      titles: actual!.map((name, i) => `${name} / ${predicted![i]}`),
+      titleColors: actual!.map((name, i) => (name === predicted![i] ? colors.right : colors.wrong)),
       columns: rows,
     })
   })
+}
+
+/** Two pictures a row, each with its mask on the left and the prediction on the right. */
+async function drawMasks(
+  learner: Learner,
+  dataset: 'valid' | 'train' | 'test',
+  targets: Tensor,
+  decoded: Tensor,
+): Promise<Figure> {
+  const show = itemDrawer(learner.data, 'showResults')
+  const [actual, predicted] = await Promise.all([maskOverlays(targets), maskOverlays(decoded)])
+  const indices = actual.flatMap((_, i) => [i, i])
+  const titles = await shareOfPixels(targets, decoded)
+  return show(dataset, indices, {
+    titles: titles.flatMap((share) => ['mask', `predicted, ${share} right`]),
+    overlays: actual.flatMap((overlay, i) => [overlay, predicted[i]!]),
+    columns: Math.min(4, indices.length),
+  })
+}
+
+async function shareOfPixels(targets: Tensor, decoded: Tensor): Promise<string[]> {
+  const shares = await noGrad(() => decoded.eq(targets).to('float32').flatten(1).mean(1)).data()
+  return Array.from(shares, (share) => `${(100 * Number(share)).toFixed(1)} %`)
 }
 
 /** @throws ConfigError if the data is no pictures */
@@ -41,9 +73,20 @@ export function itemDrawer(data: LearnerData, owner: string): NonNullable<Learne
   return data.showItems.bind(data)
 }
 
-async function labelsOf(tensor: Tensor): Promise<number[]> {
-  if (tensor.shape.length === 1) return Array.from(await tensor.data(), Number)
+/** Of class indices `[N]` the names; of rows of zeros and ones `[N, C]` those of the ones. */
+async function namesOf(labels: Tensor, classes: readonly string[] | undefined): Promise<string[]> {
+  const name = (label: number) => classes?.[label] ?? String(label)
+  if (labels.ndim === 1) return Array.from(await labels.data(), (label) => name(Number(label)))
+  const [items, count] = labels.shape
+  if (classes && labels.ndim === 2 && count === classes.length) {
+    const values = await labels.contiguous().data()
+    return Array.from({ length: items! }, (_, item) => {
+      const present = classes.filter((_, label) => Number(values[item * count! + label]) === 1)
+      return present.length > 0 ? present.join(' ') : 'none'
+    })
+  }
   throw new ConfigError(
-    `showResults needs a classifier with one class a picture; its targets and predictions are [N], got [${tensor.shape.join(', ')}]`,
+    'showResults needs a classifier, with targets and predictions [N] or (of several classes a picture) [N, classes], or masks ' +
+      `[N, H, W]; got [${labels.shape.join(', ')}]`,
   )
 }

@@ -21,6 +21,13 @@ export class ReLU extends Module {
   }
 }
 
+/** max(x, 0), but never more than 6 (Howard et al. 2017): an activation that low precision bears well. */
+export class ReLU6 extends Module {
+  override forward(x: Tensor): Tensor {
+    return relu(x).clamp(null, 6)
+  }
+}
+
 /** x where positive, negativeSlope · x elsewhere. */
 export class LeakyReLU extends Module {
   readonly negativeSlope: number

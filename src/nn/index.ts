@@ -1,7 +1,7 @@
 /** Modules, layers, losses and initialisation. Exported from the package as `nn`. */
 import './discreetLayers.ts'
 
-export { GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh } from './activations.ts'
+export { GELU, LeakyReLU, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh } from './activations.ts'
 export { BatchNorm1d, BatchNorm2d, type BatchNormFusion, type BatchNormOptions } from './batchNorm.ts'
 export { ModuleList, Sequential } from './containers.ts'
 export {

@@ -156,11 +156,16 @@ export class AdaptiveMaxPool2d extends AdaptivePool2d {
 
 /** Adaptive max pooling and adaptive average pooling side by side, in this order: `[N, C, H, W]` to `[N, 2C, …]` (fastai). */
 export class AdaptiveConcatPool2d extends AdaptivePool2d {
+  ap: AdaptiveAvgPool2d
+  mp: AdaptiveMaxPool2d
+
   constructor(outputSize: Pair = 1) {
     super(outputSize)
+    this.ap = new AdaptiveAvgPool2d(outputSize)
+    this.mp = new AdaptiveMaxPool2d(outputSize)
   }
 
   override forward(x: Tensor): Tensor {
-    return cat([adaptiveMaxPool2d(x, this.outputSize), adaptiveAvgPool2d(x, this.outputSize)], 1)
+    return cat([this.mp.forward(x), this.ap.forward(x)], 1)
   }
 }

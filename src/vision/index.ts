@@ -12,8 +12,9 @@ export {
   type PretrainedWeights,
   pretrainedWeights,
 } from './pretrained/index.ts'
+export type { BodyOptions, VisionArchitecture } from './startBody.ts'
+export { type UnetLearnerOptions, unetLearner } from './unetLearner.ts'
 export {
-  type VisionArchitecture,
   type VisionData,
   type VisionLearnerOptions,
   visionLearner,

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { imagenetStats } from '../../src/data/index.ts'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
-import { randn, zeros } from '../../src/engine/index.ts'
+import { emptyCache, randn, zeros } from '../../src/engine/index.ts'
 import { saveWeights } from '../../src/io/index.ts'
 import * as nn from '../../src/nn/index.ts'
 import { models, type VisionData, visionLearner } from '../../src/vision/index.ts'
@@ -30,25 +31,68 @@ const count = (modules: Iterable<nn.Module>, trainable = false) =>
   )
 
 describe('visionLearner', () => {
-  // Parameters for each group, and trainable ones with the body frozen: fastai's figures for 10 classes.
+  // Leaves and parameters of each group; and trainable ones with the body frozen, and with its first group alone frozen, with
+  // batch norm trained and without: fastai's figures for 10 classes.
   test.each([
-    ['resnet18', [26, 24], [683_072, 10_493_440, 533_002], 542_602, 11_028_362],
-    ['resnet34', [41, 49], [1_347_904, 19_936_768, 533_002], 550_026, 20_472_970],
-    ['resnet50', [57, 67], [1_444_928, 22_063_104, 2_112_010], 2_165_130, 24_185_226],
-  ] as const)(
-    '%s is cut, grouped and frozen as fastai does',
-    async (name, leaves, parameters, frozen, frozenTo1) => {
-      const learner = await visionLearner(data, models[name], { pretrained: false, silent: true })
-      const groups = learner.layerGroups
-      expect(groups.slice(0, 2).map((group) => group.length)).toEqual(leaves)
-      expect(groups.map((group) => count([group]))).toEqual(parameters)
-      expect(count(groups, true)).toBe(parameters[0] + parameters[1] + parameters[2])
+    ['resnet18', [26, 24, 10], [683_072, 10_493_440, 533_002]],
+    ['resnet34', [41, 49, 10], [1_347_904, 19_936_768, 533_002]],
+    ['resnet50', [57, 67, 10], [1_444_928, 22_063_104, 2_112_010]],
+    ['squeezenet1_1', [15, 13, 25, 10], [25_632, 94_784, 602_080, 533_002]],
+    ['densenet121', [116, 249, 10], [1_297_536, 5_656_320, 1_059_338]],
+    ['vgg16Bn', [22, 23, 10], [1_737_792, 12_985_344, 533_002]],
+    ['mobilenetV2', [72, 67, 10], [185_088, 2_038_784, 1_322_506]],
+  ] as const)('%s is cut and grouped as fastai does', async (name, leaves, parameters) => {
+    const learner = await visionLearner(data, models[name], { pretrained: false, silent: true })
+    const groups = learner.layerGroups
+    expect(groups.map((group) => group.length)).toEqual(leaves)
+    expect(groups.map((group) => count([group]))).toEqual(parameters)
+    expect(count(groups, true)).toBe(parameters.reduce<number>((sum, size) => sum + size, 0))
+    learner.freeze()
+    expect(count(groups.slice(-1), true)).toBe(parameters.at(-1))
+    emptyCache()
+  })
+
+  test.each([
+    ['resnet18', [542_602, 533_002], [11_028_362, 11_026_442]],
+    ['resnet34', [550_026, 533_002], [20_472_970, 20_469_770]],
+    ['resnet50', [2_165_130, 2_112_010], [24_185_226, 24_175_114]],
+  ] as const)('%s is frozen as fastai does', async (name, frozen, frozenTo1) => {
+    for (const [i, trainBn] of [true, false].entries()) {
+      const learner = await visionLearner(data, models[name], { pretrained: false, trainBn, silent: true })
       learner.freeze()
-      expect(count(groups, true)).toBe(frozen)
+      expect(count(learner.layerGroups, true)).toBe(frozen[i])
       learner.freezeTo(1)
-      expect(count(groups, true)).toBe(frozenTo1)
-    },
-  )
+      expect(count(learner.layerGroups, true)).toBe(frozenTo1[i])
+      learner.unfreeze()
+      expect(count(learner.layerGroups, true)).toBe(count(learner.layerGroups))
+    }
+  })
+
+  // Those that fastai does not know.
+  test.each([
+    ['wideResnet50_2', 3, 2048],
+    ['resnext50_32x4d', 3, 2048],
+    ['xresnet18', 3, 512],
+    ['squeezenet1_0', 4, 512],
+    ['vgg11', 3, 512],
+    ['vgg19Bn', 3, 512],
+    ['densenet169', 3, 1664],
+    ['efficientnetB0', 3, 1280],
+    ['convnextTiny', 3, 768],
+  ] as const)('%s has %d groups, and a body of %d channels', async (name, groups, features) => {
+    const learner = await visionLearner(data, models[name], { pretrained: false, silent: true })
+    expect(learner.layerGroups).toHaveLength(groups)
+    expect(learner.model.stateDict()['1.2.weight']!.shape).toEqual([2 * features])
+    learner.freeze()
+    expect(
+      learner.model
+        .children()[1]!
+        .parameters()
+        .every(({ requiresGrad }) => requiresGrad),
+    ).toBe(true)
+    expect(models[name].stats).toEqual(imagenetStats)
+    emptyCache()
+  })
 
   test('pretrained: the body has the weights of the file and is frozen, the head is new', async () => {
     const file = `${await temporaryFolder()}/trained.safetensors`
@@ -83,7 +127,7 @@ describe('visionLearner', () => {
         new nn.Linear(4, 2),
       )
     const learner = await visionLearner(data, build, { pretrained: false, linearFeatures: [], silent: true })
-    expect(learner.layerGroups.map((group) => group.length)).toEqual([3, 5])
+    expect(learner.layerGroups.map((group) => group.length)).toEqual([3, 6])
     const head = new nn.Sequential(new nn.AdaptiveAvgPool2d(1), new nn.Flatten(), new nn.Linear(4, 3))
     const own = await visionLearner(data, build, {
       pretrained: false,

@@ -1,3 +1,4 @@
+import { type ImageStats, imagenetStats } from '../../data/stats.ts'
 import { CheckpointError, ConfigError } from '../../engine/errors.ts'
 import { loadWeightsSync } from '../../io/weights.ts'
 import { describeAs, type ModelDescription, registerModelKind } from '../../learner/modelDescription.ts'
@@ -7,7 +8,7 @@ import type * as nn from '../../nn/index.ts'
 export interface ModelOptions {
   /** Number of outputs. Default 1000, the classes of ImageNet. */
   numClasses?: number
-  /** Starts from trained weights: those of `weights`. Default: true exactly when `weights` is given. */
+  /** Starts from trained weights: those of `weights`, or without it those known of. Default: true exactly when `weights` is given. */
   pretrained?: boolean
   /** A file of weights for this very model and number of classes (.pth or safetensors). */
   weights?: string
@@ -24,6 +25,8 @@ export interface Architecture<
   /** @throws ConfigError for a wrong option; CheckpointError if the weights do not fit */
   (options?: Options): Model
   readonly name: string
+  /** What pictures are normalised with before they come in. */
+  readonly stats: ImageStats
   /** The child before which the model is cut: all before it are the body. */
   cut(model: Model): nn.Module
   /** The modules of the body that begin a new layer group (the head is always one of its own). */
@@ -35,6 +38,8 @@ interface Definition<Options extends ModelOptions, Model extends nn.Module> {
   build(options: Options): Model
   /** Names of the options beyond those of {@link ModelOptions}. */
   options?: readonly Exclude<keyof Options & string, keyof ModelOptions>[]
+  /** Default: ImageNet's. */
+  stats?: ImageStats
   cut(model: Model): nn.Module
   split(model: Model): nn.Module[]
 }
@@ -57,11 +62,11 @@ export function architectureOf(name: string): (options?: ModelOptions) => nn.Mod
 export function architecture<Options extends ModelOptions, Model extends nn.Module>(
   definition: Definition<Options, Model>,
 ): Architecture<Options, Model> {
-  const { name, build, cut, split } = definition
+  const { name, build, cut, split, stats = imagenetStats } = definition
   const known: string[] = ['numClasses', 'pretrained', 'weights', ...(definition.options ?? [])]
   const make = (options: Options = {} as Options): Model => {
     checkOptions(name, options, known)
-    const file = weightsFile(name, options)
+    const file = weightsFileSync(name, options)
     const model = build(options)
     if (file !== undefined) loadWeightsSync(model, file)
     const { pretrained, weights, ...built } = options
@@ -69,29 +74,55 @@ export function architecture<Options extends ModelOptions, Model extends nn.Modu
   }
   architectures.set(name, make as unknown as (options: ModelOptions) => nn.Module)
   Object.defineProperty(make, 'name', { value: name })
-  return Object.assign(make, { cut, split })
+  return Object.assign(make, { cut, split, stats })
+}
+
+/** Where trained weights come from when no file is named: what `pretrained: true` asks. */
+export interface PretrainedSource {
+  /** Whether there are weights of the architecture of this name. */
+  has(name: string): boolean
+  /** Path of the file of weights, which is fetched first if it is not here yet. */
+  file(name: string): Promise<string>
+  /** As {@link file}, but returns only when the file is here: for functions that give back a model and no promise. */
+  fileSync(name: string): string
+}
+
+let pretrainedSource: PretrainedSource | undefined
+
+/** Sets what `pretrained: true` asks for files of weights. */
+export function setPretrainedSource(source: PretrainedSource): void {
+  pretrainedSource = source
 }
 
 /**
  * The file of trained weights that options ask for, undefined if they ask for none.
  * @throws ConfigError if trained weights are wanted and there is no file to take them from
  */
-export function weightsFile(name: string, { pretrained, weights }: ModelOptions): string | undefined {
-  if (weights !== undefined) {
-    if (pretrained === false) {
-      throw new ConfigError(
-        `${name}: pretrained: false contradicts weights: '${weights}'; leave one of them out`,
-      )
-    }
-    return weights
-  }
-  if (pretrained) {
+export function weightsFileSync(name: string, options: ModelOptions): string | undefined {
+  return wantsPretrained(name, options) ? sourceOf(name).fileSync(name) : options.weights
+}
+
+/** As {@link weightsFileSync}, and does not block while a file is fetched. */
+export async function weightsFile(name: string, options: ModelOptions): Promise<string | undefined> {
+  return wantsPretrained(name, options) ? await sourceOf(name).file(name) : options.weights
+}
+
+/** Whether a file is wanted that nobody has named. */
+function wantsPretrained(name: string, { pretrained, weights }: ModelOptions): boolean {
+  if (weights !== undefined && pretrained === false) {
     throw new ConfigError(
-      `${name}: pretrained: true needs a file of trained weights, as { weights: '${name}.pth' } ` +
-        "(torchvision's files and safetensors can be read). For random weights pass pretrained: false",
+      `${name}: pretrained: false contradicts weights: '${weights}'; leave one of them out`,
     )
   }
-  return undefined
+  return weights === undefined && pretrained === true
+}
+
+function sourceOf(name: string): PretrainedSource {
+  if (pretrainedSource?.has(name)) return pretrainedSource
+  throw new ConfigError(
+    `${name}: pretrained: true needs a file of trained weights, as { weights: '${name}.pth' } ` +
+      "(torchvision's files and safetensors can be read). For random weights pass pretrained: false",
+  )
 }
 
 function checkOptions(name: string, options: ModelOptions, known: readonly string[]): void {

@@ -8,7 +8,7 @@ import { isDiscreet, letGo, markDiscreet, runSteps, type Step } from '../../nn/p
  * by itself: the values are the same.
  */
 export function normActivation(norm: nn.Module, activation: nn.Module, x: Tensor, residual?: Tensor): Tensor {
-  if (isPlainBatchNorm(norm) && isPlainReLU(activation))
+  if (isPlainBatchNorm(norm) && isPlain(activation, nn.ReLU))
     return norm.forward(x, { activation: 'relu', residual })
   const normalised = norm.forward(x)
   return activation.forward(residual ? normalised.add(residual) : normalised)
@@ -29,7 +29,7 @@ export function convNormActivation(
 }
 
 /**
- * A Sequential that does each batch norm and the ReLU behind it in one pass. Names, and so the state dict, are those of a
+ * A Sequential that does each batch norm and the ReLU (or ReLU6) behind it in one pass. Names, and so the state dict, are those of a
  * plain Sequential.
  */
 export class FusedSequential extends nn.Sequential {
@@ -44,9 +44,13 @@ function* fusedSteps(modules: readonly nn.Module[]): Generator<Step> {
   for (let index = 0; index < modules.length; index++) {
     const module = modules[index]!
     const next = modules[index + 1]
-    if (next && isPlainBatchNorm(module) && isPlainReLU(next)) {
+    const fuses = next && isPlainBatchNorm(module) && (isPlain(next, nn.ReLU) || isPlain(next, nn.ReLU6))
+    if (fuses) {
       yield {
-        forward: (x) => module.forward(x, { activation: 'relu' }),
+        forward: (x) => {
+          const out = module.forward(x, { activation: 'relu' })
+          return isPlain(next, nn.ReLU6) ? out.clamp(null, 6) : out
+        },
         discreet: isDiscreet(module) && isDiscreet(next),
       }
       index++
@@ -61,6 +65,6 @@ function isPlainBatchNorm(module: nn.Module): module is nn.BatchNorm2d & nn.Modu
   return module instanceof nn.BatchNorm2d && module.forward === nn.BatchNorm2d.prototype.forward
 }
 
-function isPlainReLU(module: nn.Module): boolean {
-  return module instanceof nn.ReLU && module.forward === nn.ReLU.prototype.forward
+function isPlain(module: nn.Module, type: typeof nn.ReLU | typeof nn.ReLU6): boolean {
+  return module instanceof type && module.forward === type.prototype.forward
 }

@@ -220,3 +220,33 @@ export const resnet101 = resnet('resnet101', { block: Bottleneck, layers: [3, 4,
 
 /** ResNet-152: 60,192,808 parameters with 1000 classes. */
 export const resnet152 = resnet('resnet152', { block: Bottleneck, layers: [3, 8, 36, 3] })
+
+/** Wide ResNet-50-2 (Zagoruyko and Komodakis 2016): bottlenecks twice as wide inside; 68,883,240 parameters with 1000 classes. */
+export const wideResnet50_2 = resnet('wideResnet50_2', {
+  block: Bottleneck,
+  layers: [3, 4, 6, 3],
+  widthPerGroup: 128,
+})
+
+/** Wide ResNet-101-2: 126,886,696 parameters with 1000 classes. */
+export const wideResnet101_2 = resnet('wideResnet101_2', {
+  block: Bottleneck,
+  layers: [3, 4, 23, 3],
+  widthPerGroup: 128,
+})
+
+/** ResNeXt-50 32x4d (Xie et al. 2016): 3×3 convolutions in 32 groups; 25,028,904 parameters with 1000 classes. */
+export const resnext50_32x4d = resnet('resnext50_32x4d', {
+  block: Bottleneck,
+  layers: [3, 4, 6, 3],
+  groups: 32,
+  widthPerGroup: 4,
+})
+
+/** ResNeXt-101 32x8d: 88,791,336 parameters with 1000 classes. */
+export const resnext101_32x8d = resnet('resnext101_32x8d', {
+  block: Bottleneck,
+  layers: [3, 4, 23, 3],
+  groups: 32,
+  widthPerGroup: 8,
+})

@@ -1,0 +1,62 @@
+import { noGrad, type Tensor, tensor } from '../../src/engine/index.ts'
+import type * as nn from '../../src/nn/index.ts'
+
+/** Numbers in [0, 1) that look random: a hash of the position, by 32-bit arithmetic. As test/fixtures/vision/formula.py. */
+function uniform(stream: number, count: number, convert: (u: number) => number): Float32Array<ArrayBuffer> {
+  const values = new Float32Array(count)
+  const offset = Math.imul(stream, 0x85ebca77)
+  for (let i = 0; i < count; i++) {
+    let x = (Math.imul(i, 0x9e3779b1) + offset) | 0
+    x = Math.imul(x ^ (x >>> 15), 0x2c1b3c6d)
+    x = Math.imul(x ^ (x >>> 12), 0x297a2d39)
+    values[i] = convert(((x ^ (x >>> 15)) >>> 0) / 2 ** 32)
+  }
+  return values
+}
+
+const countOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1)
+
+/** Uniform in [-1, 1). */
+export const inputs = (...shape: number[]): Tensor =>
+  tensor(
+    uniform(9999, countOf(shape), (u) => 2 * u - 1),
+    { shape },
+  )
+
+/** A number for a name: FNV-1a. */
+function streamOf(name: string): number {
+  let value = 0x811c9dc5
+  for (const byte of Buffer.from(name)) value = Math.imul(value ^ byte, 0x01000193) >>> 0
+  return value
+}
+
+/** The largest matrix so far. Models of a family (VGG's have 100 million numbers there) share it, and it takes a second to make. */
+let largest = { key: '', values: new Float32Array(0) }
+
+function valuesOf(name: string, count: number, convert: (u: number) => number): Float32Array<ArrayBuffer> {
+  const key = `${name} ${count}`
+  if (largest.key === key) return largest.values
+  const values = uniform(streamOf(name), count, convert)
+  if (count > 5e7) largest = { key, values }
+  return values
+}
+
+/** Gives every tensor of the model values by its name in the state dict: weights as wide as keeps activations in bounds. */
+export function fill<Model extends nn.Module>(model: Model): Model {
+  for (const [name, target] of Object.entries(model.stateDict())) {
+    if (target.dtype !== 'float32') continue
+    const { shape } = target
+    const width = Math.sqrt(3 / countOf(shape.slice(1)))
+    const convert = /(running_var|layer_scale|gamma)$/.test(name)
+      ? (u: number) => 0.5 + u
+      : shape.length > 1
+        ? (u: number) => (2 * u - 1) * width
+        : name.endsWith('weight')
+          ? (u: number) => 0.5 + u
+          : (u: number) => 0.4 * u - 0.2
+    const values = tensor(valuesOf(name, countOf(shape), convert), { shape })
+    noGrad(() => target.copy_(values))
+    values[Symbol.dispose]()
+  }
+  return model
+}
