@@ -13,6 +13,7 @@ import {
   manualSeed,
   metrics,
   models,
+  plotClassActivations,
   setDefaultDevice,
   slice,
   transforms as T,
@@ -25,7 +26,7 @@ import { Throughput } from './lib/Throughput.ts'
 const options = readOptions(
   `
 Trains a ResNet18 on a folder of pictures: DIR/train/<class>/*.jpg and DIR/val/<class>/*.jpg (or DIR/valid).
-Writes history.csv, lr-find.png, losses.png, confusion.png and best.safetensors.
+Writes history.csv, lr-find.png, losses.png, confusion.png, top-losses.png, class-activations.png and best.safetensors.
 
   npx tsx recipes/transfer-resnet18.ts --data DIR --out DIR [options]`,
   {
@@ -111,22 +112,37 @@ const stage2 = new SaveModelCallback({ monitor: 'accuracy', name: best, best: st
 await learner.fitOneCycle(options.epochs, { maxLr: slice(rate / 4, rate / 2), callbacks: [stage2] })
 await learner.load(best)
 
-// Look.
+const { loss, accuracy } = await learner.validate()
+const seconds = (performance.now() - started) / 1000
+
+// Look: where it is wrong, which pictures surprised it most, and what in them made up its mind.
 
 await learner.recorder.saveHistory(join(out, 'history.csv'))
 await learner.recorder.plotLosses().save(join(out, 'losses.png'))
-await (await learner.interpret()).plotConfusionMatrix().save(join(out, 'confusion.png'))
+const interpretation = await learner.interpret()
+await interpretation.plotConfusionMatrix().save(join(out, 'confusion.png'))
+await (await interpretation.plotTopLosses(9, { heatmap: true })).save(join(out, 'top-losses.png'))
+await (await plotClassActivations(learner)).save(join(out, 'class-activations.png'))
+const [confusion] = interpretation.mostConfused()
+if (confusion) {
+  const { actual, predicted, count } = confusion
+  console.log(`\nMost often confused: ${actual}, taken for ${predicted} (${count} pictures)`)
+}
 
-const { loss, accuracy } = await learner.validate()
-const seconds = (performance.now() - started) / 1000
+// Test-time augmentation: each picture looked at eight more times, from near and mirrored.
+
+const augmented = await learner.tta()
+const ttaAccuracy = metrics.accuracy(augmented.predictions, augmented.targets).item()
 const { imagesPerSecond } = throughput
 console.log(`
 Best model: accuracy ${accuracy!.toFixed(4)}, validation loss ${loss!.toFixed(4)}; ${seconds.toFixed(0)} s, ${imagesPerSecond.toFixed(0)} pictures/s
-In ${out}: history.csv, lr-find.png, losses.png, confusion.png, best.safetensors`)
+With test-time augmentation: accuracy ${ttaAccuracy.toFixed(4)}
+In ${out}: history.csv, lr-find.png, losses.png, confusion.png, top-losses.png, class-activations.png, best.safetensors`)
 if (options.json) {
   console.log(
     JSON.stringify({
       accuracy,
+      ttaAccuracy,
       validLoss: loss,
       epochs: options.headEpochs + options.epochs,
       seconds,

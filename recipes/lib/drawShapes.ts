@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 
 /** What there is to tell apart. Outlines are drawn around the origin, about one unit across from centre to rim. */
-const outlines: Record<string, string> = {
+export const outlines: Record<string, string> = {
   circle: '<circle r="0.9"/>',
   cross: '<path d="M-.3-.95H.3V-.3H.95V.3H.3V.95H-.3V.3H-.95V-.3H-.3Z"/>',
   heart: '<path d="M0 .95C-1.5-.1-.95-1-.45-.9C-.2-.85 0-.65 0-.4C0-.65.2-.85.45-.9C.95-1 1.5-.1 0 .95Z"/>',

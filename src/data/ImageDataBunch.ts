@@ -6,13 +6,13 @@ import { DataBunch, type DataBunchOptions, defined, type LoaderKind } from './Da
 import { DataLoader } from './DataLoader.ts'
 import type { TensorBatch } from './Dataset.ts'
 import { drawSeed } from './drawSeed.ts'
-import type { ImageDataset, ImageSample } from './image/ImageDataset.ts'
+import { ImageDataset, type ImageSample } from './image/ImageDataset.ts'
 import type { SkippedInFolder } from './image/ImageFolder.ts'
 import { noneSkipped, type SkippedFiles } from './image/listPictures.ts'
 import { CacheBudget, type CacheOption, PictureCache } from './image/PictureCache.ts'
 import { type ImagePipelineOptions, imagePipelines } from './imagePipelines.ts'
 import { imageSources } from './imageSources.ts'
-import { type Label, type LabelledPictures, labelledSources } from './labelledPictures.ts'
+import { type Label, type LabelledPictures, labelledSources, splitOf } from './labelledPictures.ts'
 import { checkCount, rejectUnknownOptions } from './options.ts'
 import { type ItemDescription, type PictureSource, pictureItem } from './pictureItem.ts'
 import { filesOf, labelsByFunction, labelsByPattern, picturesOfCsv } from './pictureLists.ts'
@@ -83,6 +83,7 @@ const LOADER_NAMES = [
   'device',
 ] as const
 const PICTURE_NAMES = ['size', 'resizeMethod', 'transforms', 'stats', 'cache'] as const
+const MASK_NAMES = ['classes', 'validPct', 'validIndices'] as const
 const LIST_NAMES = ['validPct', 'validIndices', 'classes', 'extensions'] as const
 const CSV_NAMES = [
   'csv',
@@ -106,6 +107,11 @@ export interface FromListsOptions extends ImageDataBunchOptions {
   classes?: readonly string[]
   /** Endings of picture files, where a folder is searched. Default `imageExtensions`. */
   extensions?: readonly string[]
+}
+
+export interface FromMasksOptions extends Omit<FromListsOptions, 'classes' | 'extensions'> {
+  /** Names of the values of a mask, from 0 on. */
+  classes: readonly string[]
 }
 
 export interface FromCsvOptions extends Omit<FromListsOptions, 'extensions'> {
@@ -211,6 +217,40 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
     options: FromListsOptions = {},
   ): Promise<ImageDataBunch> {
     return fromLabelled('fromLists', dir, { ...filesOf(dir, files), labels }, options)
+  }
+
+  /**
+   * Pictures of whose pixels each has a class: files, relative to `dir`, and for each a mask, a grey picture of the same size
+   * whose values are class indices. Targets are `[N, H, W]` int64. Masks are cut, turned and resized like their pictures.
+   * @throws DataError for lists of different lengths; when a batch is made, for a mask that does not fit its picture or its classes
+   */
+  static async fromMasks(
+    dir: string,
+    files: readonly string[],
+    masks: readonly string[],
+    options: FromMasksOptions,
+  ): Promise<ImageDataBunch> {
+    rejectUnknownOptions('ImageDataBunch.fromMasks', options, [
+      ...MASK_NAMES,
+      ...LOADER_NAMES,
+      ...PICTURE_NAMES,
+    ])
+    const { classes, validPct, validIndices, ...rest } = options
+    if (!Array.isArray(classes) || classes.length < 2) {
+      throw new ConfigError('fromMasks: classes must name the values of a mask, at least 0 and 1')
+    }
+    const all = new ImageDataset({
+      files: filesOf(dir, files).files,
+      masks: filesOf(dir, masks).files,
+      labels: [],
+      classes,
+    })
+    const seed = () => rest.seed ?? drawSeed()
+    const { train, valid } = splitOf(files.length, { validPct, validIndices, seed })
+    return new ImageDataBunch(
+      { train: all.subset(train), valid: valid.length > 0 ? all.subset(valid) : null },
+      { ...rest, path: dir },
+    )
   }
 
   /**

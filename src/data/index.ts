@@ -9,6 +9,7 @@ export {
   type FromCsvOptions,
   type FromFolderOptions,
   type FromListsOptions,
+  type FromMasksOptions,
   ImageDataBunch,
   type ImageDataBunchOptions,
   type ShowBatchOptions,

@@ -85,7 +85,11 @@ export function labelledSources(pictures: LabelledPictures, options: SplitOption
   return sources
 }
 
-function splitOf(length: number, { validPct, validIndices, seed }: SplitOptions) {
+/** Which of so many pictures are for training and which for validation, by their numbers. */
+export function splitOf(
+  length: number,
+  { validPct, validIndices, seed }: Pick<SplitOptions, 'validPct' | 'validIndices' | 'seed'>,
+): { train: ArrayLike<number>; valid: ArrayLike<number> } {
   if (length === 0) throw new DataError('there are no pictures')
   if (!validIndices) return randomSplit(length, validPct ?? 0.2, seed())
   if (validPct !== undefined)

@@ -13,7 +13,7 @@ import { heatOverlays } from './overlays.ts'
 export interface PlotClassActivationsOptions extends GradCamOptions {
   /** Where the pictures are. Default 'valid'. */
   dataset?: 'valid' | 'train' | 'test'
-  /** Positions of the pictures in the data. Default: the first nine. */
+  /** Positions of the pictures in the data. Default: nine, evenly spread. */
   indices?: readonly number[]
   /** Pictures of your own, as `learner.predict` takes them, in the place of `dataset` and `indices`. */
   items?: readonly unknown[]
@@ -73,7 +73,10 @@ async function picturesOf(
 ): Promise<Tensor> {
   if (!data.itemsOf) throw new ConfigError('plotClassActivations: this data cannot give single items')
   const loader = { valid: data.validDl, train: data.fixDl, test: data.testDl }[dataset]
-  const chosen = indices ?? Array.from({ length: Math.min(9, loader?.dataset.length ?? 0) }, (_, i) => i)
+  // Data often comes class by class, so that the first nine would be of one.
+  const items = loader?.dataset.length ?? 0
+  const shown = Math.min(9, items)
+  const chosen = indices ?? Array.from({ length: shown }, (_, i) => Math.floor((i * items) / shown))
   return tensorsOf((await data.itemsOf(dataset, chosen)).x)[0]!
 }
 

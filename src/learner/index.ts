@@ -35,6 +35,12 @@ export {
 } from './interpretation.ts'
 export { Learner, type ValidateOptions } from './Learner.ts'
 export { LearnerSummary } from './LearnerSummary.ts'
+export {
+  type LabelReport,
+  type LabelReportOptions,
+  labelReport,
+  suggestThresholds,
+} from './labelReport.ts'
 export { type AnyModule, leavesOf, type Split, splitModel } from './layerGroups.ts'
 export type {
   FitFlatCosineOptions,

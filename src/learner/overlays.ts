@@ -23,6 +23,9 @@ const palette: readonly Color[] = [
   [204, 121, 167],
 ]
 
+/** What class 0 is darkened with, so that other classes' colours stand out. */
+const ground = [0, 0, 0, 140]
+
 /** Heat maps `[N, h, w]` from 0 to 1, smoothed to the size of the pictures, as colours to lay over them. */
 export async function heatOverlays(
   maps: Tensor,
@@ -51,7 +54,7 @@ function heatColor(value: number): Color {
   return [mix(0), mix(1), mix(2)]
 }
 
-/** Masks of class indices `[N, H, W]` as colours to lay over the pictures; class 0, the ground, stays as it is. */
+/** Masks of class indices `[N, H, W]` as colours to lay over the pictures; class 0, the ground, is darkened. */
 export async function maskOverlays(masks: Tensor): Promise<PictureOverlay[]> {
   const [items, height, width] = masks.shape as [number, number, number]
   const labels = await masks.contiguous().data()
@@ -60,7 +63,7 @@ export async function maskOverlays(masks: Tensor): Promise<PictureOverlay[]> {
     const data = new Uint8ClampedArray(4 * size)
     for (let i = 0; i < size; i++) {
       const label = Number(labels[item * size + i])
-      if (label > 0) data.set([...palette[(label - 1) % palette.length]!, 166], 4 * i)
+      data.set(label > 0 ? [...palette[(label - 1) % palette.length]!, 217] : ground, 4 * i)
     }
     return { data, width, height }
   })

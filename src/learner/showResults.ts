@@ -31,11 +31,12 @@ export async function drawResults(learner: Learner, options: ShowResultsOptions 
       return drawMasks(learner, dataset, targets.index(`:${2 * rows}`), decoded.index(`:${2 * rows}`))
     }
     const { classes } = learner.data
+    const several = targets.ndim === 2
     const [predicted, actual] = await Promise.all(
       [decoded, targets].map((labels) => namesOf(labels, classes)),
     )
     return show(dataset, [...actual!.keys()], {
-      titles: actual!.map((name, i) => `${name} / ${predicted![i]}`),
+      titles: actual!.map((name, i) => `${name}${several ? '\n/' : ' /'} ${predicted![i]}`),
       titleColors: actual!.map((name, i) => (name === predicted![i] ? colors.right : colors.wrong)),
       columns: rows,
     })
@@ -54,7 +55,7 @@ async function drawMasks(
   const indices = actual.flatMap((_, i) => [i, i])
   const titles = await shareOfPixels(targets, decoded)
   return show(dataset, indices, {
-    titles: titles.flatMap((share) => ['mask', `predicted, ${share} right`]),
+    titles: titles.flatMap((share) => ['mask', `predicted: ${share}`]),
     overlays: actual.flatMap((overlay, i) => [overlay, predicted[i]!]),
     columns: Math.min(4, indices.length),
   })
@@ -62,7 +63,7 @@ async function drawMasks(
 
 async function shareOfPixels(targets: Tensor, decoded: Tensor): Promise<string[]> {
   const shares = await noGrad(() => decoded.eq(targets).to('float32').flatten(1).mean(1)).data()
-  return Array.from(shares, (share) => `${(100 * Number(share)).toFixed(1)} %`)
+  return Array.from(shares, (share) => `${(100 * Number(share)).toFixed(0)} %`)
 }
 
 /** @throws ConfigError if the data is no pictures */

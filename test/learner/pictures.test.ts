@@ -1,12 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { getTransforms, ImageDataBunch, imagenetStats } from '../../src/data/index.ts'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
 import { getRngState, manualSeed, type Tensor, tensor } from '../../src/engine/index.ts'
 import { saveWeights } from '../../src/io/index.ts'
-import { Learner, loadLearner, metrics } from '../../src/learner/index.ts'
+import { Learner, loadLearner, metrics, plotClassActivations } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
 import { models, visionLearner } from '../../src/vision/index.ts'
 import { draw, writePicture } from '../data/pictures.ts'
@@ -56,6 +57,66 @@ async function pictureLearner() {
 }
 
 const values = (value: Tensor) => [...(value.dataSync() as Float32Array)]
+
+describe('pictures under colours', () => {
+  const images = (figure: { spec: unknown }) =>
+    (figure.spec as { data: { values: { url: string; title: string }[] } }).data.values
+
+  it('top losses and class activations show what the model looked at', async () => {
+    const learner = await pictureLearner()
+    const interpretation = await learner.interpret()
+    const plain = images(await interpretation.plotTopLosses(4))
+    const heated = images(await interpretation.plotTopLosses(4, { heatmap: true }))
+    expect(heated.map(({ title }) => title)).toEqual(plain.map(({ title }) => title))
+    for (const [i, { url }] of heated.entries()) expect(url).not.toBe(plain[i]!.url)
+
+    const maps = images(await plotClassActivations(learner))
+    expect(maps).toHaveLength(9)
+    expect(maps[0]!.title).toMatch(/^(ants|bees|crabs) [01]\.\d\d$/)
+    const file = join(folder, 'valid', 'bees', '2.png')
+    expect(images(await plotClassActivations(learner, { items: [file], classes: [1] }))[0]!.title).toMatch(
+      /^bees/,
+    )
+    await expect(plotClassActivations(learner, { items: [file], indices: [1] })).rejects.toThrow(
+      /exclude each other/,
+    )
+    await expect(plotClassActivations(lineLearner())).rejects.toThrow(
+      /draws pictures, and this data has none/,
+    )
+  })
+
+  it('results of masks stand beside the masks', async () => {
+    const masks = mkdtempSync(join(folder, 'masks-'))
+    const names = ['a.png', 'b.png', 'c.png']
+    for (const [i, name] of names.entries()) {
+      const grey = Uint8Array.from({ length: 24 * 24 }, (_, at) => (at % 24 < 8 * i ? 1 : 0))
+      await sharp(grey, { raw: { width: 24, height: 24, channels: 1 } })
+        .toColourspace('b-w')
+        .png()
+        .toFile(join(masks, name))
+      await writePicture(
+        join(masks, `picture-${name}`),
+        draw(24, 24, (x, y) => [9 * x, 9 * y, 80 * i]),
+      )
+    }
+    const data = await ImageDataBunch.fromMasks(
+      masks,
+      names.map((name) => `picture-${name}`),
+      names,
+      { classes: ['ground', 'left'], batchSize: 2, validIndices: [1], transforms: { train: [], valid: [] } },
+    )
+    expect((await data.oneBatch()).y.shape).toEqual([2, 24, 24])
+    const learner = new Learner(data, new nn.Conv2d(3, 2, 1), { silent: true })
+    const results = images(await learner.showResults())
+    expect(results.map(({ title }) => title)).toEqual(['mask', expect.stringMatching(/^predicted: \d+ %$/)])
+    await expect(
+      ImageDataBunch.fromMasks(masks, names, names.slice(1), { classes: ['a', 'b'] }),
+    ).rejects.toThrow(/3 files, but 2 masks/)
+    await expect(ImageDataBunch.fromMasks(masks, names, names, { classes: ['a'] })).rejects.toThrow(
+      ConfigError,
+    )
+  })
+})
 
 describe('tta', () => {
   it('mixes plain and augmented predictions as fastai does, for pictures in the same order', async () => {

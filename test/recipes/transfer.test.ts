@@ -33,12 +33,15 @@ describe('transfer-resnet18', () => {
     expect(code).toBe(0)
     expect((await readdir(out)).sort()).toEqual([
       'best.safetensors',
+      'class-activations.png',
       'confusion.png',
       'history.csv',
       'losses.png',
       'lr-find.png',
+      'top-losses.png',
     ])
-    for (const figure of ['confusion.png', 'losses.png', 'lr-find.png']) {
+    const figures = ['class-activations', 'confusion', 'losses', 'lr-find', 'top-losses']
+    for (const figure of figures.map((name) => `${name}.png`)) {
       const { format, width } = await sharp(join(out, figure)).metadata()
       expect(format).toBe('png')
       expect(width).toBeGreaterThan(200)
@@ -51,6 +54,7 @@ describe('transfer-resnet18', () => {
       'epochs',
       'imagesPerSecond',
       'seconds',
+      'ttaAccuracy',
       'validLoss',
     ])
     expect(result).toMatchObject({ epochs: 3, device: 'cpu' })

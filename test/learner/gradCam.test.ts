@@ -1,0 +1,97 @@
+import { describe, expect, it } from 'vitest'
+import { ConfigError, linspace, manualSeed, nn, noGrad, randn, ShapeError, tensor } from '../../src/index.ts'
+import { gradCam, labelReport, suggestThresholds } from '../../src/learner/index.ts'
+
+describe('gradCam', () => {
+  const build = () => {
+    manualSeed(2)
+    return new nn.Sequential(
+      new nn.Sequential(new nn.Conv2d(3, 5, 3, { padding: 1 }), new nn.BatchNorm2d(5), new nn.ReLU()),
+      new nn.Sequential(new nn.AdaptiveAvgPool2d(1), new nn.Flatten(), new nn.Linear(5, 4)),
+    )
+  }
+
+  it('is the weighted sum of the feature maps where the head is linear on their means', async () => {
+    const model = build()
+    model.requiresGrad_(false)
+    const x = randn([3, 3, 6, 5])
+    const { maps, classes } = await gradCam(model, x)
+    expect(model.training).toBe(true)
+    const [features, logits, weight] = noGrad(() => {
+      model.eval()
+      const body = model[0]!.forward(x)
+      return [body, model.forward(x), (model[1]!.children()[2] as nn.Linear).weight] as const
+    })
+    expect(classes).toEqual(logits.argmax(1).toArray())
+    const rows = weight.toArray() as number[][]
+    const values = features.toArray() as number[][][][]
+    for (const [i, label] of classes.entries()) {
+      const raw = Array.from({ length: 6 }, (_, y) =>
+        Array.from({ length: 5 }, (_, j) =>
+          Math.max(
+            0,
+            values[i]!.reduce((sum, channel, c) => sum + rows[label]![c]! * channel[y]![j]!, 0),
+          ),
+        ),
+      )
+      const largest = Math.max(...raw.flat())
+      const map = maps.index(i).toArray() as number[][]
+      for (const [y, row] of raw.entries())
+        for (const [j, value] of row.entries()) expect(map[y]![j]).toBeCloseTo(value / largest, 4)
+    }
+  })
+
+  it('explains a class of your choice, from a layer of your choice, and leaves gradients alone', async () => {
+    const model = build()
+    const x = randn([2, 3, 6, 5])
+    const layer = model[0]!.children()[0] as nn.Module
+    const { maps, classes } = await gradCam(model, x, { layer, classes: [3, 0] })
+    expect(maps.shape).toEqual([2, 6, 5])
+    expect(classes).toEqual([3, 0])
+    expect(model.parameters().every(({ grad }) => !grad)).toBe(true)
+    expect(maps.max().item()).toBeLessThanOrEqual(1)
+    await expect(gradCam(model, x, { classes: [4, 0] })).rejects.toThrow(/whole numbers from 0 to 3/)
+    await expect(gradCam(model, x, { layer: new nn.ReLU() })).rejects.toThrow(/never calls the ReLU/)
+    await expect(gradCam(model, x, { layer: model[1]!.children()[2]! })).rejects.toThrow(/no feature maps/)
+    await expect(gradCam(model[0]!, x)).rejects.toThrow(ShapeError)
+    await expect(gradCam(new nn.Linear(3, 2), linspace(0, 1, 6).view(2, 3))).rejects.toThrow(ConfigError)
+  })
+})
+
+describe('labelReport', () => {
+  const predictions = tensor([
+    [0.9, 0.2, 0.1],
+    [0.6, 0.4, 0.2],
+    [0.4, 0.3, 0.1],
+    [0.2, 0.1, 0.3],
+  ])
+  const targets = tensor([
+    [1, 1, 0],
+    [0, 1, 0],
+    [1, 0, 0],
+    [0, 0, 0],
+  ])
+
+  it('counts each label by itself', () => {
+    const [first, second, third] = labelReport(predictions, targets, { classes: ['a', 'b', 'c'] })
+    expect(first).toEqual({ label: 'a', threshold: 0.5, precision: 0.5, recall: 0.5, f1: 0.5, support: 2 })
+    expect(second).toEqual({ label: 'b', threshold: 0.5, precision: 0, recall: 0, f1: 0, support: 2 })
+    expect(third).toMatchObject({ f1: 0, support: 0 })
+    const [lower] = labelReport(predictions, targets, { thresholds: [0.3, 0.2, 0.5] })
+    expect(lower).toMatchObject({ label: '0', precision: 2 / 3, recall: 1, f1: 0.8 })
+  })
+
+  it('suggests the thresholds of the highest F1', () => {
+    const thresholds = suggestThresholds(predictions, targets)
+    expect(thresholds[0]).toBeCloseTo(0.3, 6) // all three above: precision 2/3, recall 1
+    expect(thresholds[1]).toBeCloseTo(0.15, 6)
+    expect(thresholds[2]).toBe(0.5)
+    expect(labelReport(predictions, targets, { thresholds }).map(({ f1 }) => f1)).toEqual([0.8, 0.8, 0])
+  })
+
+  it('names what does not fit', () => {
+    expect(() => labelReport(predictions, targets.index(':2'))).toThrow(ShapeError)
+    expect(() => labelReport(predictions, targets, { classes: ['a'] })).toThrow(/3 labels, but 1 classes/)
+    expect(() => labelReport(predictions, targets, { thresholds: 2 })).toThrow(/from 0 to 1, got 2/)
+  })
+})
