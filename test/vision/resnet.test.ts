@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
 import { linspace, manualSeed, noGrad, type Tensor } from '../../src/engine/index.ts'
 import { loadWeights, saveWeights } from '../../src/io/index.ts'
@@ -171,10 +171,14 @@ describe('resnet18', () => {
   })
 
   test('pretrained weights need a file; wrong options are named', async () => {
-    expect(() => models.resnet18({ pretrained: true })).toThrow(ConfigError)
-    expect(() => models.resnet18({ pretrained: true })).toThrow(
-      /resnet18: pretrained: true needs a file.*weights: 'resnet18\.pth'/,
+    expect(() => models.xresnet18({ pretrained: true })).toThrow(ConfigError)
+    expect(() => models.xresnet18({ pretrained: true })).toThrow(
+      /xresnet18: pretrained: true needs a file.*weights: 'xresnet18\.pth'/,
     )
+    vi.stubEnv('ANNEAL_OFFLINE', '1')
+    vi.stubEnv('ANNEAL_CACHE', await temporaryFolder())
+    onTestFinished(() => void vi.unstubAllEnvs())
+    expect(() => models.resnet18({ pretrained: true })).toThrow(/resnet18 are not here, and ANNEAL_OFFLINE/)
     expect(() => models.resnet18({ pretrained: false, weights: 'x.pth' })).toThrow(/contradicts/)
     expect(() => models.resnet18({ weights: '/none/x.pth' })).toThrow(CheckpointError)
     expect(() => models.resnet18({ numClasses: 0 })).toThrow(/numClasses must be a positive integer, got 0/)

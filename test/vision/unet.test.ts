@@ -178,7 +178,7 @@ describe('unetLearner', () => {
     await expect(unetLearner(data, models.resnet18, { pretrained: false, size: 0 })).rejects.toThrow(
       ConfigError,
     )
-    await expect(unetLearner(data, models.resnet18)).rejects.toThrow(/weights/)
+    await expect(unetLearner(data, models.xresnet18)).rejects.toThrow(/needs a file of trained weights/)
     const flat = () => new nn.Sequential(new nn.Conv2d(3, 4, 3), new nn.Flatten(), new nn.Linear(4, 2))
     await expect(unetLearner(data, flat, { pretrained: false, cut: 2 })).rejects.toThrow(/feature maps/)
     await expect(unetLearner(data, models.resnet18, { pretrained: false, yRange: [1, 0] })).rejects.toThrow(

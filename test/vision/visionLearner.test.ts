@@ -147,8 +147,8 @@ describe('visionLearner', () => {
   })
 
   test('what cannot be', async () => {
-    await expect(visionLearner(data, models.resnet18)).rejects.toThrow(
-      /resnet18: pretrained: true needs a file/,
+    await expect(visionLearner(data, models.xresnet18)).rejects.toThrow(
+      /xresnet18: pretrained: true needs a file/,
     )
     await expect(visionLearner(data, models.resnet18, { pretrained: false, weights: 'x' })).rejects.toThrow(
       ConfigError,

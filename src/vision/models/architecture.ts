@@ -3,12 +3,16 @@ import { CheckpointError, ConfigError } from '../../engine/errors.ts'
 import { loadWeightsSync } from '../../io/weights.ts'
 import { describeAs, type ModelDescription, registerModelKind } from '../../learner/modelDescription.ts'
 import type * as nn from '../../nn/index.ts'
+import { fetchWeights, fetchWeightsSync, hasPretrained } from '../pretrained/index.ts'
 
 /** Options that every model of {@link models} takes. */
 export interface ModelOptions {
   /** Number of outputs. Default 1000, the classes of ImageNet. */
   numClasses?: number
-  /** Starts from trained weights: those of `weights`, or without it those known of. Default: true exactly when `weights` is given. */
+  /**
+   * Starts from trained weights: those of `weights`, or without it published ones (see `fetchWeights`), which have 1000 classes.
+   * Default: true exactly when `weights` is given.
+   */
   pretrained?: boolean
   /** A file of weights for this very model and number of classes (.pth or safetensors). */
   weights?: string
@@ -77,51 +81,31 @@ export function architecture<Options extends ModelOptions, Model extends nn.Modu
   return Object.assign(make, { cut, split, stats })
 }
 
-/** Where trained weights come from when no file is named: what `pretrained: true` asks. */
-export interface PretrainedSource {
-  /** Whether there are weights of the architecture of this name. */
-  has(name: string): boolean
-  /** Path of the file of weights, which is fetched first if it is not here yet. */
-  file(name: string): Promise<string>
-  /** As {@link file}, but returns only when the file is here: for functions that give back a model and no promise. */
-  fileSync(name: string): string
-}
-
-let pretrainedSource: PretrainedSource | undefined
-
-/** Sets what `pretrained: true` asks for files of weights. */
-export function setPretrainedSource(source: PretrainedSource): void {
-  pretrainedSource = source
-}
-
 /**
  * The file of trained weights that options ask for, undefined if they ask for none.
  * @throws ConfigError if trained weights are wanted and there is no file to take them from
  */
 export function weightsFileSync(name: string, options: ModelOptions): string | undefined {
-  return wantsPretrained(name, options) ? sourceOf(name).fileSync(name) : options.weights
+  return wantsPretrained(name, options) ? fetchWeightsSync(name) : options.weights
 }
 
 /** As {@link weightsFileSync}, and does not block while a file is fetched. */
 export async function weightsFile(name: string, options: ModelOptions): Promise<string | undefined> {
-  return wantsPretrained(name, options) ? await sourceOf(name).file(name) : options.weights
+  return wantsPretrained(name, options) ? await fetchWeights(name) : options.weights
 }
 
-/** Whether a file is wanted that nobody has named. */
+/** Whether published weights are wanted, which are downloaded unless they are in the cache. */
 function wantsPretrained(name: string, { pretrained, weights }: ModelOptions): boolean {
   if (weights !== undefined && pretrained === false) {
     throw new ConfigError(
       `${name}: pretrained: false contradicts weights: '${weights}'; leave one of them out`,
     )
   }
-  return weights === undefined && pretrained === true
-}
-
-function sourceOf(name: string): PretrainedSource {
-  if (pretrainedSource?.has(name)) return pretrainedSource
+  if (weights !== undefined || !pretrained) return false
+  if (hasPretrained(name)) return true
   throw new ConfigError(
     `${name}: pretrained: true needs a file of trained weights, as { weights: '${name}.pth' } ` +
-      "(torchvision's files and safetensors can be read). For random weights pass pretrained: false",
+      '(no published ones are known). For random weights pass pretrained: false',
   )
 }
 
