@@ -9,6 +9,7 @@
 #include "picture/file.h"
 #include "picture/jpeg.h"
 #include "picture/resample.h"
+#include "picture/warp.h"
 
 namespace anneal::binding {
 
@@ -121,6 +122,7 @@ Pictures::Pictures(Napi::Env env, Napi::Object exports)
     add("pictureSize", &Pictures::size);
     add("decodePicture", &Pictures::decode);
     add("resamplePicture", &Pictures::resample);
+    add("warpPicture", &Pictures::warp);
 
     napi_value name;
     napi_create_string_utf8(env, "anneal.picture", NAPI_AUTO_LENGTH, &name);
@@ -233,6 +235,35 @@ void Pictures::resample(const Napi::CallbackInfo& info) {
     job->out = Napi::Persistent(info[2].As<Napi::Object>());
     job->done = Napi::Persistent(info[3].As<Napi::Function>());
     start(info.Env(), std::move(job));
+}
+
+void Pictures::warp(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const Bytes in = toBytes(info[0]), out = toBytes(info[5]);
+    if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_float64_array ||
+        info[1].As<Napi::TypedArray>().ElementLength() != picture::kPlacementSlots)
+        throw Napi::TypeError::New(env, "a placement is a Float64Array of 16 numbers");
+    const auto placement = picture::Placement::read(info[1].As<Napi::Float64Array>().Data());
+    const bool nearest = info[2].ToBoolean();
+    const int64_t width = info[3].ToNumber().Int64Value(), height = info[4].ToNumber().Int64Value();
+    const bool sized = width > 0 && height > 0 && width <= picture::kMaxSide && height <= picture::kMaxSide;
+    if (!sized || out.count != static_cast<size_t>(width * height * picture::kChannels))
+        throw Napi::RangeError::New(env, "the array does not have the size of the result");
+    if (!placement.fits(static_cast<int64_t>(in.count)))
+        throw Napi::RangeError::New(env, "the placement lies outside the pixels");
+    const auto run = [=] {
+        picture::warpRows(in.data, placement, nullptr, nearest, width, 0, height, out.data);
+    };
+    if (!info[6].IsFunction()) return run();
+    auto job = std::make_unique<Job>();
+    job->work = [run](Job& self) {
+        run();
+        self.good = true;
+    };
+    job->in = Napi::Persistent(info[0].As<Napi::Object>());
+    job->out = Napi::Persistent(info[5].As<Napi::Object>());
+    job->done = Napi::Persistent(info[6].As<Napi::Function>());
+    start(env, std::move(job));
 }
 
 }  // namespace anneal::binding

@@ -29,6 +29,9 @@ class Pictures {
     // told.
     void resample(const Napi::CallbackInfo& info);
 
+    // warpPicture(pixels, placement, nearest, width, height, out, done?)
+    void warp(const Napi::CallbackInfo& info);
+
     void start(Napi::Env env, std::unique_ptr<Job> job);
     void finish(Napi::Env env, Job* job);
     void close();

@@ -17,6 +17,10 @@ void eye(Context& context, const View& target);
 void normalizeImages(Context& context, const View& out, const View& bytes, std::vector<double> scale,
                      std::vector<double> shift);
 
+// --- warp_pictures.cpp: `tables` may be null
+void warpPictures(Context& context, const View& out, const View& bytes, const View& placements,
+                  const View* tables);
+
 // --- unary.cpp, binary.cpp are instantiated by name: see there
 
 // --- ternary.cpp

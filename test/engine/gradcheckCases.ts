@@ -576,7 +576,7 @@ export const notDifferentiable: Record<string, readonly string[]> = {
     'eye',
     'randperm',
   ],
-  'it takes bytes': ['normalize_images'],
+  'it takes bytes': ['normalize_images', 'warp_pictures'],
   'it overwrites with random numbers: the gradient of the old value is zero, as after fill_': [
     'uniform_',
     'normal_',
