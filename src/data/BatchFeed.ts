@@ -4,8 +4,8 @@ import { PoolClosed, WorkPool } from './WorkPool.ts'
 export interface BatchFeedOptions<Item, Assembled> {
   /** Numbers of items of each batch, in order. */
   sizes: readonly number[]
-  /** Fetches one item: `position` counts over all batches. */
-  fetch: (position: number) => Item | Promise<Item>
+  /** Fetches one item: `position` counts over all batches, `at` in its batch. */
+  fetch: (position: number, batch: number, at: number) => Item | Promise<Item>
   /** Makes a batch of what was fetched. */
   assemble: (outcomes: PromiseSettledResult<Item>[], batch: number) => Assembled
   /** Items that are fetched at the same time. */
@@ -61,7 +61,9 @@ export class BatchFeed<Item, Assembled> {
 
   async #prepare(batch: number, position: number): Promise<Assembled> {
     const { sizes, fetch, assemble } = this.#options
-    const items = Array.from({ length: sizes[batch]! }, (_, at) => this.#pool.run(() => fetch(position + at)))
+    const items = Array.from({ length: sizes[batch]! }, (_, at) =>
+      this.#pool.run(() => fetch(position + at, batch, at)),
+    )
     const outcomes = await Promise.allSettled(items)
     const abandoned = outcomes.find(
       (outcome) => outcome.status === 'rejected' && outcome.reason instanceof PoolClosed,

@@ -1,7 +1,8 @@
 import { DataError } from '../engine/errors.ts'
 import { BatchFeed } from './BatchFeed.ts'
+import { BatchRoom, type RoomPool } from './BatchRoom.ts'
 import { type Assembled, type Collator, toTensors } from './collate.ts'
-import { type Dataset, isBatchFinisher, isGatherable } from './Dataset.ts'
+import { type Dataset, hasBatchedItems, isBatchFinisher, isGatherable } from './Dataset.ts'
 import { RandomStream } from './random.ts'
 import { checkOrder, type Sampler } from './samplers.ts'
 
@@ -31,6 +32,8 @@ export interface EpochPlan<Item, B> {
   device: string | undefined
   collate: ((items: Item[]) => B) | undefined
   collator: Collator
+  /** Where bytes of pictures come from, and go back to. */
+  rooms: RoomPool
   /** Told of each item that is left out. */
   onSkip: (item: SkippedItem) => void
   /** Called when the epoch ends, early or not. */
@@ -51,6 +54,8 @@ export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
   readonly #order: ArrayLike<number>
   readonly #occurrences: Uint32Array | undefined
   readonly #feed: BatchFeed<Item, Prepared<Item>> | undefined
+  // Of the batches under way.
+  readonly #rooms = new Map<number, BatchRoom>()
 
   constructor(plan: EpochPlan<Item, B>) {
     this.#plan = plan
@@ -66,7 +71,7 @@ export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
         { length: Math.max(0, plan.length - first) },
         (_, at) => this.#range(first + at).length,
       ),
-      fetch: (position) => this.#fetch(first * plan.batchSize + position),
+      fetch: (position, batch, at) => this.#fetch(first * plan.batchSize + position, first + batch, at),
       assemble: (outcomes, at) => this.#assemble(outcomes, first + at),
       workers: Math.max(1, plan.workers),
       ahead: plan.prefetch,
@@ -105,6 +110,8 @@ export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
     const { collate, dataset, device } = this.#plan
     if ('items' in prepared) return collate!(prepared.items)
     const batch = toTensors(prepared.assembled, device) as B
+    this.#rooms.get(this.batch)?.release()
+    this.#rooms.delete(this.batch)
     return isBatchFinisher(dataset) ? dataset.finishBatch(batch, this.#random('batch', this.batch)) : batch
   }
 
@@ -123,9 +130,20 @@ export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
     return Array.from({ length: end - start }, (_, at) => this.#order[start + at]!)
   }
 
-  #fetch(position: number): Item | Promise<Item> {
+  #fetch(position: number, batch: number, at: number): Item | Promise<Item> {
+    const { dataset, collate } = this.#plan
     const index = this.#order[position]!
-    return this.#plan.dataset.get(index, this.#random('item', index, this.#occurrences?.[position]))
+    const random = this.#random('item', index, this.#occurrences?.[position])
+    if (collate || !hasBatchedItems<Item>(dataset)) return dataset.get(index, random)
+    return dataset.getForBatch(index, random, this.#roomOf(batch).at(at))
+  }
+
+  #roomOf(batch: number): BatchRoom {
+    const found = this.#rooms.get(batch)
+    if (found) return found
+    const room = new BatchRoom(this.#plan.rooms, this.#range(batch).length)
+    this.#rooms.set(batch, room)
+    return room
   }
 
   #assemble(outcomes: PromiseSettledResult<Item>[], batch: number): Prepared<Item> {

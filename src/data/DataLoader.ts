@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { ConfigError, DataError } from '../engine/errors.ts'
 import { BatchIterator, type SkippedItem } from './BatchIterator.ts'
+import { RoomPool } from './BatchRoom.ts'
 import { type Collated, Collator } from './collate.ts'
 import type { Dataset } from './Dataset.ts'
 import { drawSeed } from './drawSeed.ts'
@@ -82,6 +83,7 @@ export class DataLoader<Item = unknown, B = Collated<Item>> implements AsyncIter
   readonly device: string | undefined
   readonly #options: DataLoaderOptions<Item, B>
   readonly #collator: Collator
+  readonly #rooms = new RoomPool()
   readonly #skipped = new Map<number, SkippedItem>()
   #reported = 0
   #seed: number | undefined
@@ -210,6 +212,7 @@ export class DataLoader<Item = unknown, B = Collated<Item>> implements AsyncIter
       device,
       collate: this.#options.collate,
       collator: this.#collator,
+      rooms: this.#rooms,
       onSkip: (item) => this.#skipped.set(item.index, item),
       onEnd: () => this.#reportSkipped(),
     })

@@ -1,4 +1,5 @@
 import type { Tensor } from '../engine/index.ts'
+import type { PictureRoom } from './image/RgbImage.ts'
 import type { RandomStream } from './random.ts'
 
 /** An input and its target, before they are collated. */
@@ -40,6 +41,15 @@ export interface GatherableDataset<B> {
   gather(indices: readonly number[], device?: string): B
 }
 
+/** A dataset whose items are made for a batch, so that what is left to do can be done to all of it at once. */
+export interface BatchedItems<Item = unknown> {
+  /**
+   * What `get` gives, but pictures may come as `SampledPicture`s, and their bytes lie where `room` says. A loader without `collate`
+   * uses it.
+   */
+  getForBatch(index: number, random: RandomStream, room: PictureRoom): Item | Promise<Item>
+}
+
 /** A dataset that finishes collated batches: normalising pictures on the device, for example. */
 export interface BatchFinisher {
   /** Called on every collated batch, where it is consumed. `random` depends on seed, epoch and batch only. */
@@ -52,4 +62,8 @@ export function isGatherable<B>(dataset: object): dataset is GatherableDataset<B
 
 export function isBatchFinisher(dataset: object): dataset is BatchFinisher {
   return typeof (dataset as Partial<BatchFinisher>).finishBatch === 'function'
+}
+
+export function hasBatchedItems<Item>(dataset: object): dataset is BatchedItems<Item> {
+  return typeof (dataset as Partial<BatchedItems>).getForBatch === 'function'
 }

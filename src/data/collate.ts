@@ -1,6 +1,7 @@
 import { DataError, ShapeError } from '../engine/errors.ts'
 import { type DType, stack, Tensor, tensor } from '../engine/index.ts'
-import { type ClassMask, isClassMask, isRgbImage, type RgbImage } from './image/RgbImage.ts'
+import { type AssembledPictures, assemblePictures, isPicture, toPictureTensor } from './collatePictures.ts'
+import { type ClassMask, isClassMask, type RgbImage } from './image/RgbImage.ts'
 
 type NumericArray = Uint8Array | Int32Array | BigInt64Array | Float32Array | Float64Array
 
@@ -24,7 +25,7 @@ export type Collated<Item> = Item extends
 /** A batch on its way: all its bytes are together, but no tensor is made yet. */
 type Assembled =
   | { kind: 'numbers'; data: NumericArray; shape: number[]; dtype: DType }
-  | { kind: 'images'; data: Uint8Array; shape: number[] }
+  | AssembledPictures
   | { kind: 'tensors'; tensors: Tensor[] }
   | { kind: 'texts'; texts: string[] }
   | { kind: 'list'; parts: Assembled[] }
@@ -57,7 +58,7 @@ export class Collator {
 
   #assemble(items: readonly unknown[], place: Place): Assembled {
     const first = items[0]
-    if (isRgbImage(first)) return assembleImages(all(items, isRgbImage, place, 'a picture'), place)
+    if (isPicture(first)) return assemblePictures(all(items, isPicture, place, 'a picture'), place.describe)
     if (isClassMask(first)) return assembleMasks(all(items, isClassMask, place, 'a mask'), place)
     if (first instanceof Tensor) {
       const tensors = all(items, (item) => item instanceof Tensor, place, 'a tensor')
@@ -134,10 +135,7 @@ export class Collator {
 
 /** Makes the tensors of a batch. They belong to whoever calls this. */
 export function toTensors(batch: Assembled, device?: string): unknown {
-  if (batch.kind === 'images') {
-    // Interleaved bytes are channels-last already: only the order of the dimensions' names changes.
-    return tensor(batch.data, { shape: batch.shape, dtype: 'uint8', ...on(device) }).permute(0, 3, 1, 2)
-  }
+  if (batch.kind === 'images' || batch.kind === 'sampled') return toPictureTensor(batch, device)
   if (batch.kind === 'numbers') {
     return tensor(batch.data, { shape: batch.shape, dtype: batch.dtype, ...on(device) })
   }
@@ -152,20 +150,6 @@ export function toTensors(batch: Assembled, device?: string): unknown {
 
 function on(device: string | undefined) {
   return device === undefined ? {} : { device }
-}
-
-function assembleImages(images: RgbImage[], place: Place): Assembled {
-  const { width, height } = images[0]!
-  const data = Buffer.allocUnsafeSlow(images.length * width * height * 3)
-  for (const [position, image] of images.entries()) {
-    if (image.width !== width || image.height !== height) {
-      throw new DataError(
-        `the pictures of a batch must have one size, but ${place.describe(0)} is ${width}x${height} and ${place.describe(position)} is ${image.width}x${image.height}. Pass size, or a transform that fixes it, such as transforms.randomResizedCrop(224)`,
-      )
-    }
-    data.set(image.data, position * width * height * 3)
-  }
-  return { kind: 'images', data, shape: [images.length, height, width, 3] }
 }
 
 /** `[N, H, W]` class indices. */

@@ -60,6 +60,16 @@ export interface Addon {
     out: Uint8Array,
     done?: (good: boolean) => void,
   ): void
+  /** Samples RGB bytes as the placement says, at once or, with `done`, in the background. */
+  warpPicture(
+    pixels: Uint8Array,
+    placement: Float64Array,
+    nearest: boolean,
+    width: number,
+    height: number,
+    out: Uint8Array,
+    done?: (good: boolean) => void,
+  ): void
   setThreads(count: number): void
   setProfiling(enabled: boolean): void
   profile(): OpTime[]

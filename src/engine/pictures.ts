@@ -42,9 +42,12 @@ function encode({ width, height, box, target, window, flipX, flipY }: ResamplePl
   )
 }
 
-function room({ window }: ResamplePlan): Uint8Array {
-  return Buffer.allocUnsafeSlow(window.width * window.height * 3)
+function room(width: number, height: number): Uint8Array {
+  // not filled with zeros, which all bytes would pay for
+  return new Uint8Array(Buffer.allocUnsafeSlow(width * height * 3).buffer)
 }
+
+const roomFor = ({ window }: ResamplePlan) => room(window.width, window.height)
 
 /** Whether JPEG files can be decoded here: whether libjpeg-turbo was found. */
 export function hasJpegDecoder(): boolean {
@@ -68,13 +71,17 @@ export function jpegSize(
 
 /**
  * Decodes a JPEG picture in the background and carries out a plan, whose box is made of whole pixels: RGB bytes. Only what the
- * result is made of is decoded, and shrunk meanwhile if twice the target's size is left at least. Undefined for what another
- * decoder must judge.
+ * result is made of is decoded, and shrunk meanwhile if twice the target's size is left at least. They are put into `into`, if
+ * given. Undefined for what another decoder must judge.
  */
-export function decodeJpeg(source: string | Uint8Array, plan: ResamplePlan): Promise<Uint8Array | undefined> {
+export function decodeJpeg(
+  source: string | Uint8Array,
+  plan: ResamplePlan,
+  into?: Uint8Array,
+): Promise<Uint8Array | undefined> {
   return new Promise((resolve) => {
     const slots = encode(plan)
-    const out = room(plan)
+    const out = into ?? roomFor(plan)
     addon.decodePicture(source, slots, out, (good) => resolve(good ? out : undefined))
   })
 }
@@ -82,19 +89,59 @@ export function decodeJpeg(source: string | Uint8Array, plan: ResamplePlan): Pro
 /** Carries out a plan on RGB bytes. */
 export function resamplePixels(pixels: Uint8Array, plan: ResamplePlan): Uint8Array {
   const slots = encode(plan)
-  const out = room(plan)
+  const out = roomFor(plan)
   addon.resamplePicture(pixels, slots, out)
   return out
 }
 
 /** The same in the background; nobody else may have the bytes. @throws OutOfMemoryError */
-export function resamplePixelsAhead(pixels: Uint8Array, plan: ResamplePlan): Promise<Uint8Array> {
+export function resamplePixelsAhead(
+  pixels: Uint8Array,
+  plan: ResamplePlan,
+  into?: Uint8Array,
+): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const slots = encode(plan)
-    const out = room(plan)
+    const out = into ?? roomFor(plan)
     addon.resamplePicture(pixels, slots, out, (good) => {
       if (good) resolve(out)
       else reject(new OutOfMemoryError(`no memory to resize a picture of ${plan.width}x${plan.height}`))
     })
+  })
+}
+
+/** A picture, or a part of it, and how a result is sampled from it; see `warpPictures`. */
+export interface Sampling {
+  /** RGB bytes of the part. */
+  pixels: Uint8Array
+  part: { left: number; top: number; width: number; height: number }
+  whole: { width: number; height: number }
+  /** Takes places of the result to those of the whole picture; a 3 × 3 matrix, row by row. */
+  matrix: readonly number[]
+  /** Of the result. */
+  width: number
+  height: number
+}
+
+/** A row of what `warpPictures` takes. */
+export function placementOf({ part, whole, matrix }: Sampling, offset: number): number[] {
+  return [offset, part.left, part.top, part.width, part.height, whole.width, whole.height, ...matrix]
+}
+
+/** Samples one picture, at once. */
+export function warpPixels(sampling: Sampling, nearest = false): Uint8Array {
+  const { pixels, width, height } = sampling
+  const out = room(width, height)
+  addon.warpPicture(pixels, Float64Array.from(placementOf(sampling, 0)), nearest, width, height, out)
+  return out
+}
+
+/** The same in the background, bilinearly; nobody else may have the bytes. */
+export function warpPixelsAhead(sampling: Sampling): Promise<Uint8Array> {
+  return new Promise((resolve) => {
+    const { pixels, width, height } = sampling
+    const out = room(width, height)
+    const placement = Float64Array.from(placementOf(sampling, 0))
+    addon.warpPicture(pixels, placement, false, width, height, out, () => resolve(out))
   })
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { DataError } from '../../engine/errors.ts'
 import type { Tensor } from '../../engine/index.ts'
-import type { BatchFinisher, Dataset, Sample } from '../Dataset.ts'
+import type { BatchedItems, BatchFinisher, Dataset, Sample } from '../Dataset.ts'
 import type { RandomStream } from '../random.ts'
 import { toPipeline } from '../transforms/compose.ts'
 import type { PictureTransform, Pipeline, Transform } from '../transforms/Transform.ts'
@@ -9,7 +9,7 @@ import type { PicturePath } from './listPictures.ts'
 import { Picture } from './Picture.ts'
 import type { PictureCache } from './PictureCache.ts'
 import { pictureError, readableName } from './pictureError.ts'
-import type { ClassMask, RgbImage } from './RgbImage.ts'
+import type { ClassMask, PictureRoom, RgbImage } from './RgbImage.ts'
 
 /** Pictures and what they show. */
 export interface ImageDatasetParts {
@@ -37,7 +37,7 @@ export type ImageSample = Sample<RgbImage, number | Float32Array | ClassMask>
  * where each has a list of classes, a row of zeros and ones; where it has a mask, that mask, transformed like the picture.
  * What the transforms do to batches (`toTensor`, `normalize`) happens after collation.
  */
-export class ImageDataset implements Dataset<ImageSample>, BatchFinisher {
+export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSample>, BatchFinisher {
   readonly files: readonly PicturePath[]
   /** One class index for each file; empty where each file has several, or a mask. */
   readonly labels: Int32Array
@@ -88,12 +88,26 @@ export class ImageDataset implements Dataset<ImageSample>, BatchFinisher {
   }
 
   async get(index: number, random: RandomStream): Promise<ImageSample> {
+    return this.#sample(index, random, (picture) => picture.bytes())
+  }
+
+  /** The same, for a batch: what warps a picture is left to be done to all of them on the device. */
+  async getForBatch(index: number, random: RandomStream, room: PictureRoom): Promise<ImageSample> {
+    // The batch makes pictures of them.
+    return this.#sample(index, random, (picture) => picture.forBatch(room) as Promise<RgbImage>)
+  }
+
+  async #sample(
+    index: number,
+    random: RandomStream,
+    finish: (picture: Picture) => Promise<RgbImage>,
+  ): Promise<ImageSample> {
     const mask = this.masks && (await this.#mask(index, random.copy()))
     const { pictureSteps } = this.transform
     const picture = this.#cache ? await this.#kept(index, random, this.#cache) : await this.picture(index)
     const steps = this.#cache ? pictureSteps.slice(this.#fixed.length) : pictureSteps
     for (const step of steps) step.apply(picture, random)
-    const x = await picture.bytes()
+    const x = await finish(picture)
     if (mask) return { x, y: mask }
     return { x, y: this.labelSets ? this.#oneHot(this.labelSets[index]!) : this.labels[index]! }
   }

@@ -1,4 +1,5 @@
 import { ShapeError } from '../../engine/errors.ts'
+import { warpPixels, warpPixelsAhead } from '../../engine/pictures.ts'
 import {
   cropBytes,
   lookupBytes,
@@ -9,10 +10,26 @@ import {
   type Window,
 } from './bytes.ts'
 import { applyPlan, decodePicture, type EncodedPicture, readPictureSize } from './decode.ts'
-import { addCrop, addResize, emptyPlan, mirrorWindow, type PixelSize } from './decodePlan.ts'
+import { addCrop, addResize, emptyPlan, type PixelSize, planSize } from './decodePlan.ts'
 import { nearestBytes } from './nearest.ts'
-import { isRgbImage, type RgbImage } from './RgbImage.ts'
-import { type Matrix, multiplyMatrices, warpBytes } from './warp.ts'
+import {
+  isRgbImage,
+  isSampledPicture,
+  type PictureRoom,
+  type RgbImage,
+  type SampledPicture,
+} from './RgbImage.ts'
+import {
+  cutWarp,
+  flipWarp,
+  lookupWarp,
+  type Matrix,
+  multiplyMatrices,
+  partOf,
+  transposeWarp,
+  type Warp,
+  warpOf,
+} from './warp.ts'
 
 type Step =
   | { kind: 'crop'; window: Window }
@@ -163,10 +180,25 @@ export class Picture {
 
   /** Decodes the picture and does all that was asked for. @throws DataError that names the file. */
   async bytes(): Promise<RgbImage> {
+    const made = await this.#carryOut()
+    if (!isSampledPicture(made)) return made
+    const given = isRgbImage(this.#source) ? this.#source.data : undefined
+    return sampleNow(made, made.sampling.pixels !== given)
+  }
+
+  /**
+   * The same, for a batch: where the steps end with a warp and what can be done in one with it, that is left to do. Bytes are put
+   * where `room` says.
+   */
+  forBatch(room?: PictureRoom): Promise<RgbImage | SampledPicture> {
+    return this.#carryOut(room)
+  }
+
+  async #carryOut(room?: PictureRoom): Promise<RgbImage | SampledPicture> {
     if (this.#mask) return this.#maskBytes()
     let next = 0
     const plan = emptyPlan(this.#original)
-    // As many steps as fit into one pass of libvips, beginning with the decoding.
+    // As many steps as fit into one pass, beginning with the decoding.
     const plannable = () => {
       const step = this.#steps[next]
       if (step?.kind === 'crop') addCrop(plan, step.window)
@@ -176,30 +208,66 @@ export class Picture {
       return true
     }
     while (plannable()) next++
+    const whole = planSize(plan)
+    const [warp, after] = this.#warpAt(next, whole)
+    next = after
+    const part = warp ? partOf(warp, whole) : { left: 0, top: 0, ...whole }
+    if (part.width < whole.width || part.height < whole.height) addCrop(plan, part)
+
     const source = this.#source
-    let image = isRgbImage(source) ? applyPlan(source, plan) : await decodePicture(source, plan)
+    const given = isRgbImage(source) ? source.data : undefined
+    const last = next === this.#steps.length
+    const place = last
+      ? room && ((bytes: number) => (warp ? room.loose(bytes) : room.fixed(bytes)))
+      : undefined
+    const decoded = isRgbImage(source) ? applyPlan(source, plan) : await decodePicture(source, plan, place)
+    let made: RgbImage | SampledPicture = warp ? samplingOf(decoded, part, whole, warp) : decoded
     while (next < this.#steps.length) {
-      const step = this.#steps[next++]!
-      if (step.kind === 'warp') {
-        // Only what will be seen is computed.
-        const window: Window = { left: 0, top: 0, width: image.width, height: image.height }
-        while (cutMore(window, this.#steps[next])) next++
-        image = warpBytes(image, step.matrix, window)
+      const image: RgbImage = isSampledPicture(made)
+        ? await sampleNow(made, made.sampling.pixels !== given)
+        : made
+      const [later, end] = this.#warpAt(next, image)
+      if (later) {
+        made = samplingOf(image, { left: 0, top: 0, width: image.width, height: image.height }, image, later)
+        next = end
       } else {
-        image = await carryOut(step, image, image !== source)
+        made = await carryOut(this.#steps[next++] as Exclude<Step, { kind: 'warp' }>, image, image !== source)
       }
     }
-    return image
+    return made
+  }
+
+  /** The warp that begins with step `at` of a picture of this size, if one does, with all that can be done in one with it. */
+  #warpAt(at: number, size: PixelSize): readonly [warp: Warp | undefined, next: number] {
+    const step = this.#steps[at]
+    if (step?.kind !== 'warp') return [undefined, at]
+    let warp = warpOf(step.matrix, size)
+    let next = at + 1
+    for (; next < this.#steps.length; next++) {
+      const after = this.#steps[next]!
+      if (after.kind === 'crop') warp = cutWarp(warp, after.window)
+      else if (after.kind === 'flip') warp = flipWarp(warp, after.horizontal)
+      else if (after.kind === 'transpose') warp = transposeWarp(warp)
+      else if (after.kind === 'lookup') warp = lookupWarp(warp, after.table)
+      else break
+    }
+    return [warp, next]
   }
 
   /** Step by step, without mixing pixels. */
   async #maskBytes(): Promise<RgbImage> {
     let image = this.#source as RgbImage
     for (const step of this.#steps) {
-      const { width, height } = image
-      if (step.kind === 'warp')
-        image = warpBytes(image, step.matrix, { left: 0, top: 0, width, height }, 'nearest')
-      else if (step.kind === 'resize') image = nearestBytes(image, step.size.width, step.size.height)
+      if (step.kind === 'warp') {
+        const { width, height } = image
+        const { sampling } = samplingOf(
+          image,
+          { left: 0, top: 0, width, height },
+          image,
+          warpOf(step.matrix, image),
+        )
+        image = { data: warpPixels(sampling, true), width, height }
+      } else if (step.kind === 'resize') image = nearestBytes(image, step.size.width, step.size.height)
       else image = await carryOut(step, image, false)
     }
     return image
@@ -213,18 +281,16 @@ export class Picture {
   }
 }
 
-/** Narrows a window by a crop or a flip that follows; false for any other step. */
-function cutMore(window: Window, step: Step | undefined): boolean {
-  if (step?.kind === 'crop') {
-    const { left, top, width, height } = mirrorWindow(step.window, window, !!window.flipX, !!window.flipY)
-    Object.assign(window, { left: window.left + left, top: window.top + top, width, height })
-  } else if (step?.kind === 'flip') {
-    const axis = step.horizontal ? 'flipX' : 'flipY'
-    window[axis] = !window[axis]
-  } else {
-    return false
-  }
-  return true
+function samplingOf({ data: pixels }: RgbImage, part: Window, whole: PixelSize, warp: Warp): SampledPicture {
+  const { matrix, width, height, table } = warp
+  return { sampling: { pixels, part, whole, matrix, width, height }, table }
+}
+
+/** Samples a picture; in the background if nobody else has its bytes. */
+async function sampleNow({ sampling, table }: SampledPicture, ours: boolean): Promise<RgbImage> {
+  const data = ours ? await warpPixelsAhead(sampling) : warpPixels(sampling)
+  const image = { data, width: sampling.width, height: sampling.height }
+  return table ? lookupBytes(image, table, data) : image
 }
 
 /** Does one step on bytes; those of an image that is `ours` may be overwritten. */

@@ -1,9 +1,30 @@
+import type { Sampling } from '../../engine/pictures.ts'
+
 /** A decoded picture: red, green and blue bytes, interleaved, row by row from the top left. */
 export interface RgbImage {
   /** `height * width * 3` bytes. */
   readonly data: Uint8Array
   readonly width: number
   readonly height: number
+}
+
+/** A picture that is decoded, but not sampled yet: that is done to the whole batch, on the model's device. */
+export interface SampledPicture {
+  readonly sampling: Sampling
+  /** What becomes of the values that bytes can have. */
+  readonly table: Uint8Array | undefined
+}
+
+export function isSampledPicture(value: unknown): value is SampledPicture {
+  return typeof value === 'object' && value !== null && 'sampling' in value && 'table' in value
+}
+
+/** Where the bytes of a batch's pictures may be put, so that they need not be copied when it is put together. */
+export interface PictureRoom {
+  /** For a picture of a batch whose pictures all take so many bytes. Undefined where there is no room: anywhere will do. */
+  fixed(bytes: number): Uint8Array | undefined
+  /** For a picture of a batch whose pictures differ. */
+  loose(bytes: number): Uint8Array | undefined
 }
 
 /** A class index for each pixel of a picture, row by row from the top left. */

@@ -52,13 +52,19 @@ export async function readPictureSize(picture: EncodedPicture): Promise<PixelSiz
  * while they are decoded if that can be, but never below twice the size that is asked for, so that the filter still
  * counts; Pillow calls that a reducing gap of 2.
  *
+ * The bytes are put where `room` says, if it has room for them.
  * @throws DataError that names the file.
  */
-export async function decodePicture(picture: EncodedPicture, plan: DecodePlan): Promise<RgbImage> {
+export async function decodePicture(
+  picture: EncodedPicture,
+  plan: DecodePlan,
+  room?: (bytes: number) => Uint8Array | undefined,
+): Promise<RgbImage> {
   const whole = toResamplePlan(plan)
   const { width, height } = whole.window
-  const data = jpegDecoder.usable ? await decodeJpeg(picture.source, whole) : undefined
-  return data ? { data, width, height } : await decodeBySharp(picture, whole)
+  const into = room?.(width * height * 3)
+  const data = jpegDecoder.usable ? await decodeJpeg(picture.source, whole, into) : undefined
+  return data ? { data, width, height } : await decodeBySharp(picture, whole, into)
 }
 
 /** Carries out a plan on a picture that is decoded already. */
@@ -76,7 +82,11 @@ function toResamplePlan({ width, height, before, resize, after, flipX, flipY }: 
   return { width, height, box, target, window: after ?? { left: 0, top: 0, ...target }, flipX, flipY }
 }
 
-async function decodeBySharp(picture: EncodedPicture, plan: ResamplePlan): Promise<RgbImage> {
+async function decodeBySharp(
+  picture: EncodedPicture,
+  plan: ResamplePlan,
+  into?: Uint8Array,
+): Promise<RgbImage> {
   const { box, window } = plan
   const open = await opener()
   const { data, rest } = await withErrors(picture, 'decode', async () => {
@@ -90,7 +100,7 @@ async function decodeBySharp(picture: EncodedPicture, plan: ResamplePlan): Promi
   const { width, height } = window
   if (isDone && box.width === plan.target.width && box.height === plan.target.height)
     return { data, width, height }
-  return { data: await resamplePixelsAhead(data, rest), width, height }
+  return { data: await resamplePixelsAhead(data, rest, into), width, height }
 }
 
 /** Has sharp cut and shrink as far as that does no harm. What comes is what is left to do. */

@@ -1,5 +1,5 @@
 import type { Window } from './bytes.ts'
-import type { RgbImage } from './RgbImage.ts'
+import type { PixelSize } from './decodePlan.ts'
 
 /** A 3 × 3 matrix, row by row. */
 export type Matrix = readonly [number, number, number, number, number, number, number, number, number]
@@ -23,72 +23,81 @@ export function multiplyMatrices(a: Matrix, b: Matrix): Matrix {
   ]
 }
 
-// Places between pixels are known to 1/2048 of a pixel; sums of four bytes so weighted fit into 30 bits.
-const FRACTION_BITS = 11
-const ONE = 1 << FRACTION_BITS
-const HALF = 1 << (2 * FRACTION_BITS - 1)
-
-/** Reflects a position at the centres of the first and the last pixel, as often as need be. */
-function reflect(position: number, last: number): number {
-  if (position >= 0 && position <= last) return position
-  if (last === 0) return 0
-  const wrapped = Math.abs(position) % (2 * last)
-  return wrapped > last ? 2 * last - wrapped : wrapped
+/** Where a picture's steps after its decoding lead: sampled once, whatever their number. */
+export interface Warp {
+  /** Takes places of the result to those of the picture, both counted from the centre of the first pixel. */
+  matrix: Matrix
+  /** Of the result. */
+  width: number
+  height: number
+  /** What becomes of the values that bytes can have. */
+  table?: Uint8Array | undefined
 }
 
 /**
- * Looks up where each place of the result comes from: a homography in coordinates that run from −1 to 1 between the centres
- * of the outer pixels (x to the right, y down), sampled bilinearly or at the nearest pixel, reflected at the borders. Only `window` of the result,
- * which is as large as the source, is computed; the window may reach beyond it.
+ * The warp of a whole picture by a homography in coordinates that run from −1 to 1 between the centres of the outer pixels (x to the
+ * right, y down).
  */
-export function warpBytes(
-  image: RgbImage,
-  matrix: Matrix,
-  window: Window,
-  sampling: 'bilinear' | 'nearest' = 'bilinear',
-): RgbImage {
-  const { data: source, width: sourceWidth, height: sourceHeight } = image
-  const { left, top, width, height, flipX = false, flipY = false } = window
-  const [a, b, c, d, e, f, g, h, i] = matrix
-  const data = new Uint8Array(width * height * 3)
-  const lastX = sourceWidth - 1
-  const lastY = sourceHeight - 1
-  const stepX = lastX > 0 ? 2 / lastX : 0
-  const stepY = lastY > 0 ? 2 / lastY : 0
-  const nearest = sampling === 'nearest'
-  let to = 0
-  for (let row = 0; row < height; row++) {
-    const v = (top + (flipY ? height - 1 - row : row)) * stepY - 1
-    for (let column = 0; column < width; column++, to += 3) {
-      const u = (left + (flipX ? width - 1 - column : column)) * stepX - 1
-      const w = g * u + h * v + i
-      let x = reflect(((a * u + b * v + c) / w + 1) * 0.5 * lastX, lastX)
-      let y = reflect(((d * u + e * v + f) / w + 1) * 0.5 * lastY, lastY)
-      if (nearest) {
-        x = Math.round(x)
-        y = Math.round(y)
-      }
-      const x0 = x | 0
-      const y0 = y | 0
-      const fx = ((x - x0) * ONE + 0.5) | 0
-      const fy = ((y - y0) * ONE + 0.5) | 0
-      const at = (y0 * sourceWidth + x0) * 3
-      const right = x0 < lastX ? 3 : 0
-      const below = y0 < lastY ? sourceWidth * 3 : 0
-      const corner = right + below
-      const w11 = Math.imul(fx, fy)
-      const w10 = Math.imul(ONE, fy) - w11
-      const w01 = Math.imul(ONE, fx) - w11
-      const w00 = ONE * ONE - w01 - w10 - w11
-      for (let channel = 0; channel < 3; channel++) {
-        const sum =
-          Math.imul(source[at + channel]!, w00) +
-          Math.imul(source[at + right + channel]!, w01) +
-          Math.imul(source[at + below + channel]!, w10) +
-          Math.imul(source[at + corner + channel]!, w11)
-        data[to + channel] = (sum + HALF) >> (2 * FRACTION_BITS)
-      }
-    }
+export function warpOf(matrix: Matrix, { width, height }: PixelSize): Warp {
+  const [lastX, lastY] = [width - 1, height - 1]
+  const toUnits: Matrix = [lastX > 0 ? 2 / lastX : 0, 0, -1, 0, lastY > 0 ? 2 / lastY : 0, -1, 0, 0, 1]
+  const toPixels: Matrix = [lastX / 2, 0, lastX / 2, 0, lastY / 2, lastY / 2, 0, 0, 1]
+  return { matrix: multiplyMatrices(toPixels, multiplyMatrices(matrix, toUnits)), width, height }
+}
+
+/** The warp followed by a cut. */
+export function cutWarp(warp: Warp, { left, top, width, height }: Window): Warp {
+  return { ...warp, matrix: multiplyMatrices(warp.matrix, [1, 0, left, 0, 1, top, 0, 0, 1]), width, height }
+}
+
+/** The warp followed by mirroring. */
+export function flipWarp(warp: Warp, horizontal: boolean): Warp {
+  const { matrix, width, height } = warp
+  const flip: Matrix = horizontal
+    ? [-1, 0, width - 1, 0, 1, 0, 0, 0, 1]
+    : [1, 0, 0, 0, -1, height - 1, 0, 0, 1]
+  return { ...warp, matrix: multiplyMatrices(matrix, flip) }
+}
+
+/** The warp followed by an exchange of rows and columns. */
+export function transposeWarp({ matrix, width, height, table }: Warp): Warp {
+  return {
+    matrix: multiplyMatrices(matrix, [0, 1, 0, 1, 0, 0, 0, 0, 1]),
+    width: height,
+    height: width,
+    table,
   }
-  return { data, width, height }
+}
+
+/** The warp followed by the replacement of values. */
+export function lookupWarp(warp: Warp, table: Uint8Array): Warp {
+  const before = warp.table
+  return { ...warp, table: before ? before.map((value) => table[value]!) : table }
+}
+
+/** The part of a picture that a warp looks at. */
+export function partOf({ matrix, width, height }: Warp, whole: PixelSize): Window {
+  const corners = [
+    [0, 0],
+    [width - 1, 0],
+    [0, height - 1],
+    [width - 1, height - 1],
+  ] as const
+  const [a, b, c, d, e, f, g, h, i] = matrix
+  const depths = corners.map(([x, y]) => g * x + h * y + i)
+  // A homography keeps convexity, unless its horizon goes through the result.
+  if (!depths.every((w) => w > 1e-9)) return { left: 0, top: 0, ...whole }
+  const xs = corners.map(([x, y], at) => (a * x + b * y + c) / depths[at]!)
+  const ys = corners.map(([x, y], at) => (d * x + e * y + f) / depths[at]!)
+  const [left, right] = reached(Math.min(...xs), Math.max(...xs), whole.width - 1)
+  const [top, bottom] = reached(Math.min(...ys), Math.max(...ys), whole.height - 1)
+  return { left, top, width: right - left + 1, height: bottom - top + 1 }
+}
+
+/** The pixels from 0 to `last` that lie from `low` to `high`, reflected at the ends, and their neighbours. */
+function reached(low: number, high: number, last: number): readonly [number, number] {
+  if (!(low > -last && high < 2 * last)) return [0, last]
+  const first = low < 0 ? 0 : high > last ? Math.min(low, 2 * last - high) : low
+  const end = high > last ? last : low < 0 ? Math.max(high, -low) : high
+  return [Math.max(0, Math.floor(first - 0.01)), Math.min(last, Math.ceil(end + 0.01))]
 }
