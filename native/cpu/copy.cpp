@@ -94,12 +94,34 @@ void eye(Context& context, const View& target) {
     });
 }
 
+// Red, green and blue: every 16 pixels the channels stand at the same places of three vectors.
+static void normalizeRgb(const uint8_t* source, float* target, int64_t values, const double* scale,
+                         const double* shift) {
+    constexpr int kPeriod = 48;
+    float scales[kPeriod], shifts[kPeriod];
+    for (int i = 0; i < kPeriod; i++) {
+        scales[i] = static_cast<float>(scale[i % 3]);
+        shifts[i] = static_cast<float>(shift[i % 3]);
+    }
+    for (; values >= kPeriod; values -= kPeriod, source += kPeriod, target += kPeriod) {
+        for (int i = 0; i < kPeriod; i++) target[i] = static_cast<float>(source[i]) * scales[i] + shifts[i];
+    }
+    for (int i = 0; i < values; i++) target[i] = static_cast<float>(source[i]) * scales[i] + shifts[i];
+}
+
 // Bytes of pictures, channels innermost, to normalised floats in one pass: out = byte * scale[c] + shift[c].
 void normalizeImages(Context& context, const View& out, const View& bytes, std::vector<double> scale,
                      std::vector<double> shift) {
     context.enqueue("normalize_images", [out, bytes, scale = std::move(scale), shift = std::move(shift)] {
         const int64_t channels = bytes.sizes[1];
         const int64_t pixels = channels == 0 ? 0 : bytes.numel() / channels;
+        if (channels == 3) {
+            parallelFor(pixels, kGrain, [&](int64_t begin, int64_t end) {
+                normalizeRgb(bytes.as<uint8_t>() + begin * 3, out.as<float>() + begin * 3, (end - begin) * 3,
+                             scale.data(), shift.data());
+            });
+            return;
+        }
         std::vector<float> table(static_cast<size_t>(channels) * 256);
         for (int64_t c = 0; c < channels; c++) {
             for (int value = 0; value < 256; value++) {

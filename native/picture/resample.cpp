@@ -86,13 +86,17 @@ void resizeColumns(const uint8_t* source, size_t rowBytes, int64_t height, const
                      : columns.stride == 4 ? resizeRow<4>
                      : columns.stride == 5 ? resizeRow<5>
                                            : resizeRow<0>;
-    for (int64_t y = 0; y + 1 < height; y++) run(source + y * rowBytes, columns, out + y * outBytes);
-    // Behind the last row there may be nothing.
-    thread_local std::vector<uint8_t> last;
+    // Behind the last rows (the last one, unless they are very short) there may be nothing.
+    const int64_t safe =
+        height - (static_cast<int64_t>(kBeyond + rowBytes - 1) / static_cast<int64_t>(rowBytes));
+    for (int64_t y = 0; y < safe; y++) run(source + y * rowBytes, columns, out + y * outBytes);
+    thread_local std::vector<uint8_t> copy;
     const size_t used = (columns.high - columns.low) * kChannels;
-    last.resize(used + kBeyond);
-    std::memcpy(last.data(), source + (height - 1) * rowBytes, used);
-    run(last.data(), columns, out + (height - 1) * outBytes);
+    copy.resize(used + kBeyond);
+    for (int64_t y = std::max<int64_t>(0, safe); y < height; y++) {
+        std::memcpy(copy.data(), source + y * rowBytes, used);
+        run(copy.data(), columns, out + y * outBytes);
+    }
 }
 
 void copyColumns(const uint8_t* source, size_t rowBytes, int64_t height, const Axis& columns, uint8_t* out) {

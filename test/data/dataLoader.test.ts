@@ -140,6 +140,7 @@ describe('the background', () => {
       Symbol.asyncIterator
     ]()
     await iterator.next()
+    await vi.waitFor(() => expect(dataset.started.length).toBe(4 + 2 * 4), 20_000)
     await new Promise((resolve) => setTimeout(resolve, 60))
     expect(dataset.mostInFlight).toBe(3)
     expect(dataset.started.length).toBe(4 + 2 * 4)
