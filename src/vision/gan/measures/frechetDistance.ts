@@ -11,6 +11,8 @@ export interface FeatureStatistics {
   readonly mean: Float64Array
   /** [F, F], row by row; unbiased. */
   readonly covariance: Float64Array
+  /** Of fewer pictures than features: [count, F], whose product with itself the covariance is. */
+  readonly factor?: Float64Array | undefined
 }
 
 /** @throws ShapeError for fewer than two pictures */
@@ -35,13 +37,13 @@ export async function featureStatistics(features: Tensor): Promise<FeatureStatis
   })
 }
 
-/** Roots of covariances that have been worked out: those of the real pictures are asked for again and again. */
-const roots = new WeakMap<FeatureStatistics, Matrix>()
+/** Factors of covariances that have been worked out: those of the real pictures are asked for again and again. */
+const factors = new WeakMap<FeatureStatistics, Matrix>()
 
 /**
  * Fréchet distance between the normal distributions of two sets of features, the FID of Heusel et al. (2017) where they are Inception's:
- * ‖μ₁ - μ₂‖² + tr(C₁ + C₂ - 2 √(C₁ C₂)), in float64. The trace of the root is taken as that of √(√C₁ C₂ √C₁), by
- * eigenvalues, which also serves where there are fewer pictures than features.
+ * ‖μ₁ - μ₂‖² + tr(C₁ + C₂ - 2 √(C₁ C₂)), in float64. With C₁ = AᵀA the trace of the root is that of √(A C₂ Aᵀ), by its eigenvalues.
+ * A is the root of C₁, or the centred features themselves where they are fewer than their numbers.
  *
  * @param real features [N, F], or their statistics: worked out once, they spare half of the time
  * @throws ShapeError
@@ -62,9 +64,8 @@ export async function frechetDistance(
     distance += (first!.mean[i]! - second!.mean[i]!) ** 2
     distance += first!.covariance[i * size + i]! + second!.covariance[i * size + i]!
   }
-  const root = roots.get(first!) ?? squareRoot(toMatrix(first!))
-  roots.set(first!, root)
-  const product = root.mmul(toMatrix(second!)).mmul(root)
+  const factor = factorOf(first!)
+  const product = factor.mmul(toMatrix(second!)).mmul(factor.transpose())
   for (const value of eigen(product).realEigenvalues) distance -= 2 * Math.sqrt(Math.max(0, value))
   return Math.max(0, distance)
 }
@@ -84,6 +85,14 @@ function eigen(matrix: Matrix): EigenvalueDecomposition {
     throw new AnnealError('frechetDistance: some features are not finite')
   }
   return new EigenvalueDecomposition(even, { assumeSymmetric: true })
+}
+
+function factorOf(statistics: FeatureStatistics): Matrix {
+  const { factor, count, mean } = statistics
+  if (factor) return Matrix.from1DArray(count, mean.length, factor)
+  const root = factors.get(statistics) ?? squareRoot(toMatrix(statistics))
+  factors.set(statistics, root)
+  return root
 }
 
 function squareRoot(matrix: Matrix): Matrix {
