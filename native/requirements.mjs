@@ -94,6 +94,15 @@ export const fontRequirement = {
   without: 'figures will have no words',
 }
 
+/** What the test of the README's page takes. Only .ci/run installs it; elsewhere that test is skipped without it. */
+export const browserRequirement = {
+  what: 'Chromium',
+  packages: ['chromium'],
+  found: () => fs.existsSync('/usr/bin/chromium'),
+  optional: true,
+  without: 'the test of a page in a browser will be skipped',
+}
+
 /** Those of the requirements that this machine lacks. */
 export const lacking = (requirements) => requirements.filter((requirement) => !requirement.found())
 
