@@ -1,4 +1,5 @@
 import { Callback } from '../src/learner/Callback.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { EpochBeginContext } from '../src/learner/events.ts'
 import { isBatchNorm } from '../src/learner/layerGroups.ts'
 
@@ -7,6 +8,10 @@ import { isBatchNorm } from '../src/learner/layerGroups.ts'
  * Learner's `trainBn: false` freezes weights and biases; without this callback their statistics go on moving.)
  */
 export class BnFreeze extends Callback {
+  override steering(): CallbackState {
+    return {} // there or not, that is all
+  }
+
   override onEpochBegin({ learner }: EpochBeginContext): void {
     for (const module of learner.model.modules()) {
       if (!isBatchNorm(module)) continue

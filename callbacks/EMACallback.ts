@@ -46,6 +46,10 @@ export class EMACallback extends WeightAverageCallback {
     this.average(1)
   }
 
+  override steering(): CallbackState {
+    return { ...super.steering(), decay: this.decay, warmUp: this.warmUp }
+  }
+
   override stateDict(): CallbackState {
     return { ...super.stateDict(), steps: this.#steps }
   }

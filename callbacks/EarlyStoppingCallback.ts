@@ -34,6 +34,11 @@ export class EarlyStoppingCallback extends TrackerCallback {
     this.stoppedEpoch = null
   }
 
+  override steering(): CallbackState {
+    const { monitor, lowerIsBetter, patience, minDelta } = this
+    return { monitor, lowerIsBetter, patience, minDelta }
+  }
+
   override stateDict(): CallbackState {
     return { ...super.stateDict(), wait: this.wait, stoppedEpoch: this.stoppedEpoch }
   }

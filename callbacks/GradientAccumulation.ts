@@ -62,6 +62,10 @@ export class GradientAccumulation extends Callback {
     this.reduction = reduction
   }
 
+  override steering(): CallbackState {
+    return { batches: this.batches, dropLast: this.dropLast, reduction: this.reduction }
+  }
+
   override onTrainBegin(_context: TrainBeginContext): void {
     this.#begin()
   }

@@ -1,6 +1,7 @@
 import { ConfigError } from '../src/engine/errors.ts'
 import { noGrad, stack, type Tensor } from '../src/engine/index.ts'
 import { Callback } from '../src/learner/Callback.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { BackwardEndContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
 
@@ -21,6 +22,10 @@ export class GradientClipping extends Callback {
     this.clip = (given as GradientClippingOptions).clip
     if (!(typeof this.clip === 'number' && this.clip > 0))
       throw new ConfigError(`GradientClipping: clip must be above 0, got ${String(this.clip)}`)
+  }
+
+  override steering(): CallbackState {
+    return { clip: this.clip }
   }
 
   override onBackwardEnd({ learner, skipStep }: BackwardEndContext): void {

@@ -63,6 +63,11 @@ export class LossSpikeCallback extends Callback {
     this.limit = limit
   }
 
+  override steering(): CallbackState {
+    const { factor, warmUp, action, limit } = this
+    return { factor, warmUp, action, limit }
+  }
+
   override onTrainBegin(_context: TrainBeginContext): void {
     this.spikes = []
     this.#average = new SmoothedValue()

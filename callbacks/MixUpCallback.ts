@@ -2,6 +2,7 @@ import { drawBeta } from '../src/data/beta.ts'
 import type { RandomStream } from '../src/data/random.ts'
 import { ConfigError, DTypeError } from '../src/engine/errors.ts'
 import { isFloatingPoint, type Tensor, tensor } from '../src/engine/index.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import { type Input, tensorsOf } from '../src/learner/data.ts'
 import type { BatchBeginContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
@@ -40,6 +41,10 @@ export class MixUpCallback extends MixingCallback {
 
   protected override get weighsLosses(): boolean {
     return this.stackY
+  }
+
+  override steering(): CallbackState {
+    return { ...super.steering(), stackX: this.stackX, stackY: this.stackY }
   }
 
   protected override mix({ lastInput, lastTarget }: BatchBeginContext, random: RandomStream) {

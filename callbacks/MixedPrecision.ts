@@ -1,5 +1,6 @@
 import { ConfigError } from '../src/engine/errors.ts'
 import { Callback } from '../src/learner/Callback.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { BatchBeginContext, LossBeginContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
 
@@ -28,6 +29,10 @@ export class MixedPrecision extends Callback {
       )
     }
     this.dtype = dtype
+  }
+
+  override steering(): CallbackState {
+    return { dtype: this.dtype }
   }
 
   override onBatchBegin(_context: BatchBeginContext) {

@@ -49,6 +49,10 @@ export abstract class MixingCallback extends Callback {
     if (this.weighsLosses) learner.lossFunction = new MixedLoss(lossFunction, name)
   }
 
+  override steering(): CallbackState {
+    return { alpha: this.alpha }
+  }
+
   override stateDict(): CallbackState {
     return { seed: this.#seed }
   }

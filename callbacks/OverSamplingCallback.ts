@@ -3,6 +3,7 @@ import { WeightedSampler } from '../src/data/WeightedSampler.ts'
 import { ConfigError } from '../src/engine/errors.ts'
 import { Tensor } from '../src/engine/index.ts'
 import { Callback } from '../src/learner/Callback.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { BatchLoader } from '../src/learner/data.ts'
 import type { TrainBeginContext, TrainEndContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
@@ -61,6 +62,10 @@ export class OverSamplingCallback extends Callback {
     // A fit may be limited to fewer batches than the loader has.
     const isLimited = batchesPerEpoch < trainDl.length
     return { batchesPerEpoch: isLimited ? Math.min(batchesPerEpoch, loader.length) : loader.length }
+  }
+
+  override steering(): CallbackState {
+    return {} // what it draws follows from the loader's seed
   }
 
   /** The loader that was there goes on after the epochs that have passed. */

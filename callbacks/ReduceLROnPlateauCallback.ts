@@ -69,6 +69,11 @@ export class ReduceLROnPlateauCallback extends TrackerCallback {
     this.reducedEpochs = []
   }
 
+  override steering(): CallbackState {
+    const { monitor, lowerIsBetter, patience, minDelta } = this
+    return { monitor, lowerIsBetter, patience, minDelta, factor: this.factor, minLr: this.minLr }
+  }
+
   override stateDict(): CallbackState {
     return { ...super.stateDict(), wait: this.wait, reducedEpochs: [...this.reducedEpochs] }
   }

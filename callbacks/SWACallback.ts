@@ -32,6 +32,7 @@ export class SWACallback extends WeightAverageCallback {
   /** Epochs whose weights are in the average. */
   epochs = 0
   #first = 0
+  #rates: number[] | undefined
   /** Whether the running epoch is in the average. */
   #counted = false
 
@@ -58,9 +59,13 @@ export class SWACallback extends WeightAverageCallback {
         `SWACallback: startEpoch ${this.#first} is never reached in ${context.epochs} epoch(s), counted from 0`,
       )
     }
-    if (this.lr !== undefined) context.learner.lrRange(this.lr)
+    this.#rates = this.lr === undefined ? undefined : context.learner.lrRange(this.lr)
     this.epochs = 0
     this.#counted = false
+  }
+
+  override steering(): CallbackState {
+    return { ...super.steering(), startEpoch: this.#first, lr: this.#rates }
   }
 
   override stateDict(): CallbackState {
@@ -104,6 +109,6 @@ export class SWACallback extends WeightAverageCallback {
   }
 
   #setRate({ epoch, learner }: TrainBeginContext): void {
-    if (this.lr !== undefined && epoch >= this.#first) learner.optimizer.lr = learner.lrRange(this.lr)
+    if (this.#rates && epoch >= this.#first) learner.optimizer.lr = this.#rates
   }
 }

@@ -1,4 +1,5 @@
 import { Callback } from '../src/learner/Callback.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { BatchEndContext } from '../src/learner/events.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
 
@@ -19,6 +20,10 @@ export class StopAfterNBatches extends Callback {
     rejectUnknownOptions('StopAfterNBatches', given, ['batches'])
     this.batches = given.batches ?? 2
     checkCount('StopAfterNBatches', 'batches', this.batches, 1)
+  }
+
+  override steering(): CallbackState {
+    return { batches: this.batches }
   }
 
   override onBatchEnd({ train, iteration }: BatchEndContext) {

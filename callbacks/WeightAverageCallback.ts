@@ -73,6 +73,10 @@ export abstract class WeightAverageCallback extends Callback {
     this.#norms = movingBatchNorms(learner)
   }
 
+  override steering(): CallbackState {
+    return { validate: this.#validates, recomputes: this.recomputes }
+  }
+
   override stateDict(): CallbackState {
     return {
       averages: this.#averages ?? null,

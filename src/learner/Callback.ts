@@ -58,6 +58,12 @@ export abstract class Callback {
    */
   loadStateDict?(state: never): void | Promise<void>
 
+  /**
+   * The options by which it steers training: a fit that resumes must have the same, or it would not end with the same bits. Callbacks
+   * that only look on, log or save do not need it.
+   */
+  steering?(): CallbackState
+
   /** The fit begins. May set `epoch`, `skipValidate` and (with another loader) `batchesPerEpoch`. */
   onTrainBegin?(context: EventContexts['onTrainBegin']): Answered<'onTrainBegin'>
   /** An epoch begins; the model is in training mode. */

@@ -1,6 +1,6 @@
 import { CheckpointError, ConfigError } from '../engine/errors.ts'
 import { type Callback, checkCallback } from './Callback.ts'
-import { type CallbackState, callbackStates, nameCallbacks } from './callbackState.ts'
+import { type CallbackState, callbackStates, nameCallbacks, requireSame } from './callbackState.ts'
 import { allowedChanges, type EventName } from './events.ts'
 import type { FitState } from './FitState.ts'
 
@@ -38,6 +38,27 @@ export class CallbackHandler {
   /** What all callbacks remember, by their names in a checkpoint. */
   states(): Record<string, CallbackState> {
     return Object.fromEntries(callbackStates(this.callbacks))
+  }
+
+  /** The options of those that steer training, by their names in a checkpoint. */
+  steering(): Record<string, CallbackState> {
+    const named = [...nameCallbacks(this.callbacks)].filter(([, callback]) => callback.steering)
+    return Object.fromEntries(named.map(([name, callback]) => [name, callback.steering!()]))
+  }
+
+  /** @throws CheckpointError unless the same callbacks steer in the same way as at the checkpoint */
+  checkSteering(before: Readonly<Record<string, CallbackState>>): void {
+    const now = this.steering()
+    const changes = [
+      ...Object.keys(before).map((name) => (name in now ? '' : `${name} is missing`)),
+      ...Object.keys(now).map((name) => (name in before ? '' : `${name} was not there`)),
+    ].filter(Boolean)
+    if (changes.length > 0) {
+      throw new CheckpointError(
+        `this fit would not go on as it began: ${changes.join(', ')}. Make the same fit call as before the interruption`,
+      )
+    }
+    for (const [name, options] of Object.entries(now)) requireSame(name, before[name]!, options)
   }
 
   /**

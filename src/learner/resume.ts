@@ -34,6 +34,8 @@ type SavedFit = {
   trainable: string[]
   hyperParameters: HyperParameters
   callbacks: Record<string, CallbackState>
+  /** Options of those callbacks that steer training. Files written before there was this have none. */
+  steering?: Record<string, CallbackState>
   /** The engine's generator. */
   random: Uint8Array
   trainDl: StateValue
@@ -67,6 +69,7 @@ export async function writeResumable(file: string, fit: Fit): Promise<void> {
     trainable: trainableNames(learner),
     hyperParameters: learner.optimizer.hyperParameters,
     callbacks: callbacks.states(),
+    steering: callbacks.steering(),
     random: getRngState(),
     trainDl: stateOf(learner.data.trainDl),
     validDl: (inValidation ? fit.validation : learner.data.validDl?.state?.()) as StateValue,
@@ -191,6 +194,8 @@ export class Resumption {
   /** Callbacks have begun: they remember again, and the fit stands where it stood, whatever happened since `read`. */
   async enterFit(fit: Fit): Promise<void> {
     const { learner } = fit
+    const steering = this.#part('steering')
+    if (steering) fit.callbacks.checkSteering(steering)
     loadModel(this.file, learner, this.#content, true)
     putOptimizer(learner, readOptimizer(this.file, learner, this.#content))
     await this.#takeUp(fit)

@@ -5,6 +5,9 @@ import {
   CheckpointCallback,
   CSVLogger,
   EarlyStoppingCallback,
+  GradientClipping,
+  MixedPrecision,
+  MixUpCallback,
   SaveModelCallback,
 } from '../../callbacks/index.ts'
 import { getTransforms, ImageDataBunch } from '../../src/data/index.ts'
@@ -131,6 +134,28 @@ describe('Learner.resume', () => {
     }
   })
 
+  it('refuses callbacks that would steer training another way', async () => {
+    const folder = await temporaryFolder()
+    const run = (learner: Learner, ...callbacks: Callback[]) =>
+      learner.fit(2, { callbacks: [new CheckpointCallback({ every: 1 }), ...callbacks] })
+    const before = () => [new GradientClipping(0.1), new MixUpCallback(0.4)]
+    await expect(run(resumableLearner(folder), ...before(), new Fail(3))).rejects.toThrow('power')
+    const learner = await Learner.resume('last', resumableLearner(folder))
+    await expect(run(learner, new MixUpCallback(0.4))).rejects.toThrow(
+      /would not go on as it began: GradientClipping is missing\. Make the same fit call/,
+    )
+    await expect(run(learner, ...before(), new MixedPrecision())).rejects.toThrow(
+      /MixedPrecision was not there/,
+    )
+    await expect(run(learner, new GradientClipping(0.2), new MixUpCallback(0.4))).rejects.toThrow(
+      /GradientClipping is not as it was at the checkpoint: clip was 0\.1 and is 0\.2/,
+    )
+    await run(learner, ...before(), new CSVLogger()) // those that look on may come and go
+    const whole = resumableLearner(folder)
+    await run(whole, ...before())
+    expect(outcome(learner)).toEqual(outcome(whole))
+  })
+
   it('asks for the best model of before, where the folder was left behind', async () => {
     const folder = await temporaryFolder()
     const run = (learner: Learner, ...extra: Callback[]) =>
@@ -225,7 +250,7 @@ describe('Learner.resume', () => {
     await expect(again(3, 0.05, every(), early())).rejects.toThrow(/epochs: 2 then, 3 now/)
     await expect(again(2, 0.1, every(), early())).rejects.toThrow(/lr: \[0.05,0.05\] then, \[0.1,0.1\] now/)
     await expect(again(2, 0.05, every())).rejects.toThrow(
-      /EarlyStoppingCallback remembered, but this fit has no such/,
+      /would not go on as it began: EarlyStoppingCallback is missing/,
     )
     await expect(learner.fit(2, { lr: 0.05, callbacks: [every(), early()] })).rejects.toThrow(
       /OneCycleScheduler remembered/,
