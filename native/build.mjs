@@ -18,6 +18,9 @@ import { parseArgs } from 'node:util'
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
 
+/** What a bundle (bundle.mjs) knows of the engine that it brings along; absent elsewhere. */
+export const bundleNote = path.join(root, 'build', 'bundle.json')
+
 const usage = `Usage: node native/build.mjs [options]
 
 Builds the native engine into build/Release/anneal.node. Compiles only what changed.
@@ -46,7 +49,7 @@ export class BuildError extends Error {}
 /**
  * Builds the engine. Resolves to `{ built, addon, seconds }`; rejects with a BuildError that carries the compiler's words.
  * @param {{ clean?: boolean, jobs?: string | number, verbose?: boolean, portable?: boolean,
- *           'engine-test'?: boolean, sanitize?: string }} [options]
+ *           'engine-test'?: boolean, sanitize?: string, folder?: string }} [options] `folder` is one in build/
  */
 export async function build(options = {}) {
   const started = Date.now()
@@ -104,6 +107,8 @@ export function isBuilt(options = {}) {
 /** How the engine that is there was built, for `anneal info`; undefined where there is none. */
 export function buildReport() {
   const plan = planFor({})
+  const bundled = readJson(bundleNote) // sources and compiler stayed behind
+  if (bundled) return { addon: plan.addon, current: true, ...bundled }
   const stamp = readJson(plan.stampFile)
   if (!stamp || !fs.existsSync(plan.addon)) return undefined
   return {
@@ -116,7 +121,7 @@ export function buildReport() {
 }
 
 function planFor(options) {
-  const directory = path.join(root, 'build', options.sanitize ? 'sanitize' : '')
+  const directory = path.join(root, 'build', options.folder ?? (options.sanitize ? 'sanitize' : ''))
   const portable = options.portable || process.env.SOURCE_DATE_EPOCH !== undefined
   return {
     directory,
