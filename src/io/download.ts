@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AnnealError, CheckpointError } from '../engine/errors.ts'
 import { FileLock, type LockTimes } from './FileLock.ts'
-import { type HttpAnswer, type HttpTimeouts, httpGet } from './httpRequest.ts'
+import type { HttpAnswer, HttpTimeouts } from './httpRequest.ts'
 import { formatBytes, type ProgressSink, TransferProgress } from './transferProgress.ts'
 
 export interface DownloadOptions {
@@ -168,6 +168,8 @@ class Transfer {
     const have = await sizeOf(this.#part)
     const headers: Record<string, string> = { 'accept-encoding': 'identity', 'user-agent': 'anneal' }
     if (have > 0) headers.range = `bytes=${have}-`
+    // Loaded here: few programs download anything, and every one would wait for it.
+    const { httpGet } = await import('./httpRequest.ts')
     let answer: HttpAnswer
     try {
       answer = await httpGet(this.#url, headers, { connect: 15_000, silence: 60_000, ...timeouts })

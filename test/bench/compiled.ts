@@ -31,7 +31,7 @@ export async function compile(): Promise<Compiled> {
   for (const name of ['build', 'node_modules']) symlinkSync(path.join(root, name), path.join(installed, name))
   // npm's bin folder is on the path under `npm run` only.
   const esbuild = path.join(root, 'node_modules', '.bin', 'esbuild')
-  await run('npm', ['run', '--silent', 'bundle', '--', `--outdir=${path.join(installed, 'dist')}`], {
+  await run('npm', ['run', '--silent', 'bundle:dist', '--', `--outdir=${path.join(installed, 'dist')}`], {
     cwd: root,
   })
   const programs = ['ours', 'machine'].map((name) => path.join(here, `${name}.ts`))

@@ -1,5 +1,4 @@
-import { EigenvalueDecomposition, Matrix } from 'ml-matrix'
-import { AnnealError, ShapeError } from '../../../engine/errors.ts'
+import { ShapeError } from '../../../engine/errors.ts'
 import { noGrad, scope, Tensor } from '../../../engine/index.ts'
 import { checkFeatures } from './features.ts'
 
@@ -37,9 +36,6 @@ export async function featureStatistics(features: Tensor): Promise<FeatureStatis
   })
 }
 
-/** Factors of covariances that have been worked out: those of the real pictures are asked for again and again. */
-const factors = new WeakMap<FeatureStatistics, Matrix>()
-
 /**
  * Fréchet distance between the normal distributions of two sets of features, the FID of Heusel et al. (2017) where they are Inception's:
  * ‖μ₁ - μ₂‖² + tr(C₁ + C₂ - 2 √(C₁ C₂)), in float64. With C₁ = AᵀA the trace of the root is that of √(A C₂ Aᵀ), by its eigenvalues.
@@ -64,40 +60,11 @@ export async function frechetDistance(
     distance += (first!.mean[i]! - second!.mean[i]!) ** 2
     distance += first!.covariance[i * size + i]! + second!.covariance[i * size + i]!
   }
-  const factor = factorOf(first!)
-  const product = factor.mmul(toMatrix(second!)).mmul(factor.transpose())
-  for (const value of eigen(product).realEigenvalues) distance -= 2 * Math.sqrt(Math.max(0, value))
-  return Math.max(0, distance)
+  // Loaded here, with the library behind it: few programs need it, and every one would wait for it.
+  const { traceOfRoot } = await import('./traceOfRoot.ts')
+  return Math.max(0, distance - 2 * traceOfRoot(first!, second!))
 }
 
 async function toStatistics(given: Tensor | FeatureStatistics): Promise<FeatureStatistics> {
   return given instanceof Tensor ? featureStatistics(given) : given
-}
-
-function toMatrix({ mean, covariance }: FeatureStatistics): Matrix {
-  return Matrix.from1DArray(mean.length, mean.length, covariance)
-}
-
-function eigen(matrix: Matrix): EigenvalueDecomposition {
-  // Rounding leaves products a little unsymmetric.
-  const even = Matrix.add(matrix, matrix.transpose()).mul(0.5)
-  if (even.to1DArray().some((value) => !Number.isFinite(value))) {
-    throw new AnnealError('frechetDistance: some features are not finite')
-  }
-  return new EigenvalueDecomposition(even, { assumeSymmetric: true })
-}
-
-function factorOf(statistics: FeatureStatistics): Matrix {
-  const { factor, count, mean } = statistics
-  if (factor) return Matrix.from1DArray(count, mean.length, factor)
-  const root = factors.get(statistics) ?? squareRoot(toMatrix(statistics))
-  factors.set(statistics, root)
-  return root
-}
-
-function squareRoot(matrix: Matrix): Matrix {
-  const { eigenvectorMatrix: vectors, realEigenvalues } = eigen(matrix)
-  const scale = realEigenvalues.map((value) => Math.max(0, value) ** 0.25)
-  const half = vectors.clone().mulRowVector(scale)
-  return half.mmul(half.transpose())
 }
