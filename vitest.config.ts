@@ -12,6 +12,8 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
+    // `npm run test:gpu` runs the tests of the ops on a GPU.
+    setupFiles: process.env.ANNEAL_TEST_DEVICE ? [at('./test/gpu/onDevice.ts')] : [],
     // A native abort in a fork is reported against its file; in a thread it would end the whole run.
     pool: 'forks',
     // Each file's engine leads a team as wide as the machine: more files at once would only contend.

@@ -31,7 +31,9 @@ Builds the native engine into build/Release/anneal.node. Compiles only what chan
   --portable                   for any processor of this kind: on x86-64 one add-on each for SSE2, AVX2 and AVX-512,
                                among which the loader chooses, instead of one tuned for this machine
   --engine-test                also build build/engine_test, which tests the engine without Node
-  --sanitize LIST              compile with sanitizers (address,undefined) into build/sanitize/`
+  --sanitize LIST              compile with sanitizers (address,undefined) into build/sanitize/
+  --cuda auto|on|off           compile the CUDA device (default: where nvcc is found)
+  --emulated                   for tests: device('cuda') with the processor in the GPU's place, into build/emulated/`
 
 export const optionSpec = /** @type {const} */ ({
   clean: { type: 'boolean', default: false },
@@ -40,6 +42,8 @@ export const optionSpec = /** @type {const} */ ({
   portable: { type: 'boolean', default: false },
   'engine-test': { type: 'boolean', default: false },
   sanitize: { type: 'string', default: '' },
+  cuda: { type: 'string', default: 'auto' },
+  emulated: { type: 'boolean', default: false },
   help: { type: 'boolean', short: 'h', default: false },
 })
 
@@ -49,7 +53,8 @@ export class BuildError extends Error {}
 /**
  * Builds the engine. Resolves to `{ built, addon, seconds }`; rejects with a BuildError that carries the compiler's words.
  * @param {{ clean?: boolean, jobs?: string | number, verbose?: boolean, portable?: boolean,
- *           'engine-test'?: boolean, sanitize?: string, folder?: string }} [options] `folder` is one in build/
+ *           'engine-test'?: boolean, sanitize?: string, cuda?: string, emulated?: boolean,
+ *           folder?: string }} [options] `folder` is one in build/
  */
 export async function build(options = {}) {
   const started = Date.now()
@@ -117,18 +122,28 @@ export function buildReport() {
     tunedFor: stamp.settings?.ANNEAL_NATIVE_ARCH === 'ON' ? stamp.machine : undefined,
     compiler: cacheValue(plan.directory, 'CMAKE_CXX_COMPILER'),
     oneDnnLibrary: cacheValue(plan.directory, 'ONEDNN_LIBRARY'),
+    cudaCompiler: cacheValue(plan.directory, 'CMAKE_CUDA_COMPILER'),
   }
 }
 
 function planFor(options) {
   const directory = path.join(root, 'build', options.folder ?? (options.sanitize ? 'sanitize' : ''))
+  const cuda = (options.cuda ?? 'auto').toUpperCase()
+  if (!['AUTO', 'ON', 'OFF'].includes(cuda))
+    throw new BuildError(`--cuda must be auto, on or off, got ${options.cuda}`)
   const portable = options.portable || process.env.SOURCE_DATE_EPOCH !== undefined
   return {
     directory,
     addon: path.join(directory, 'Release', 'anneal.node'),
     stampFile: path.join(directory, 'stamp.json'),
     targets: options['engine-test'] ? ['all', 'engine_test'] : ['all'],
-    settings: { ANNEAL_NATIVE_ARCH: portable ? 'OFF' : 'ON', ANNEAL_SANITIZE: options.sanitize ?? '' },
+    settings: {
+      ANNEAL_NATIVE_ARCH: portable ? 'OFF' : 'ON',
+      ANNEAL_SANITIZE: options.sanitize ?? '',
+      // What is compiled for tests on the processor needs no nvcc, and the sanitizers see nothing of a GPU.
+      ANNEAL_CUDA: options.emulated || options.sanitize ? 'OFF' : cuda,
+      ANNEAL_CUDA_EMULATED: options.emulated ? 'ON' : 'OFF',
+    },
     // Objects made with -march=native are worth nothing on another processor, and no build tool can see that.
     machine: portable ? process.arch : `${process.arch} ${os.cpus()[0]?.model}`,
   }

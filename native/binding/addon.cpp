@@ -3,17 +3,20 @@
 #include <napi.h>
 #include <omp.h>
 
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <future>
 #include <memory>
 #include <string>
 
 #include "binding/pictures.h"
 #include "binding/tensor_slots.h"
 #include "core/context.h"
+#include "core/kernels.h"
 #include "core/op_table.h"
-#include "cpu/kernels.h"
+#include "core/ops.h"
 #include "cpu/onednn.h"
 #include "picture/jpeg.h"
 
@@ -24,8 +27,12 @@ namespace {
 constexpr size_t kArgumentSlots = 32768;
 constexpr size_t kResultSlots = 4096;
 
+// Which of the two sides of a read from an accelerator is there first.
+enum class ReadState { Waiting, Arrived, WantsCall };
+
 // An asynchronous read in flight. Made and destroyed on the JavaScript thread.
 struct PendingRead {
+    std::atomic<ReadState> state{ReadState::Waiting};
     Napi::ObjectReference target;  // keeps the array alive that the engine writes into
     Napi::FunctionReference done;
     std::exception_ptr error;
@@ -58,6 +65,10 @@ class Addon : public Napi::Addon<Addon> {
     void setGeneratorState(const Napi::CallbackInfo& info);
     Napi::Value sharesStorage(const Napi::CallbackInfo& info);
     Napi::Value buildInfo(const Napi::CallbackInfo& info);
+    Napi::Value cudaInfo(const Napi::CallbackInfo& info);
+    Napi::Value deviceCount(const Napi::CallbackInfo& info);
+    void openDevice(const Napi::CallbackInfo& info);
+    Napi::Value missingKernels(const Napi::CallbackInfo& info);
     void setThreads(const Napi::CallbackInfo& info);
     void setProfiling(const Napi::CallbackInfo& info);
     Napi::Value profile(const Napi::CallbackInfo& info);
@@ -67,6 +78,12 @@ class Addon : public Napi::Addon<Addon> {
     auto guarded(Napi::Env env, const Body& body) -> decltype(body());
     static Napi::Error toError(Napi::Env env, const std::exception& failure);
     void enqueueRead(const Tensor& tensor, const Napi::TypedArray& target);
+    // As enqueueRead, from an accelerator; `done` may be called from another thread.
+    template <typename Done>
+    void enqueueDownload(const Tensor& tensor, const Napi::TypedArray& target, Done done);
+    bool readFromDevice(const Napi::CallbackInfo& info, const Tensor& tensor);
+    void announce(PendingRead* read);
+    Device deviceOf(const Napi::Value& number) const;
     // How long a read spins: about as long as the last one took, if that was short. The way back from the
     // engine's thread through the event loop would take as long again.
     std::chrono::nanoseconds patience() const {
@@ -89,7 +106,7 @@ class Addon : public Napi::Addon<Addon> {
     napi_threadsafe_function readDone_ = nullptr;
     int pendingReads_ = 0;
     std::chrono::nanoseconds readTook_{0};  // by the last read, until its values were there
-    bool readsClosed_ = false;              // engine thread only: the environment is being torn down
+    std::atomic<bool> readsClosed_{false};  // the environment is being torn down
     int64_t reportedBytes_ = 0;
 };
 
@@ -138,7 +155,9 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
          InstanceMethod("generatorState", &Addon::generatorState),
          InstanceMethod("setGeneratorState", &Addon::setGeneratorState),
          InstanceMethod("sharesStorage", &Addon::sharesStorage),
-         InstanceMethod("buildInfo", &Addon::buildInfo), InstanceMethod("setThreads", &Addon::setThreads),
+         InstanceMethod("buildInfo", &Addon::buildInfo), InstanceMethod("cudaInfo", &Addon::cudaInfo),
+         InstanceMethod("deviceCount", &Addon::deviceCount), InstanceMethod("openDevice", &Addon::openDevice),
+         InstanceMethod("missingKernels", &Addon::missingKernels), InstanceMethod("setThreads", &Addon::setThreads),
          InstanceMethod("setProfiling", &Addon::setProfiling), InstanceMethod("profile", &Addon::profile)});
     exports.Set("args", arguments);
     exports.Set("kinds", kinds);
@@ -202,8 +221,11 @@ napi_value Addon::call(napi_env env, napi_callback_info info) {
     void* data = nullptr;
     napi_get_cb_info(env, info, &count, values, nullptr, &data);
     auto& addon = *static_cast<Addon*>(data);
-    int32_t op = -1, argumentCount = 0, result = -1;
-    napi_get_value_int32(env, values[0], &op);
+    int32_t word = -1, argumentCount = 0, result = -1;
+    napi_get_value_int32(env, values[0], &word);
+    // The number of the op, and above it that of the device where an op without tensors makes its result.
+    const int32_t op = word < 0 ? -1 : word & 0xffff;
+    const Device device(word >> 16);
     napi_get_value_int32(env, values[1], &argumentCount);
     TensorList& results = addon.scratchResults_;
     try {
@@ -212,8 +234,8 @@ napi_value Addon::call(napi_env env, napi_callback_info info) {
               op);
         ArgReader reader(table[static_cast<size_t>(op)].name, addon.arguments_, addon.kinds_, argumentCount,
                          addon.slots_);
-        table[static_cast<size_t>(op)].run(table[static_cast<size_t>(op)].name, *addon.context_, reader,
-                                           results);
+        table[static_cast<size_t>(op)].run(table[static_cast<size_t>(op)].name, *addon.context_, device,
+                                           reader, results);
         result = static_cast<int32_t>(results.size());
         CHECK(results.size() <= kResultSlots, ErrorKind::General, "too many results");
         for (size_t i = 0; i < results.size(); i++)
@@ -233,7 +255,8 @@ napi_value Addon::call(napi_env env, napi_callback_info info) {
 
 void Addon::reportMemory(napi_env env) {
     constexpr int64_t kStep = int64_t{16} << 20;
-    const int64_t change = static_cast<int64_t>(context_->allocator().stats().inUse) - reportedBytes_;
+    const size_t bytes = context_->bytesInUse();
+    const int64_t change = static_cast<int64_t>(bytes) - reportedBytes_;
     if (change < kStep && change > -kStep) return;
     int64_t total;
     napi_adjust_external_memory(env, change, &total);
@@ -262,7 +285,7 @@ Napi::Value Addon::takeError(const Napi::CallbackInfo& info) {
     return error;
 }
 
-// results: dtype, number of dimensions, sizes, strides, offset.
+// results: dtype, number of dimensions, sizes, strides, offset, device.
 Napi::Value Addon::describeTensor(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
         const Tensor& tensor = slots_.get(info[0].As<Napi::Number>().DoubleValue());
@@ -272,6 +295,7 @@ Napi::Value Addon::describeTensor(const Napi::CallbackInfo& info) {
         for (int64_t size : tensor.sizes()) *out++ = static_cast<double>(size);
         for (int64_t stride : tensor.strides()) *out++ = static_cast<double>(stride);
         *out++ = static_cast<double>(tensor.offset());
+        *out++ = tensor.device().number();
         return info.Env().Undefined();
     });
 }
@@ -325,19 +349,80 @@ void Addon::enqueueRead(const Tensor& tensor, const Napi::TypedArray& target) {
     cpu::copy(*context_, out, tensor);
 }
 
+template <typename Done>
+void Addon::enqueueDownload(const Tensor& tensor, const Napi::TypedArray& target, Done done) {
+    CHECK_SHAPE(target.ByteLength() == tensor.bytes(), "read: ", tensor.bytes(),
+                " bytes do not fit into an array of ", target.ByteLength());
+    const OnDevice here(*context_, tensor.device());
+    const Tensor source = ops::contiguous(*context_, tensor);
+    context_->enqueue("read",
+                      [this, runtime = context_->openRuntime(tensor.device()), from = source.data(),
+                       to = static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset(),
+                       bytes = source.bytes(), done] {
+                          std::exception_ptr earlier = context_->stream().takePendingError();
+                          runtime->download(to, from, bytes, [earlier, done](std::exception_ptr failure) {
+                              done(earlier ? earlier : failure);
+                          });
+                      });
+}
+
 void Addon::readSync(const Napi::CallbackInfo& info) {
     guarded(info.Env(), [&] {
-        enqueueRead(slots_.get(info[0].As<Napi::Number>().DoubleValue()), info[1].As<Napi::TypedArray>());
+        const Tensor& tensor = slots_.get(info[0].As<Napi::Number>().DoubleValue());
+        if (!tensor.device().isCpu() && tensor.bytes() > 0) {
+            std::promise<void> arrived;
+            enqueueDownload(tensor, info[1].As<Napi::TypedArray>(), [&arrived](std::exception_ptr failure) {
+                failure ? arrived.set_exception(failure) : arrived.set_value();
+            });
+            arrived.get_future().get();
+            return;
+        }
+        enqueueRead(tensor, info[1].As<Napi::TypedArray>());
         context_->stream().wait();
         context_->stream().throwPendingError();
     });
+}
+
+// From any thread.
+void Addon::announce(PendingRead* read) {
+    if (readsClosed_) return;
+    read->took = std::chrono::steady_clock::now() - read->start;
+    readsClosed_ = napi_call_threadsafe_function(readDone_, read, napi_tsfn_nonblocking) != napi_ok;
+}
+
+// True if the values are there.
+bool Addon::readFromDevice(const Napi::CallbackInfo& info, const Tensor& tensor) {
+    auto owned = std::make_unique<PendingRead>();
+    PendingRead* const read = owned.get();
+    read->start = std::chrono::steady_clock::now();
+    enqueueDownload(tensor, info[1].As<Napi::TypedArray>(), [this, read](std::exception_ptr failure) {
+        read->error = failure;
+        if (read->state.exchange(ReadState::Arrived) == ReadState::WantsCall) announce(read);
+    });
+    const auto end = read->start + (info[2].As<Napi::Boolean>().Value() ? patience() : std::chrono::nanoseconds(0));
+    while (read->state.load() == ReadState::Waiting && std::chrono::steady_clock::now() < end) {
+    }
+    if (read->state.load() == ReadState::Waiting) {
+        read->target = Napi::Persistent(info[1].As<Napi::Object>());
+        read->done = Napi::Persistent(info[3].As<Napi::Function>());
+        if (pendingReads_++ == 0) napi_ref_threadsafe_function(info.Env(), readDone_);
+        owned.release();
+        if (read->state.exchange(ReadState::WantsCall) == ReadState::Arrived) announce(read);
+        return false;
+    }
+    readTook_ = std::chrono::steady_clock::now() - read->start;
+    if (read->error) std::rethrow_exception(read->error);
+    return true;
 }
 
 // readAsync(handle, typedArray, patient, done): true if the values are there already, and `done` will not be
 // called. Small models take less time for a step than the way back through the event loop does.
 Napi::Value Addon::readAsync(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        enqueueRead(slots_.get(info[0].As<Napi::Number>().DoubleValue()), info[1].As<Napi::TypedArray>());
+        const Tensor& tensor = slots_.get(info[0].As<Napi::Number>().DoubleValue());
+        if (!tensor.device().isCpu() && tensor.bytes() > 0)
+            return Napi::Boolean::New(info.Env(), readFromDevice(info, tensor));
+        enqueueRead(tensor, info[1].As<Napi::TypedArray>());
         const auto start = std::chrono::steady_clock::now();
         if (info[2].As<Napi::Boolean>().Value() && context_->stream().waitBriefly(patience())) {
             readTook_ = std::chrono::steady_clock::now() - start;
@@ -350,38 +435,106 @@ Napi::Value Addon::readAsync(const Napi::CallbackInfo& info) {
         read->done = Napi::Persistent(info[3].As<Napi::Function>());
         if (pendingReads_++ == 0) napi_ref_threadsafe_function(info.Env(), readDone_);
         context_->enqueue("read", [this, pending = read.release()] {
-            if (readsClosed_) return;
             pending->error = context_->stream().takePendingError();
-            pending->took = std::chrono::steady_clock::now() - pending->start;
-            readsClosed_ =
-                napi_call_threadsafe_function(readDone_, pending, napi_tsfn_nonblocking) != napi_ok;
+            announce(pending);
         });
         return Napi::Boolean::New(info.Env(), false);
     });
 }
 
 void Addon::synchronize(const Napi::CallbackInfo& info) {
-    guarded(info.Env(), [&] {
-        context_->stream().wait();
-        context_->stream().throwPendingError();
-    });
+    guarded(info.Env(), [&] { context_->synchronize(); });
+}
+
+Device Addon::deviceOf(const Napi::Value& number) const {
+    const int device = number.IsNumber() ? number.As<Napi::Number>().Int32Value() : 0;
+    CHECK_DEVICE(device >= 0 && device < kMaxDevices, "there is no device number ", device);
+    return Device(device);
 }
 
 Napi::Value Addon::memoryStats(const Napi::CallbackInfo& info) {
-    const MemoryStats& stats = context_->allocator().stats();
-    Napi::Object result = Napi::Object::New(info.Env());
-    result.Set("bytesInUse", static_cast<double>(stats.inUse));
-    result.Set("bytesCached", static_cast<double>(stats.cached));
-    result.Set("peakBytes", static_cast<double>(stats.peak));
-    result.Set("systemAllocations", static_cast<double>(stats.allocations));
-    result.Set("tensors", static_cast<double>(slots_.live()));
-    return result;
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const Device device = deviceOf(info[0]);
+        const DeviceRuntime* const runtime = context_->openRuntime(device);
+        const MemoryStats stats = device.isCpu() ? context_->allocator().stats()
+                                  : runtime      ? runtime->stats()
+                                                 : MemoryStats{};
+        Napi::Object result = Napi::Object::New(info.Env());
+        result.Set("bytesInUse", static_cast<double>(stats.inUse));
+        result.Set("bytesCached", static_cast<double>(stats.cached));
+        result.Set("peakBytes", static_cast<double>(stats.peak));
+        result.Set("systemAllocations", static_cast<double>(stats.allocations));
+        result.Set("tensors", static_cast<double>(slots_.live()));
+        return result;
+    });
 }
 
-void Addon::resetPeak(const Napi::CallbackInfo&) { context_->allocator().resetPeak(); }
+void Addon::resetPeak(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+        const Device device = deviceOf(info[0]);
+        if (device.isCpu()) {
+            context_->allocator().resetPeak();
+        } else if (DeviceRuntime* const runtime = context_->openRuntime(device)) {
+            runtime->resetPeak();
+        }
+    });
+}
 
 void Addon::emptyCache(const Napi::CallbackInfo& info) {
-    guarded(info.Env(), [&] { context_->allocator().emptyCache(); });
+    guarded(info.Env(), [&] { context_->emptyCache(); });
+}
+
+// openDevice(number): throws what keeps the device from being used.
+void Addon::openDevice(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+        const Device device = deviceOf(info[0]);
+        if (!device.isCpu()) context_->runtime(device);
+    });
+}
+
+Napi::Value Addon::deviceCount(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), cudaDeviceCount());
+}
+
+Napi::Value Addon::cudaInfo(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        Napi::Object result = Napi::Object::New(info.Env());
+        result.Set("compiled", cudaCompiled());
+        result.Set("emulated", cudaEmulated());
+        result.Set("problem", cudaProblem());
+        Napi::Array devices = Napi::Array::New(info.Env()), libraries = Napi::Array::New(info.Env());
+        for (int i = 0; i < cudaDeviceCount(); i++) {
+            const DeviceFacts facts = cudaDeviceFacts(i);
+            Napi::Object device = Napi::Object::New(info.Env());
+            device.Set("name", facts.name);
+            device.Set("capability", facts.capability);
+            device.Set("totalBytes", static_cast<double>(facts.totalBytes));
+            device.Set("freeBytes", static_cast<double>(facts.freeBytes));
+            devices.Set(devices.Length(), device);
+        }
+        for (const auto& [name, state] : cudaLibraries()) {
+            Napi::Object library = Napi::Object::New(info.Env());
+            library.Set("name", name);
+            library.Set("state", state);
+            libraries.Set(libraries.Length(), library);
+        }
+        result.Set("devices", devices);
+        result.Set("libraries", libraries);
+        return result;
+    });
+}
+
+// The kernels that CUDA lacks, for tests.
+Napi::Value Addon::missingKernels(const Napi::CallbackInfo& info) {
+    Napi::Array result = Napi::Array::New(info.Env());
+    const KernelTable& table = cudaKernels();
+#define KERNEL(name) \
+    if (!table.name.function) result.Set(result.Length(), #name);
+#define DEVICE_KERNEL(name) KERNEL(name)
+#include "core/kernels.def"
+#undef KERNEL
+#undef DEVICE_KERNEL
+    return result;
 }
 
 void Addon::manualSeed(const Napi::CallbackInfo& info) {

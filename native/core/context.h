@@ -1,6 +1,9 @@
 #pragma once
 
+#include <array>
+
 #include "core/allocator.h"
+#include "core/device.h"
 #include "core/random.h"
 #include "core/stream.h"
 #include "core/tensor.h"
@@ -17,6 +20,27 @@ class Context {
     Stream& stream() { return stream_; }
     CachingAllocator& allocator() { return allocator_; }
     Generator& generator() { return generator_; }
+
+    // Where the op that is being called runs and allocates: that of its tensors, or what the caller asked for.
+    Device device() const { return device_; }
+    void setDevice(Device device) {
+        if (device != device_) switchTo(device);
+    }
+    const KernelTable& kernels() const { return *kernels_; }
+    // An accelerator, opened when first asked for. Throws a DeviceError that tells what is missing.
+    DeviceRuntime& runtime(Device device);
+    // Null unless it has been opened.
+    DeviceRuntime* openRuntime(Device device) {
+        return device.isCpu() ? nullptr : runtimes_[static_cast<size_t>(device.ordinal())].get();
+    }
+    // Blocks until everything enqueued so far has run, on every device; throws what has failed.
+    void synchronize();
+    // Gives all cached blocks back, on every device; waits for the queued work first.
+    void emptyCache();
+    // On all devices together.
+    size_t bytesInUse() const;
+    // Waits for the accelerators alone, on the engine thread: what runs next there may read their results.
+    void enqueueDeviceWait();
 
     // Uninitialised memory. `forHost`: the caller writes into it at once instead of enqueuing a kernel.
     Tensor empty(DType dtype, const Dims& sizes, bool forHost = false);
@@ -37,9 +61,29 @@ class Context {
     }
 
   private:
+    void switchTo(Device device);
+
+    Device device_;
+    const KernelTable* kernels_;
     Stream stream_;
     CachingAllocator allocator_;
     Generator generator_;
+    std::array<std::unique_ptr<DeviceRuntime>, kMaxDevices - 1> runtimes_;
+};
+
+// Calls of ops within its life run on another device than the op around them.
+class OnDevice {
+  public:
+    OnDevice(Context& context, Device device) : context_(context), before_(context.device()) {
+        context.setDevice(device);
+    }
+    ~OnDevice() { context_.setDevice(before_); }
+    OnDevice(const OnDevice&) = delete;
+    OnDevice& operator=(const OnDevice&) = delete;
+
+  private:
+    Context& context_;
+    Device before_;
 };
 
 }  // namespace anneal

@@ -18,6 +18,12 @@ class Error : public std::runtime_error {
     ErrorKind kind_;
 };
 
+// A failure whose message names its op already.
+class OpError : public Error {
+  public:
+    using Error::Error;
+};
+
 // Joins everything that can be written to a stream: `fail(ErrorKind::Shape, "add: ", a, " against ", b)`.
 template <typename... Parts>
 [[noreturn]] void fail(ErrorKind kind, const Parts&... parts) {
@@ -36,3 +42,4 @@ template <typename... Parts>
     } while (false)
 #define CHECK_SHAPE(condition, ...) CHECK(condition, ::anneal::ErrorKind::Shape, __VA_ARGS__)
 #define CHECK_DTYPE(condition, ...) CHECK(condition, ::anneal::ErrorKind::DType, __VA_ARGS__)
+#define CHECK_DEVICE(condition, ...) CHECK(condition, ::anneal::ErrorKind::Device, __VA_ARGS__)

@@ -4,6 +4,13 @@
 
 namespace anneal {
 
+namespace detail {
+
+template <>
+constexpr bool kSpansDevices<&ops::copy_> = true;
+
+}  // namespace detail
+
 const std::vector<OpEntry>& opTable() {
     static const std::vector<OpEntry> table = {
 #define OP(name, ...) {#name, &detail::Wrap<&ops::name>::run},

@@ -48,7 +48,22 @@ class ArgReader {
     std::optional<double> optionalNumber();
     void finish() const;
 
+    // The one device of the tensors read so far. What the caller asked for counts where there are none.
+    Device device(Device asked) const { return seen_ ? device_ : asked; }
+    void requireOneDevice() const { CHECK_DEVICE(!mixed_, mixedMessage()); }
+
   private:
+    const Tensor& note(const Tensor& tensor) {
+        if (!seen_) {
+            seen_ = true;
+            device_ = tensor.device();
+        } else if (tensor.device() != device_ && !mixed_) {
+            mixed_ = true;
+            other_ = tensor.device();
+        }
+        return tensor;
+    }
+    std::string mixedMessage() const;
     ArgKind next(ArgKind wanted, const char* description);
     ArgKind peek();
     int64_t toInteger(double value) const;
@@ -59,9 +74,12 @@ class ArgReader {
     int remaining_;
     const TensorTable& tensors_;
     int position_ = 0;
+    bool seen_ = false, mixed_ = false;
+    Device device_, other_;
 };
 
-using OpFunction = void (*)(const char* name, Context&, ArgReader&, TensorList& results);
+// `device`: where an op without tensors among its arguments makes its result.
+using OpFunction = void (*)(const char* name, Context&, Device device, ArgReader&, TensorList& results);
 
 struct OpEntry {
     const char* name;
@@ -125,16 +143,22 @@ inline void store(TensorList& results, TensorList values) {
     for (Tensor& value : values) results.push_back(std::move(value));
 }
 
+// Ops that copy between devices; all others take tensors of one.
+template <auto Function>
+constexpr bool kSpansDevices = false;
+
 // Turns `Tensor conv2d(Context&, Tensor, Tensor, Dims, …)` into an OpFunction by reading each parameter by
 // its type.
 template <auto Function>
 struct Wrap;
 template <typename Result, typename... Params, Result (*Function)(Context&, Params...)>
 struct Wrap<Function> {
-    static void run(const char*, Context& context, ArgReader& args, TensorList& results) {
+    static void run(const char*, Context& context, Device device, ArgReader& args, TensorList& results) {
         // Braces fix the order of evaluation to that of the parameters.
         std::tuple<std::decay_t<Params>...> values{Read<std::decay_t<Params>>::from(args)...};
         args.finish();
+        if constexpr (!kSpansDevices<Function>) args.requireOneDevice();
+        context.setDevice(args.device(device));
         if constexpr (std::is_void_v<Result>) {
             std::apply([&](auto&... unpacked) { Function(context, unpacked...); }, values);
         } else {

@@ -31,7 +31,7 @@ int64_t ArgReader::toInteger(double value) const {
 Tensor ArgReader::tensor() {
     next(ArgKind::Tensor, "a tensor");
     remaining_--;
-    return tensors_.get(values_[position_++]);
+    return note(tensors_.get(values_[position_++]));
 }
 
 std::optional<Tensor> ArgReader::optionalTensor() {
@@ -110,7 +110,7 @@ TensorList ArgReader::tensors() {
     const int count = static_cast<int>(values_[position_++]);
     TensorList result;
     result.reserve(static_cast<size_t>(count));
-    for (int i = 0; i < count; i++) result.push_back(tensors_.get(values_[position_++]));
+    for (int i = 0; i < count; i++) result.push_back(note(tensors_.get(values_[position_++])));
     return result;
 }
 
@@ -118,6 +118,11 @@ DType ArgReader::dtype() {
     const int64_t code = integer();
     CHECK(code >= 0 && code < kDTypeCount, ErrorKind::DType, op_, ": unknown dtype code ", code);
     return static_cast<DType>(code);
+}
+
+std::string ArgReader::mixedMessage() const {
+    return std::string(op_) + ": expected all tensors on one device, got " + device_.name() + " and " +
+           other_.name() + "; move them with to('" + device_.name() + "')";
 }
 
 void ArgReader::finish() const { CHECK(remaining_ == 0, ErrorKind::General, op_, ": too many arguments"); }

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "core/device.h"
+
 namespace anneal {
 
 class Context;
@@ -11,18 +13,20 @@ class Context;
 // holds references, since queued kernels work on raw pointers.
 class Storage {
   public:
-    Storage(Context& context, size_t bytes, bool forHost);
+    Storage(Context& context, Device device, size_t bytes, bool forHost);
     ~Storage();
     Storage(const Storage&) = delete;
     Storage& operator=(const Storage&) = delete;
 
     void* data() const { return data_; }
     size_t bytes() const { return bytes_; }
+    Device device() const { return device_; }
     int references() const { return references_; }
 
   private:
     friend class StorageRef;
     Context& context_;
+    Device device_;
     void* data_;
     size_t bytes_;
     int references_ = 0;

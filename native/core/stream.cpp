@@ -65,7 +65,9 @@ void Stream::runOne(Slot& slot) {
         if (!error_) {
             const auto* known = dynamic_cast<const Error*>(&failure);
             const ErrorKind kind = known ? known->kind() : ErrorKind::Kernel;
-            error_ = std::make_exception_ptr(Error(kind, std::string(slot.op) + ": " + failure.what()));
+            const bool named = dynamic_cast<const OpError*>(&failure) != nullptr;
+            error_ = std::make_exception_ptr(
+                Error(kind, named ? failure.what() : std::string(slot.op) + ": " + failure.what()));
             failed_.store(true, std::memory_order_release);
         }
     }

@@ -76,6 +76,7 @@ class Stream {
         double seconds = 0;
     };
     void setProfiling(bool enabled);
+    bool profiling() const { return profiling_.load(std::memory_order_relaxed); }
     std::map<std::string, OpTime> profile();
 
   private:

@@ -48,6 +48,7 @@ class Tensor {
     int64_t numel() const { return numelOf(sizes_); }
     size_t bytes() const { return static_cast<size_t>(numel()) * dtypeSize(dtype_); }
     const StorageRef& storage() const { return storage_; }
+    Device device() const { return storage_->device(); }
 
     bool isContiguous() const { return anneal::isContiguous(sizes_, strides_); }
     bool isChannelsLast() const { return anneal::isChannelsLast(sizes_, strides_); }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "core/kernels.h"
 #include "core/ops/operands.h"
 #include "core/promotion.h"
 #include "cpu/loops.h"
@@ -54,6 +55,10 @@ void enqueueBinary(Context& context, const char* op, const Tensor& out, const Te
                          !a   ? 1
                          : !b ? 2
                               : 0};
+    if (!context.device().isCpu()) {
+        context.kernels().binary(context, op, {args.out, args.a, args.b, number, args.numberSide, dtype});
+        return;
+    }
     context.enqueue(op, [dtype, args] {
         dispatchAll(dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;

@@ -1,4 +1,5 @@
 // The one activation with a parameter of its own: the slope for negative inputs.
+#include "core/kernels.h"
 #include "core/ops.h"
 #include "core/promotion.h"
 #include "cpu/loops.h"
@@ -9,6 +10,10 @@ Tensor leaky_relu(Context& context, const Tensor& input, double slope) {
     CHECK_DTYPE(isFloating(input.dtype()), "leakyRelu: expected a floating dtype, got ",
                 dtypeName(input.dtype()));
     Tensor out = context.emptyLike(input);
+    if (!context.device().isCpu()) {
+        context.kernels().leakyRelu(context, out, input, slope);
+        return out;
+    }
     context.enqueue("leaky_relu", [slope, o = out.view(), a = input.view()] {
         dispatchFloating(a.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
@@ -27,6 +32,10 @@ Tensor leaky_relu_backward(Context& context, const Tensor& gradient, const Tenso
                 " for input ", input.sizes().toString());
     Tensor out = context.emptyLike(input);
     const Tensor grad = to_dtype(context, gradient, input.dtype());
+    if (!context.device().isCpu()) {
+        context.kernels().leakyReluBackward(context, out, grad, input, slope);
+        return out;
+    }
     context.enqueue("leaky_relu_backward", [slope, o = out.view(), g = grad.view(), a = input.view()] {
         dispatchFloating(a.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;

@@ -1,6 +1,7 @@
 // Elementwise functions of one tensor. To add one: a line here, a line in core/ops.def.
 #include <cmath>
 
+#include "core/kernels.h"
 #include "core/promotion.h"
 #include "cpu/loops.h"
 
@@ -29,6 +30,10 @@ Tensor applyUnary(Context& context, const char* op, const Tensor& input) {
                 ": bool tensors have none; convert them first");
     const DType outType = F::kKind == UnaryKind::Test ? DType::Bool : input.dtype();
     Tensor out = context.emptyLike(input, outType);
+    if (!context.device().isCpu()) {
+        context.kernels().unary(context, op, out, input);
+        return out;
+    }
     context.enqueue(op, [o = out.view(), a = input.view()] {
         dispatchAll(a.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;

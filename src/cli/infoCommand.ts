@@ -4,6 +4,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Command } from 'commander'
+import type { CudaInfo } from '../engine/addon.ts'
 import { packageFolder, packageVersion } from '../packageFolder.ts'
 
 interface BuildReport {
@@ -14,6 +15,7 @@ interface BuildReport {
   tunedFor?: string
   compiler?: string
   oneDnnLibrary?: string
+  cudaCompiler?: string
 }
 
 /** What `anneal info --json` prints. */
@@ -25,6 +27,8 @@ export interface Info {
   build?: BuildReport
   /** What the loaded engine tells of itself: the oneDNN it runs on, its compiler, its threads, its JPEG decoder or why it has none. */
   engine?: { onednn: string; compiler: string; threads: number; jpegFound: boolean; jpeg: string }
+  /** What there is of CUDA: whether it was compiled in, devices, libraries, and what is missing. */
+  cuda?: CudaInfo
   /** Why the engine that was built cannot be loaded; absent when it can, or when there is none. */
   loadError?: string
   cpu: { model: string; threads: number; memoryBytes: number }
@@ -75,10 +79,10 @@ async function collect(): Promise<Info> {
 }
 
 /** Loads the engine, here and not at the top: this command must work where there is none. */
-async function engineFacts(): Promise<Pick<Info, 'engine' | 'loadError'>> {
+async function engineFacts(): Promise<Pick<Info, 'engine' | 'cuda' | 'loadError'>> {
   try {
     const { addon } = await import('../engine/addon.ts')
-    return { engine: addon.buildInfo() }
+    return { engine: addon.buildInfo(), cuda: addon.cudaInfo() }
   } catch (error) {
     return { loadError: (error as Error).message }
   }
@@ -116,7 +120,7 @@ function describe(info: Info): string {
     line('node', `${info.node} (${info.platform})`),
     ...(build ? engineLines(info, build, line) : [line('engine', 'not built; run: npx anneal build')]),
     line('cpu', `${cpu.model}, ${cpu.threads} threads, ${memory} GiB of memory`),
-    line('cuda', 'not in this version'),
+    ...cudaLines(info, line),
     line(
       'packages',
       Object.entries(packages)
@@ -124,6 +128,21 @@ function describe(info: Info): string {
         .join(', '),
     ),
   ].join('\n')
+}
+
+function cudaLines({ cuda }: Info, line: (title: string, text: string) => string): string[] {
+  if (cuda === undefined) return []
+  const emulated = cuda.emulated ? ' (emulated on the processor, for tests)' : ''
+  const gibibytes = (bytes: number) => (bytes / 2 ** 30).toFixed(1)
+  const texts = [
+    ...(cuda.problem === '' ? [] : [cuda.problem]),
+    ...cuda.devices.map(
+      ({ name, capability, totalBytes, freeBytes }, i) =>
+        `cuda:${i} ${name}, compute capability ${capability}, ${gibibytes(freeBytes)} of ${gibibytes(totalBytes)} GiB free`,
+    ),
+    ...cuda.libraries.map(({ name, state }) => `${name}: ${state}`),
+  ]
+  return texts.map((text, i) => line(i === 0 ? 'cuda' : '', i === 0 ? `${text}${emulated}` : text))
 }
 
 function engineLines(

@@ -19,12 +19,15 @@ export interface Addon {
   readonly kinds: Uint8Array
   readonly results: Float64Array
   readonly opNames: readonly string[]
-  /** Runs op number `op` on the first `count` arguments; the number of results, or -1 (see takeError). */
+  /**
+   * Runs op number `op` on the first `count` arguments; the number of results, or -1 (see takeError). Bits 16 and up are the
+   * number of the device on which an op without tensors makes its result.
+   */
   call(op: number, count: number): number
   takeError(): { kind: number; message: string }
   release(handle: number): void
   releaseMany(count: number): void
-  /** Writes dtype, dimensions, sizes, strides and offset into `results`. */
+  /** Writes dtype, dimensions, sizes, strides, offset and device into `results`. */
   describe(handle: number): void
   fromBytes(bytes: ArrayBufferView, dtype: number, dimensions: number): number
   readSync(handle: number, target: ArrayBufferView): void
@@ -36,8 +39,8 @@ export interface Addon {
     done: (error?: NativeError) => void,
   ): boolean
   synchronize(): void
-  memoryStats(): MemoryStats
-  resetPeak(): void
+  memoryStats(device: number): MemoryStats
+  resetPeak(device: number): void
   emptyCache(): void
   manualSeed(seed: bigint): void
   generatorState(): Uint8Array
@@ -70,6 +73,13 @@ export interface Addon {
     out: Uint8Array,
     done?: (good: boolean) => void,
   ): void
+  cudaInfo(): CudaInfo
+  /** How many CUDA devices can be seen; 0 without a driver. */
+  deviceCount(): number
+  /** Throws what keeps a device from being used. */
+  openDevice(device: number): void
+  /** The kernels of the table that CUDA lacks. */
+  missingKernels(): string[]
   setThreads(count: number): void
   setProfiling(enabled: boolean): void
   profile(): OpTime[]
@@ -105,6 +115,19 @@ export interface BuildInfo {
   jpegFound: boolean
   /** Its version, or why there is none. */
   jpeg: string
+}
+
+/** What there is of CUDA. */
+export interface CudaInfo {
+  /** Whether the engine was compiled with nvcc at hand. */
+  compiled: boolean
+  /** Whether the processor plays the GPU's part, in a build for tests. */
+  emulated: boolean
+  /** Why there is no device; empty where there is one. */
+  problem: string
+  devices: { name: string; capability: string; totalBytes: number; freeBytes: number }[]
+  /** NVIDIA's libraries: the file that was found, or that there is none. */
+  libraries: { name: string; state: string }[]
 }
 
 export type NativeError = Error & { kind?: number }

@@ -3,7 +3,7 @@ import { dtypeCode } from './dtype.ts'
 import { AutogradError, ShapeError } from './errors.ts'
 import type { Edge } from './graph.ts'
 import { edgeOf } from './graph.ts'
-import { call } from './native.ts'
+import { call, callOn } from './native.ts'
 import { toDType } from './ops/convert.ts'
 import { walkRecorded } from './recordedWalk.ts'
 import { engineState, type TensorScope, withState } from './state.ts'
@@ -48,7 +48,7 @@ function requireHistory(name: string, root: Tensor): void {
 // The gradient that the walk starts from: owned by the walk, or (recorded) with its history.
 function seedOf(name: string, root: Tensor, gradient: Tensor | null | undefined, recorded = false): Tensor {
   if (gradient === undefined || gradient === null) {
-    if (root.numel === 1) return call('full', root.shape, 1, dtypeCode(root.dtype))
+    if (root.numel === 1) return callOn(root, 'full', root.shape, 1, dtypeCode(root.dtype))
     throw new AutogradError(
       `${name}: only a tensor of one element has an implied gradient, this one has shape [${root.shape.join(', ')}]. ` +
         'Reduce it (mean, sum) or pass the gradient: backward(gradient)',

@@ -1,26 +1,40 @@
 import { addon, guarded, type MemoryStats } from './addon.ts'
 import { show } from './check.ts'
+import { deviceNumberOf } from './deviceName.ts'
 import { ConfigError, DeviceError } from './errors.ts'
 
 let defaultDevice = 'cpu'
 
 /**
- * Checks a device's name and returns it in full.
- * @throws DeviceError when this build or machine has no such device.
+ * Checks a device's name and returns it in full: 'cpu', 'cuda' (which is 'cuda:0'), 'cuda:1' …, or 'auto' for the first CUDA
+ * device where there is one that can be used, else the processor.
+ * @throws DeviceError that tells what is missing when this build or machine has no such device.
  */
 export function device(name: string): string {
   if (typeof name !== 'string') {
-    throw new DeviceError(
-      `a device is given by its name, got ${show(name)}; the devices are 'cpu' and 'auto'`,
-    )
+    throw new DeviceError(`a device is given by its name, got ${show(name)}; the devices are ${known}`)
   }
-  if (name === 'cpu' || name === 'auto') return 'cpu'
-  if (/^cuda(:\d+)?$/.test(name)) {
-    throw new DeviceError(
-      `${name} is not available: this build of anneal has no CUDA device. Use 'cpu' or 'auto'`,
-    )
+  if (name === 'cpu') return 'cpu'
+  if (name === 'auto') return cudaWorks() ? 'cuda:0' : 'cpu'
+  const ordinal = /^cuda(?::(\d{1,3}))?$/.exec(name)
+  if (ordinal) {
+    const full = `cuda:${Number(ordinal[1] ?? 0)}`
+    guarded(() => addon.openDevice(deviceNumberOf(full)))
+    return full
   }
-  throw new DeviceError(`unknown device ${JSON.stringify(name)}; the devices are 'cpu' and 'auto'`)
+  throw new DeviceError(`unknown device ${JSON.stringify(name)}; the devices are ${known}`)
+}
+
+const known = "'cpu', 'cuda', 'cuda:1' … and 'auto'"
+
+function cudaWorks(): boolean {
+  if (addon.deviceCount() === 0) return false
+  try {
+    addon.openDevice(1)
+    return true
+  } catch {
+    return false // no library, or too old a device: whoever asks for 'cuda' is told
+  }
 }
 
 /** Where new tensors and models go from now on. */
@@ -33,17 +47,22 @@ export function getDefaultDevice(): string {
   return defaultDevice
 }
 
-/** What the engine's allocator holds. */
-export function memoryStats(): MemoryStats {
-  return addon.memoryStats()
+/** @internal The engine's number for the device that an option names, or for the default device. */
+export function deviceNumber(name?: string): number {
+  return deviceNumberOf(name === undefined ? defaultDevice : device(name))
 }
 
-/** Starts measuring `memoryStats().peakBytes` anew. */
-export function resetPeakMemory(): void {
-  addon.resetPeak()
+/** What the engine's allocator holds on a device; default 'cpu'. */
+export function memoryStats(name = 'cpu'): MemoryStats {
+  return guarded(() => addon.memoryStats(deviceNumberOf(device(name))))
 }
 
-/** Gives cached memory back to the system; waits for the queued work first. */
+/** Starts measuring `memoryStats().peakBytes` anew, on a device; default 'cpu'. */
+export function resetPeakMemory(name = 'cpu'): void {
+  guarded(() => addon.resetPeak(deviceNumberOf(device(name))))
+}
+
+/** Gives cached memory back to the system, on all devices; waits for the queued work first. */
 export function emptyCache(): void {
   guarded(() => addon.emptyCache())
 }

@@ -36,7 +36,11 @@ export function gradcheck(
   const make = (track: boolean) =>
     inputs.map((input, i) =>
       input.dtype === 'float64'
-        ? tensor(values[i] as Float64Array, { shape: input.shape, requiresGrad: track && input.requiresGrad })
+        ? tensor(values[i] as Float64Array, {
+            shape: input.shape,
+            requiresGrad: track && input.requiresGrad,
+            device: input.device,
+          })
         : input,
     )
   const checked = inputs.filter((input) => input.requiresGrad)
@@ -48,7 +52,7 @@ export function gradcheck(
   const weighted = (out: Tensor) => {
     requireTensor('gradcheck', 'result of the function', out)
     const weights = Float64Array.from({ length: out.numel }, (_, i) => Math.cos(1 + i * 0.7) + 0.1)
-    return out.mul(tensor(weights, { shape: out.shape })).sum()
+    return out.mul(tensor(weights, { shape: out.shape, device: out.device })).sum()
   }
   const tracked = make(true)
   weighted(fn(...tracked)).backward()

@@ -2,7 +2,7 @@ import { dtypeCode, isFloatingPoint } from './dtype.ts'
 import { AutogradError, DTypeError } from './errors.ts'
 import { type BackwardFunction, edgeOf, GraphNode, isTracked } from './graph.ts'
 import { changedInPlace } from './methods.ts'
-import { call, callInPlace } from './native.ts'
+import { call, callInPlace, callOn } from './native.ts'
 import { type Geometry, setViewRebaser, type Tensor } from './tensor.ts'
 
 /**
@@ -71,10 +71,10 @@ function replaceHistory(target: Tensor, node: GraphNode): void {
 }
 
 // Memory for a gradient laid out as `whole`, whatever its strides.
-function emptyLike(whole: Geometry, dtype: Tensor['dtype']): Tensor {
+function emptyLike(whole: Geometry, gradient: Tensor): Tensor {
   const end = whole.shape.reduce((sum, size, i) => sum + (size - 1) * (whole.strides[i] as number), 0)
   const empty = whole.shape.includes(0)
-  return call('full', [empty ? 0 : end + 1], 0, dtypeCode(dtype))
+  return callOn(gradient, 'full', [empty ? 0 : end + 1], 0, dtypeCode(gradient.dtype))
 }
 
 function window(memory: Tensor, part: Geometry, whole: Geometry): Tensor {
@@ -88,7 +88,7 @@ function backwardOfPart(
   part: Geometry,
   backward: BackwardFunction,
 ): (Tensor | null | undefined)[] {
-  const memory = emptyLike(whole, gradient.dtype)
+  const memory = emptyLike(whole, gradient)
   const total = window(memory, whole, whole)
   callInPlace('copy_', total, gradient)
   const ofPart = window(memory, part, whole)
@@ -112,7 +112,7 @@ setViewRebaser((view) => {
   })
   const single = { ...part, shape: part.shape.map((size, i) => (repeated.includes(i) ? 1 : size)) }
   const node = new GraphNode('asStrided', [edge], [], (g) => {
-    const memory = emptyLike(whole, g.dtype)
+    const memory = emptyLike(whole, g)
     const sum = repeated.length > 0 ? call('sum', g, repeated, true) : g
     callInPlace('copy_', window(memory, single, whole), sum)
     return [window(memory, whole, whole)]

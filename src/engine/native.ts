@@ -54,11 +54,11 @@ function encodeList(op: string, list: readonly unknown[], start: number): number
   return position
 }
 
-function invoke(op: string, inputs: readonly Argument[]): number {
+function invoke(op: string, inputs: readonly Argument[], device = 0): number {
   const number = opNumbers.get(op)
   if (number === undefined) throw new AnnealError(`the native engine has no op ${op}; build it again`)
   encode(op, inputs)
-  const count = addon.call(number, inputs.length)
+  const count = addon.call(number | (device << 16), inputs.length)
   if (count < 0) {
     const { kind: errorKind, message } = addon.takeError()
     throw toAnnealError(errorKind, message)
@@ -113,6 +113,15 @@ export function call(op: string, ...inputs: Argument[]): Tensor {
   const output = new Tensor(addon.results[0] as number)
   if (listener !== null) listener(op, inputs, [output])
   return output
+}
+
+/**
+ * As `call`, for an op without tensors among its arguments: makes the result where `place`, a tensor or a device's number,
+ * is.
+ */
+export function callOn(place: Tensor | number, op: string, ...inputs: Argument[]): Tensor {
+  invoke(op, inputs, typeof place === 'number' ? place : place.deviceNumber)
+  return new Tensor(addon.results[0] as number)
 }
 
 /** Runs an op that gives several tensors. */

@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { inspect } from 'node:util'
 import { addon, guarded, toAnnealError } from './addon.ts'
+import { deviceName } from './deviceName.ts'
 import { type DType, dtypes, type TensorData } from './dtype.ts'
 import { AnnealError, AutogradError, ShapeError } from './errors.ts'
 import type { GraphNode } from './graph.ts'
@@ -16,6 +17,7 @@ interface Description {
   strides: number[]
   dtype: DType
   offset: number
+  device: number
 }
 
 /** Where a tensor's elements lie in its memory, in elements. */
@@ -84,7 +86,8 @@ export class Tensor {
         strides.push(results[2 + dimensions + i] as number)
       }
       const offset = results[2 + 2 * dimensions] as number
-      this.description = { dtype: dtypes[results[0] as number] as DType, shape, strides, offset }
+      const device = results[3 + 2 * dimensions] as number
+      this.description = { dtype: dtypes[results[0] as number] as DType, shape, strides, offset, device }
     }
     return this.description
   }
@@ -121,9 +124,14 @@ export class Tensor {
     return this.describe().strides
   }
 
-  /** The device that holds the values. */
+  /** The device that holds the values: 'cpu', 'cuda:0', … */
   get device(): string {
-    return 'cpu'
+    return deviceName(this.describe().device)
+  }
+
+  /** @internal The engine's number for that device. */
+  get deviceNumber(): number {
+    return this.describe().device
   }
 
   /** Number of dimensions. */

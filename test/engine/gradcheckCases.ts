@@ -584,6 +584,7 @@ export const notDifferentiable: Record<string, readonly string[]> = {
     'random_',
   ],
   'it is detach()': ['alias'],
+  'it runs where there is a second device: test/gpu': ['to_device'],
   'it runs only where nothing is recorded; where it is, the op without underscore runs': ['pow_'],
   'it is the step of an optimizer': [
     'sgd_step_',

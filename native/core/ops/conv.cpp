@@ -2,7 +2,7 @@
 // one has weights [in, out / groups, height, width]: it is the gradient of a convolution with respect to its
 // input, from `in` channels back to `out`.
 #include "core/ops.h"
-#include "cpu/kernels.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -106,7 +106,7 @@ struct Precision {
     DType activations, weights;
 };
 
-Precision precisionOf(const char* op, const Tensor& input, const Tensor& weight) {
+Precision precisionOf(Context& context, const char* op, const Tensor& input, const Tensor& weight) {
     const DType dtype = input.dtype();
     const bool half = dtype == DType::BFloat16 || dtype == DType::Float16;
     CHECK_DTYPE(
@@ -115,15 +115,17 @@ Precision precisionOf(const char* op, const Tensor& input, const Tensor& weight)
         describe(input), " and ", describe(weight));
     if (!half) return {dtype, dtype};
     // What the processor cannot convolve is computed in float32 and rounded.
-    const bool direct = dtype == DType::BFloat16 && cpu::convolvesBFloat16();
-    return {direct ? DType::BFloat16 : DType::Float32, DType::Float32};
+    const bool direct =
+        !context.device().isCpu() || (dtype == DType::BFloat16 && cpu::convolvesBFloat16());
+    return {direct ? dtype : DType::Float32, DType::Float32};
 }
 
 // `input` and `weight` are the convolution's, of which `tensor` is the input or the output's gradient.
 Tensor activation(Context& context, const Tensor& tensor, cpu::ConvDirection direction, DType dtype,
                   const Dims& input, const Dims& weight, const cpu::ConvGeometry& geometry) {
     const Tensor converted = to_dtype(context, tensor, dtype);
-    if (converted.isContiguous() && cpu::convolvesPlanes(direction, input, weight, dtype, geometry))
+    if (context.device().isCpu() && converted.isContiguous() &&
+        cpu::convolvesPlanes(direction, input, weight, dtype, geometry))
         return converted;
     return channels_last(context, converted);
 }
@@ -146,7 +148,7 @@ Tensor conv2d(Context& context, const Tensor& input, const Tensor& weight, optio
               Dims padding, Dims dilation, int64_t groups) {
     const cpu::ConvGeometry geometry = geometryOf("conv2d", stride, padding, dilation, groups);
     const Dims sizes = outputSizes("conv2d", input.sizes(), weight.sizes(), geometry);
-    const Precision precision = precisionOf("conv2d", input, weight);
+    const Precision precision = precisionOf(context, "conv2d", input, weight);
     if (bias) bias = biasOf(context, "conv2d", *bias, weight.size(0), precision);
     Tensor out = context.emptyChannelsLast(precision.activations, sizes);
     if (out.numel() > 0) {
@@ -154,7 +156,7 @@ Tensor conv2d(Context& context, const Tensor& input, const Tensor& weight, optio
                                     input.sizes(), weight.sizes(), geometry),
                      w = weightOf(context, weight, precision);
         const View biasView = bias ? bias->view() : View{};
-        cpu::conv2d(context, out, x, w, bias ? &biasView : nullptr, geometry);
+        context.kernels().conv2d(context, out, x, w, bias ? &biasView : nullptr, geometry);
     }
     return to_dtype(context, out, input.dtype());
 }
@@ -164,15 +166,15 @@ Tensor conv_transpose2d(Context& context, const Tensor& input, const Tensor& wei
     const char* const op = "convTranspose2d";
     const cpu::ConvGeometry geometry = geometryOf(op, stride, padding, dilation, groups);
     const Dims sizes = transposedSizes(op, input.sizes(), weight.sizes(), geometry, outputPadding);
-    const Precision precision = precisionOf(op, input, weight);
+    const Precision precision = precisionOf(context, op, input, weight);
     if (bias) bias = biasOf(context, op, *bias, sizes[1], precision);
     Tensor out = context.emptyChannelsLast(precision.activations, sizes);
     if (out.numel() > 0) {
-        cpu::conv2dBackwardInput(context, out,
+        context.kernels().conv2dBackwardInput(context, out,
                                  activation(context, input, cpu::ConvDirection::BackwardInput,
                                             precision.activations, sizes, weight.sizes(), geometry),
                                  weightOf(context, weight, precision), geometry);
-        if (bias) cpu::addChannelBias(context, out, *bias);
+        if (bias) context.kernels().addChannelBias(context, out, *bias);
     }
     return to_dtype(context, out, input.dtype());
 }
@@ -183,15 +185,15 @@ Tensor conv2d_backward_input(Context& context, const Tensor& gradient, const Ten
     const Dims sizes = outputSizes("conv2d", inputSizes, weight.sizes(), geometry);
     CHECK_SHAPE(gradient.sizes() == sizes, "conv2d: expected a gradient of ", sizes.toString(), ", got ",
                 gradient.sizes().toString());
-    const Precision precision = precisionOf("conv2d", gradient, weight);
+    const Precision precision = precisionOf(context, "conv2d", gradient, weight);
     Tensor out = context.emptyChannelsLast(precision.activations, inputSizes);
     if (gradient.numel() > 0) {
-        cpu::conv2dBackwardInput(context, out,
+        context.kernels().conv2dBackwardInput(context, out,
                                  activation(context, gradient, cpu::ConvDirection::BackwardInput,
                                             precision.activations, inputSizes, weight.sizes(), geometry),
                                  weightOf(context, weight, precision), geometry);
     } else {
-        cpu::fill(context, out, 0);
+        context.kernels().fill(context, out, 0);
     }
     return to_dtype(context, out, gradient.dtype());
 }
@@ -205,20 +207,20 @@ TensorList conv2d_backward_weight(Context& context, const Tensor& gradient, cons
                 gradient.sizes().toString());
     CHECK_DTYPE(gradient.dtype() == input.dtype(), "conv2d: a gradient of ", dtypeName(gradient.dtype()),
                 " against an input of ", dtypeName(input.dtype()));
-    const Precision precision = precisionOf("conv2d", input, weight);
+    const Precision precision = precisionOf(context, "conv2d", input, weight);
     Tensor toWeight = context.empty(precision.weights, weight.sizes()), toBias;
     if (withBias) toBias = context.empty(precision.weights, Dims{weight.size(0)});
     if (gradient.numel() > 0) {
         const View biasView = withBias ? toBias.view() : View{};
-        cpu::conv2dBackwardWeight(context, toWeight, withBias ? &biasView : nullptr,
+        context.kernels().conv2dBackwardWeight(context, toWeight, withBias ? &biasView : nullptr,
                                   activation(context, gradient, cpu::ConvDirection::BackwardWeight,
                                              precision.activations, input.sizes(), weight.sizes(), geometry),
                                   activation(context, input, cpu::ConvDirection::BackwardWeight,
                                              precision.activations, input.sizes(), weight.sizes(), geometry),
                                   geometry);
     } else {
-        cpu::fill(context, toWeight, 0);
-        if (withBias) cpu::fill(context, toBias, 0);
+        context.kernels().fill(context, toWeight, 0);
+        if (withBias) context.kernels().fill(context, toBias, 0);
     }
     TensorList results{to_dtype(context, toWeight, weight.dtype())};
     if (withBias) results.push_back(to_dtype(context, toBias, weight.dtype()));

@@ -2,7 +2,7 @@
 #include "core/ops.h"
 #include "core/ops/operands.h"
 #include "core/promotion.h"
-#include "cpu/kernels.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -12,57 +12,89 @@ Tensor empty_like(Context& context, const Tensor& like) { return context.emptyLi
 
 Tensor full(Context& context, Dims sizes, double value, DType dtype) {
     Tensor out = context.empty(dtype, sizes);
-    cpu::fill(context, out, value);
+    context.kernels().fill(context, out, value);
     return out;
 }
 
 Tensor arange(Context& context, double start, double step, int64_t count, DType dtype) {
     CHECK_SHAPE(count >= 0, "arange: a step of ", step, " never reaches the end");
     Tensor out = context.empty(dtype, Dims{count});
-    cpu::arange(context, out, start, step);
+    context.kernels().arange(context, out, start, step);
     return out;
 }
 
 Tensor linspace(Context& context, double start, double end, int64_t count, DType dtype) {
     CHECK_SHAPE(count >= 0, "linspace: the number of steps must not be negative, got ", count);
     Tensor out = context.empty(dtype, Dims{count});
-    cpu::linspace(context, out, start, end);
+    context.kernels().linspace(context, out, start, end);
     return out;
 }
 
 Tensor eye(Context& context, int64_t rows, int64_t columns, DType dtype) {
     Tensor out = context.empty(dtype, Dims{rows, columns});
-    cpu::eye(context, out);
+    context.kernels().eye(context, out);
     return out;
 }
 
-void fill_(Context& context, const Tensor& target, double value) { cpu::fill(context, target, value); }
+void fill_(Context& context, const Tensor& target, double value) { context.kernels().fill(context, target, value); }
 
 void copy_(Context& context, const Tensor& target, const Tensor& source) {
     requireWritable("copy_", target);
     CHECK_SHAPE(broadcastSizes("copy_", target.sizes(), source.sizes()) == target.sizes(), "copy_: shape ",
                 source.sizes().toString(), " does not fit into ", target.sizes().toString());
+    if (target.device() != source.device()) {
+        const Tensor moved = to_device(context, source, target.device().number());
+        const OnDevice there(context, target.device());
+        return copy_(context, target, moved);
+    }
     const bool sameMemory = target.storage().get() == source.storage().get();
-    cpu::copy(context, target, sameMemory ? clone(context, source) : source);
+    context.kernels().copy(context, target, sameMemory ? clone(context, source) : source);
 }
 
 Tensor to_dtype(Context& context, const Tensor& input, DType dtype) {
     if (input.dtype() == dtype) return input;
     Tensor out = context.emptyLike(input, dtype);
-    cpu::copy(context, out, input);
+    context.kernels().copy(context, out, input);
+    return out;
+}
+
+// Keeps the memory order of dense tensors. Neither side waits, except for what goes to the processor: whoever enqueues
+// next there may read it.
+Tensor to_device(Context& context, const Tensor& input, int64_t number) {
+    CHECK_DEVICE(number >= 0 && number < kMaxDevices, "to: there is no device number ", number);
+    const Device device(static_cast<int>(number));
+    if (device == input.device()) return input;
+    const OnDevice here(context, input.device());
+    const Tensor source = input.isDense() ? input : contiguous(context, input);
+    const OnDevice there(context, device);
+    Tensor out = context.empty(source.dtype(), source.sizes(), source.strides());
+    if (out.numel() == 0) return out;
+    if (device.isCpu()) {
+        context.enqueue("to", [runtime = context.openRuntime(source.device()), to = out.data(),
+                               from = source.data(), bytes = out.bytes()] {
+            downloadNow(*runtime, to, from, bytes);
+        });
+    } else if (source.device().isCpu()) {
+        context.enqueue("to", [runtime = context.openRuntime(device), to = out.data(), from = source.data(),
+                               bytes = out.bytes()] { runtime->upload(to, from, bytes); });
+    } else {
+        const OnDevice between(context, Device::cpu());
+        const Tensor host = to_device(context, source, 0);
+        return to_device(context, host, number);
+    }
     return out;
 }
 
 Tensor clone(Context& context, const Tensor& input) {
     Tensor out = context.emptyLike(input);
-    cpu::copy(context, out, input);
+    context.kernels().copy(context, out, input);
     return out;
 }
 
 Tensor contiguous(Context& context, const Tensor& input) {
     if (input.isContiguous()) return input;
     Tensor out = context.empty(input.dtype(), input.sizes());
-    cpu::copy(context, out, input);
+    context.kernels().copy(context, out, input);
     return out;
 }
 
@@ -70,7 +102,7 @@ Tensor channels_last(Context& context, const Tensor& input) {
     CHECK_SHAPE(input.dims() == 4, "channelsLast: expected [N, C, H, W], got ", input.sizes().toString());
     if (input.isChannelsLast()) return input;
     Tensor out = context.emptyChannelsLast(input.dtype(), input.sizes());
-    cpu::copy(context, out, input);
+    context.kernels().copy(context, out, input);
     return out;
 }
 
@@ -91,7 +123,7 @@ Tensor normalize_images(Context& context, const Tensor& bytes, std::vector<doubl
     }
     const Tensor packed = channels_last(context, bytes);
     Tensor out = context.emptyChannelsLast(DType::Float32, bytes.sizes());
-    cpu::normalizeImages(context, out, packed, std::move(scale), std::move(shift));
+    context.kernels().normalizeImages(context, out, packed, std::move(scale), std::move(shift));
     return out;
 }
 
@@ -106,7 +138,7 @@ Tensor where(Context& context, const Tensor& condition, const Operand& a, const 
     Tensor out = x.sizes() == sizes   ? context.emptyLike(x)
                  : y.sizes() == sizes ? context.emptyLike(y)
                                       : context.empty(dtype, sizes);
-    cpu::where(context, out, chosen, x, y);
+    context.kernels().where(context, out, chosen, x, y);
     return out;
 }
 

@@ -1,6 +1,6 @@
 // Dropout with PyTorch's draws.
 #include "core/ops.h"
-#include "cpu/kernels.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -29,10 +29,10 @@ TensorList dropout(Context& context, const Tensor& input, double probability) {
     checkDropout(input, probability);
     const Tensor source = input.isDense() ? input : contiguous(context, input);
     Tensor drawn = context.empty(DType::UInt8, input.sizes());
-    cpu::drawMask(context, drawn, 1 - probability);
+    context.kernels().drawMask(context, drawn, 1 - probability);
     const Tensor mask = source.isContiguous() ? drawn : alignedTo(context, drawn, source);
     Tensor out = context.emptyLike(source);
-    cpu::applyMask(context, out, source, mask, 1 - probability);
+    context.kernels().applyMask(context, out, source, mask, 1 - probability);
     return {out, mask};
 }
 
@@ -42,7 +42,7 @@ Tensor dropout_backward(Context& context, const Tensor& gradient, const Tensor& 
                 "dropout: a mask ", describe(mask), " for a gradient ", describe(gradient));
     const Tensor source = alignedTo(context, gradient, mask);
     Tensor out = context.emptyLike(source);
-    cpu::applyMask(context, out, source, mask, 1 - probability);
+    context.kernels().applyMask(context, out, source, mask, 1 - probability);
     return out;
 }
 

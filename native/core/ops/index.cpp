@@ -3,7 +3,7 @@
 
 #include "core/ops.h"
 #include "core/ops/operands.h"
-#include "cpu/kernels.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -71,7 +71,7 @@ Tensor cat(Context& context, const TensorList& given, int64_t dim) {
     Tensor out = pictures ? context.emptyChannelsLast(dtype, sizes) : context.empty(dtype, sizes);
     int64_t position = 0;
     for (const Tensor& input : inputs) {
-        cpu::copy(context, slice(context, out, index, position, position + input.size(index), 1), input);
+        context.kernels().copy(context, slice(context, out, index, position, position + input.size(index), 1), input);
         position += input.size(index);
     }
     return out;
@@ -83,7 +83,7 @@ Tensor index_get(Context& context, const Tensor& input, int64_t start, const Ten
     const bool pictures = input.isChannelsLast() && !input.isContiguous() && shape.size() == 4;
     Tensor out =
         pictures ? context.emptyChannelsLast(input.dtype(), shape) : context.empty(input.dtype(), shape);
-    cpu::indexGet(context, out, input, listOf(start, indices, fromEnd));
+    context.kernels().indexGet(context, out, input, listOf(start, indices, fromEnd));
     return out;
 }
 
@@ -96,7 +96,7 @@ void index_put_(Context& context, const Tensor& target, int64_t start, const Ten
     Tensor source = expand(context, to_dtype(context, values, target.dtype()), shape);
     if (source.storage().get() == target.storage().get())
         source = contiguous(context, clone(context, source));
-    cpu::indexPut(context, target, listOf(start, indices, true), source, accumulate);
+    context.kernels().indexPut(context, target, listOf(start, indices, true), source, accumulate);
 }
 
 Tensor index_select(Context& context, const Tensor& input, int64_t dim, const Tensor& indices) {
@@ -126,7 +126,7 @@ void index_add_(Context& context, const Tensor& target, int64_t dim, const Tenso
     sizes[index] = indices.numel();
     CHECK_SHAPE(source.sizes() == sizes, "indexAdd: expected a source of shape ", sizes.toString(), ", got ",
                 source.sizes().toString());
-    cpu::indexPut(context, target, listOf(index, {reshape(context, indices, Dims{-1})}, false),
+    context.kernels().indexPut(context, target, listOf(index, {reshape(context, indices, Dims{-1})}, false),
                   to_dtype(context, source, target.dtype()), true);
 }
 
@@ -141,7 +141,7 @@ Tensor gather(Context& context, const Tensor& input, int64_t dim, const Tensor& 
                     " in dimension ", i);
     }
     Tensor out = context.empty(input.dtype(), indices.sizes());
-    cpu::gather(context, atLeastOne(out), atLeastOne(input), index, atLeastOne(indices));
+    context.kernels().gather(context, atLeastOne(out), atLeastOne(input), index, atLeastOne(indices));
     return out;
 }
 
@@ -175,16 +175,18 @@ ScatterOperands scatterOperands(Context& context, const char* op, const Tensor& 
 void scatter_(Context& context, const Tensor& target, int64_t dim, const Tensor& indices,
               const Tensor& source) {
     const ScatterOperands it = scatterOperands(context, "scatter", target, dim, indices, source);
-    cpu::scatter(context, it.target, it.dim, it.indices, it.source);
+    context.kernels().scatter(context, it.target, it.dim, it.indices, it.source);
 }
 
 void scatter_add_(Context& context, const Tensor& target, int64_t dim, const Tensor& indices,
                   const Tensor& source) {
     const ScatterOperands it = scatterOperands(context, "scatterAdd", target, dim, indices, source);
-    cpu::scatterAdd(context, it.target, it.dim, it.indices, it.source);
+    context.kernels().scatterAdd(context, it.target, it.dim, it.indices, it.source);
 }
 
-Tensor nonzero(Context& context, const Tensor& input) {
+Tensor nonzero(Context& context, const Tensor& given) {
+    const Tensor input = to_device(context, given, 0);  // the count decides a shape: it has to be waited for
+    const OnDevice here(context, Device::cpu());
     const Tensor truth = contiguous(context, to_dtype(context, input, DType::Bool));
     context.stream().wait();
     context.stream().throwPendingError();
@@ -203,7 +205,7 @@ Tensor nonzero(Context& context, const Tensor& input) {
         }
         found++;
     }
-    return permute(context, places, Dims{1, 0});
+    return permute(context, to_device(context, places, given.device().number()), Dims{1, 0});
 }
 
 Tensor one_hot(Context& context, const Tensor& indices, int64_t classes) {
@@ -213,7 +215,7 @@ Tensor one_hot(Context& context, const Tensor& indices, int64_t classes) {
     Dims sizes = indices.sizes();
     sizes.push(classes);
     Tensor out = context.empty(DType::Int64, sizes);
-    cpu::oneHot(context, out, indices);
+    context.kernels().oneHot(context, out, indices);
     return out;
 }
 

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "core/ops/norm.h"
-#include "cpu/kernels.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -73,7 +73,7 @@ TensorList layer_norm(Context& context, const Tensor& input, Dims sizes, optiona
     const Tensor mean = context.empty(compute, Dims{rows.size(0)}),
                  inverse = context.empty(compute, Dims{rows.size(0)});
     const OptionalView scaleView(scale), shiftView(shift);
-    cpu::layerNorm(context, out, mean, inverse, rows, scaleView.get(), shiftView.get(), epsilon);
+    context.kernels().layerNorm(context, out, mean, inverse, rows, scaleView.get(), shiftView.get(), epsilon);
     return {out, mean, inverse};
 }
 
@@ -92,7 +92,7 @@ TensorList layer_norm_backward(Context& context, const Tensor& gradient, const T
         toBias = context.empty(mean.dtype(), sizes);
     }
     const OptionalView inputView(toInput), weightView(toWeight), biasView(toBias), scaleView(scale);
-    cpu::layerNormBackward(context, inputView.get(), weightView.get(), biasView.get(), upstream, rows,
+    context.kernels().layerNormBackward(context, inputView.get(), weightView.get(), biasView.get(), upstream, rows,
                            scaleView.get(), mean, inverseDeviation);
     return wantedGradients(context, toInput, toWeight, toBias, weight);
 }
@@ -110,7 +110,7 @@ TensorList group_norm(Context& context, const Tensor& input, int64_t groups, opt
     const Tensor mean = context.empty(compute, statistics), inverse = context.empty(compute, statistics);
     const OptionalView scaleView(scale), shiftView(shift);
     if (input.numel() > 0) {
-        cpu::groupNorm(context, out, mean, inverse, rows, scaleView.get(), shiftView.get(), groups, epsilon);
+        context.kernels().groupNorm(context, out, mean, inverse, rows, scaleView.get(), shiftView.get(), groups, epsilon);
     }
     return {fromRows(context, out, input.sizes()), mean, inverse};
 }
@@ -132,7 +132,7 @@ TensorList group_norm_backward(Context& context, const Tensor& gradient, const T
     }
     const OptionalView inputView(toInput), weightView(toWeight), biasView(toBias), scaleView(scale);
     if (input.numel() > 0) {
-        cpu::groupNormBackward(context, inputView.get(), weightView.get(), biasView.get(), upstream, rows,
+        context.kernels().groupNormBackward(context, inputView.get(), weightView.get(), biasView.get(), upstream, rows,
                                scaleView.get(), mean, inverseDeviation, groups);
     }
     if (toInput) toInput = fromRows(context, *toInput, input.sizes());

@@ -1,7 +1,7 @@
 // Losses that are worth a kernel of their own. Class scores are brought to rows [N · d1 · …, C] first.
 #include "core/ops.h"
 #include "core/ops/operands.h"
-#include "cpu/kernels.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -118,7 +118,7 @@ TensorList cross_entropy(Context& context, const Tensor& scores, const Tensor& t
     Tensor logSums = context.empty(computeType(scores.dtype()), Dims{rows.rows.size(0), 2});
     Tensor totalWeight = context.empty(DType::Float64, Dims{});
     const OptionalView weightView(weights);
-    cpu::crossEntropy(context, loss, logSums, totalWeight, rows.rows, labels, weightView.get(),
+    context.kernels().crossEntropy(context, loss, logSums, totalWeight, rows.rows, labels, weightView.get(),
                       {reduction, ignoreIndex, smoothing});
     return {loss, logSums, totalWeight};
 }
@@ -137,7 +137,7 @@ Tensor cross_entropy_backward(Context& context, const Tensor& gradient, const Te
         gradientFor(context, "crossEntropy", gradient, rows.labels, scores.dtype(), reduction);
     Tensor out = context.empty(scores.dtype(), rows.rows.sizes());
     const OptionalView weightView(weights);
-    cpu::crossEntropyBackward(context, out, upstream, rows.rows, labels, weightView.get(), logSums,
+    context.kernels().crossEntropyBackward(context, out, upstream, rows.rows, labels, weightView.get(), logSums,
                               totalWeight, {reduction, ignoreIndex, smoothing});
     return restored(context, out, rows);
 }
@@ -154,7 +154,7 @@ TensorList cross_entropy_soft(Context& context, const Tensor& scores, const Tens
     Tensor loss = lossOutput(context, rows, reduction);
     Tensor logSums = context.empty(computeType(scores.dtype()), Dims{rows.rows.size(0), 2});
     const OptionalView weightView(weights);
-    cpu::crossEntropySoft(context, loss, logSums, rows.rows, probabilities, weightView.get(),
+    context.kernels().crossEntropySoft(context, loss, logSums, rows.rows, probabilities, weightView.get(),
                           {reduction, 0, smoothing});
     return {loss, logSums};
 }
@@ -175,7 +175,7 @@ TensorList cross_entropy_soft_backward(Context& context, const Tensor& gradient,
     if (wantScores) toScores = context.empty(scores.dtype(), rows.rows.sizes());
     if (wantTarget) toTarget = context.empty(scores.dtype(), rows.rows.sizes());
     const OptionalView weightView(weights), scoresView(toScores), targetView(toTarget);
-    cpu::crossEntropySoftBackward(context, scoresView.get(), targetView.get(), upstream, rows.rows,
+    context.kernels().crossEntropySoftBackward(context, scoresView.get(), targetView.get(), upstream, rows.rows,
                                   probabilities, weightView.get(), logSums, {reduction, 0, smoothing});
     TensorList results;
     if (toScores) results.push_back(restored(context, *toScores, rows));
@@ -193,7 +193,7 @@ TensorList nll_loss(Context& context, const Tensor& logProbabilities, const Tens
     Tensor loss = lossOutput(context, rows, reduction);
     Tensor totalWeight = context.empty(DType::Float64, Dims{});
     const OptionalView weightView(weights);
-    cpu::nllLoss(context, loss, totalWeight, rows.rows, labels, weightView.get(),
+    context.kernels().nllLoss(context, loss, totalWeight, rows.rows, labels, weightView.get(),
                  {reduction, ignoreIndex, 0});
     return {loss, totalWeight};
 }
@@ -210,7 +210,7 @@ Tensor nll_loss_backward(Context& context, const Tensor& gradient, const Tensor&
         gradientFor(context, "nllLoss", gradient, rows.labels, rows.rows.dtype(), reduction);
     Tensor out = context.empty(logProbabilities.dtype(), rows.rows.sizes());
     const OptionalView weightView(weights);
-    cpu::nllLossBackward(context, out, upstream, labels, weightView.get(), totalWeight,
+    context.kernels().nllLossBackward(context, out, upstream, labels, weightView.get(), totalWeight,
                          {reduction, ignoreIndex, 0});
     return restored(context, out, rows);
 }

@@ -1,6 +1,6 @@
 // Matrix products.
 #include "core/ops.h"
-#include "cpu/kernels.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -68,7 +68,7 @@ Tensor matmul(Context& context, const Tensor& left, const Tensor& right) {
     sizes.push(m);
     sizes.push(n);
     Tensor out = context.empty(a.dtype(), sizes);
-    cpu::matmul(context, out, a, b, nullptr);
+    context.kernels().matmul(context, out, a, b, nullptr);
     Dims final = batch;
     if (left.dims() > 1) final.push(m);
     if (right.dims() > 1) final.push(n);
@@ -100,7 +100,7 @@ Tensor linear(Context& context, const Tensor& input, const Tensor& weight, optio
     Tensor result = context.empty(input.dtype(), sizes);
     const Tensor flat = result.window(Dims{rows, out}, Dims{out, 1});
     const View biasView = bias ? bias->view() : View{};
-    cpu::matmul(context, flat, x, permute(context, w, Dims{1, 0}), bias ? &biasView : nullptr);
+    context.kernels().matmul(context, flat, x, permute(context, w, Dims{1, 0}), bias ? &biasView : nullptr);
     return result;
 }
 

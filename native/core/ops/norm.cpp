@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "core/ops/norm.h"
-#include "cpu/kernels.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -46,7 +46,7 @@ TensorList batch_norm(Context& context, const Tensor& input, optional<Tensor> we
                  savedDeviation = context.empty(compute, perChannel);
     const OptionalView scaleView(scale), shiftView(shift), sumView(sum), meanView(mean),
         varianceView(variance);
-    cpu::batchNorm(context,
+    context.kernels().batchNorm(context,
                    {out, savedMean, savedDeviation, rows, scaleView.get(), shiftView.get(), sumView.get(),
                     meanView.get(), varianceView.get()},
                    {training, relu, momentum, epsilon});
@@ -94,7 +94,7 @@ TensorList batch_norm_backward(Context& context, const Tensor& gradient, const T
     if (gated) gradResidual = emptyRows(context, rows);
     const OptionalView gradInputView(gradInput), gradWeightView(gradWeight), gradBiasView(gradBias),
         gradResidualView(gradResidual), outputView(outputRows), scaleView(scale), shiftView(shift);
-    cpu::batchNormBackward(
+    context.kernels().batchNormBackward(
         context,
         {gradInputView.get(), gradWeightView.get(), gradBiasView.get(), gradResidualView.get(), gradientRows,
          rows, outputView.get(), scaleView.get(), shiftView.get(), *savedMean, *savedDeviation},

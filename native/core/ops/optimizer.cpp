@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "core/ops.h"
-#include "cpu/optimizer.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -103,7 +103,7 @@ void sgd_step_(Context& context, const TensorList& params, const TensorList& gra
     StepGroup group(context, "sgd_step_", params, grads, {&buffers});
     if (!buffers.empty()) group.checkCount("flags", isFirst.size(), group.size());
     for (size_t k = 0; k < group.size() && !buffers.empty(); k++) group[k].factors[0] = isFirst[k];
-    cpu::sgdStep(context, group.take(), {lr, {weightDecay, decoupled}, momentum, dampening, nesterov});
+    context.kernels().sgdStep(context, group.take(), {lr, {weightDecay, decoupled}, momentum, dampening, nesterov});
     group.finish();
 }
 
@@ -114,7 +114,7 @@ void adam_step_(Context& context, const TensorList& params, const TensorList& gr
     group.checkCount("first moments", means.size(), group.size());
     group.checkCount("second moments", squares.size(), group.size());
     setBiasCorrections(group, steps, beta1, beta2, true);
-    cpu::adamStep(context, group.take(), {lr, {weightDecay, decoupled}, beta1, beta2, eps});
+    context.kernels().adamStep(context, group.take(), {lr, {weightDecay, decoupled}, beta1, beta2, eps});
     group.finish();
 }
 
@@ -123,7 +123,7 @@ void rmsprop_step_(Context& context, const TensorList& params, const TensorList&
                    double weightDecay, bool decoupled, double alpha, double eps, double momentum) {
     StepGroup group(context, "rmsprop_step_", params, grads, {&squares, &means, &buffers});
     group.checkCount("second moments", squares.size(), group.size());
-    cpu::rmspropStep(context, group.take(), {lr, {weightDecay, decoupled}, alpha, eps, momentum});
+    context.kernels().rmspropStep(context, group.take(), {lr, {weightDecay, decoupled}, alpha, eps, momentum});
     group.finish();
 }
 
@@ -134,7 +134,7 @@ void adagrad_step_(Context& context, const TensorList& params, const TensorList&
     group.checkCount("sums", sums.size(), group.size());
     group.checkCount("step counts", steps.size(), group.size());
     for (size_t k = 0; k < group.size(); k++) group[k].factors[0] = lr / (1 + (steps[k] - 1) * lrDecay);
-    cpu::adagradStep(context, group.take(), {lr, {weightDecay, decoupled}, eps});
+    context.kernels().adagradStep(context, group.take(), {lr, {weightDecay, decoupled}, eps});
     group.finish();
 }
 
@@ -145,7 +145,7 @@ void lamb_step_(Context& context, const TensorList& params, const TensorList& gr
     group.checkCount("first moments", means.size(), group.size());
     group.checkCount("second moments", squares.size(), group.size());
     setBiasCorrections(group, steps, beta1, beta2, false);
-    cpu::lambStep(context, group.take(), {lr, weightDecay, beta1, beta2, eps});
+    context.kernels().lambStep(context, group.take(), {lr, weightDecay, beta1, beta2, eps});
     group.finish();
 }
 

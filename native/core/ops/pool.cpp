@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "core/ops.h"
-#include "cpu/kernels.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -89,9 +89,9 @@ TensorList maxPool(Context& context, const Tensor& input, const Dims& sizes, con
     if (withIndices) {
         results.push_back(context.emptyChannelsLast(indexDType(taps), sizes));
         const View indices = results[1];
-        cpu::maxPool2d(context, results[0], &indices, source, geometry);
+        context.kernels().maxPool2d(context, results[0], &indices, source, geometry);
     } else {
-        cpu::maxPool2d(context, results[0], nullptr, source, geometry);
+        context.kernels().maxPool2d(context, results[0], nullptr, source, geometry);
     }
     return results;
 }
@@ -113,7 +113,7 @@ Tensor maxPoolBackward(Context& context, const char* op, const Tensor& gradient,
                 gradient.sizes().toString());
     CHECK_DTYPE(indices.dtype() == indexDType(taps), op, ": indices of the wrong dtype ",
                 dtypeName(indices.dtype()));
-    cpu::maxPool2dBackward(context, result, channels_last(context, gradient), indices, geometry);
+    context.kernels().maxPool2dBackward(context, result, channels_last(context, gradient), indices, geometry);
     return result;
 }
 
@@ -167,7 +167,7 @@ Tensor avg_pool2d(Context& context, const Tensor& input, Dims kernel, Dims strid
     setDivisor("avgPool2d", geometry, countIncludePad, divisorOverride);
     const Tensor result =
         context.emptyChannelsLast(input.dtype(), outputSizes("avgPool2d", input, geometry, ceilMode));
-    cpu::averagePool2d(context, result, channels_last(context, input), geometry);
+    context.kernels().averagePool2d(context, result, channels_last(context, input), geometry);
     return result;
 }
 
@@ -177,7 +177,7 @@ Tensor avg_pool2d_backward(Context& context, const Tensor& gradient, Dims inputS
     PoolGeometry geometry = geometryOf("avgPool2d", kernel, stride, padding, Dims{1, 1});
     setDivisor("avgPool2d", geometry, countIncludePad, divisorOverride);
     const Tensor result = emptyInputGradient(context, "avgPool2d", gradient, inputSizes);
-    cpu::averagePool2dBackward(context, result, channels_last(context, gradient), geometry);
+    context.kernels().averagePool2dBackward(context, result, channels_last(context, gradient), geometry);
     return result;
 }
 
@@ -185,13 +185,13 @@ Tensor adaptive_avg_pool2d(Context& context, const Tensor& input, Dims size) {
     checkPicture("adaptiveAvgPool2d", input);
     const Tensor result =
         context.emptyChannelsLast(input.dtype(), adaptiveSizes("adaptiveAvgPool2d", input, size));
-    cpu::averagePool2d(context, result, channels_last(context, input), adaptiveGeometry());
+    context.kernels().averagePool2d(context, result, channels_last(context, input), adaptiveGeometry());
     return result;
 }
 
 Tensor adaptive_avg_pool2d_backward(Context& context, const Tensor& gradient, Dims inputSizes) {
     const Tensor result = emptyInputGradient(context, "adaptiveAvgPool2d", gradient, inputSizes);
-    cpu::averagePool2dBackward(context, result, channels_last(context, gradient), adaptiveGeometry());
+    context.kernels().averagePool2dBackward(context, result, channels_last(context, gradient), adaptiveGeometry());
     return result;
 }
 

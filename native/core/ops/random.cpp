@@ -25,15 +25,17 @@ Tensor inMemoryOrder(const Tensor& tensor) {
 }
 
 // Draws in the order of memory, as PyTorch does, into dense memory, then copies to where the target's strides
-// say.
+// say. The generator is the processor's on every device: the same seed gives the same numbers everywhere.
 template <typename Fill>
 void fillInOrder(Context& context, const char* op, const Tensor& given, const Fill& fill) {
     requireWritable(op, given);
     const Tensor target = given.isContiguous() ? given : inMemoryOrder(given);
-    const Tensor dense = target.isContiguous() ? target : context.empty(target.dtype(), target.sizes());
+    const bool direct = target.isContiguous() && target.device().isCpu();
+    const OnDevice here(context, Device::cpu());
+    const Tensor dense = direct ? target : context.empty(target.dtype(), target.sizes());
     context.enqueue(op,
                     [&generator = context.generator(), out = dense.view(), fill] { fill(generator, out); });
-    if (!target.isContiguous()) copy_(context, target, dense);
+    if (!direct) copy_(context, target, dense);
 }
 
 // Half precision is drawn as float32 and rounded.
@@ -115,11 +117,13 @@ void random_(Context& context, const Tensor& target, double from, double to) {
 
 Tensor randperm(Context& context, int64_t count) {
     CHECK_SHAPE(count >= 0, "randperm: the count must not be negative, got ", count);
+    const Device device = context.device();
+    const OnDevice here(context, Device::cpu());
     Tensor out = context.empty(DType::Int64, Dims{count});
     context.enqueue("randperm", [&generator = context.generator(), view = out.view()] {
         fillRandperm(generator, view.as<int64_t>(), view.numel());
     });
-    return out;
+    return to_device(context, out, device.number());
 }
 
 }  // namespace anneal::ops

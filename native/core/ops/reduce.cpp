@@ -1,7 +1,7 @@
 // Reductions over a list of dimensions; an empty list means all of them.
 #include "core/ops.h"
 #include "core/promotion.h"
-#include "cpu/kernels.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -37,7 +37,7 @@ Tensor reduceTo(Context& context, const char* op, cpu::Reduction kind, const Ten
         CHECK_SHAPE(shape.count > 0, op, ": no elements to compare in shape ", input.sizes().toString());
     }
     Tensor out = context.empty(dtype, shape.full);
-    cpu::reduce(context, kind, out, input);
+    context.kernels().reduce(context, kind, out, input);
     return out.window(shape.final, contiguousStrides(shape.final));
 }
 
@@ -63,7 +63,7 @@ TensorList extremum(Context& context, const char* op, bool largest, const Tensor
         }
     }
     Tensor values = context.empty(input.dtype(), full), indices = context.empty(DType::Int64, full);
-    cpu::extremum(context, largest, values, indices, source, index);
+    context.kernels().extremum(context, largest, values, indices, source, index);
     const Dims strides = contiguousStrides(final);
     return {values.window(final, strides), indices.window(final, strides)};
 }
@@ -110,7 +110,7 @@ Tensor variance(Context& context, const Tensor& input, Dims dims, double correct
     requireFloating("var", input);
     const ReducedShape shape = reducedShape("var", input, dims, keepdim);
     Tensor out = context.empty(input.dtype(), shape.full);
-    cpu::variance(context, out, input, correction);
+    context.kernels().variance(context, out, input, correction);
     return out.window(shape.final, contiguousStrides(shape.final));
 }
 
@@ -135,7 +135,7 @@ TensorList sort(Context& context, const Tensor& input, int64_t dim, bool descend
     if (input.dims() == 0) return {clone(context, input), full(context, Dims{}, 0, DType::Int64)};
     Tensor values = context.empty(input.dtype(), input.sizes()),
            indices = context.empty(DType::Int64, input.sizes());
-    cpu::sort(context, values, indices, input, index, descending, input.size(index));
+    context.kernels().sort(context, values, indices, input, index, descending, input.size(index));
     return {values, indices};
 }
 
@@ -147,7 +147,7 @@ TensorList topk(Context& context, const Tensor& input, int64_t count, int64_t di
     Dims sizes = source.sizes();
     sizes[index] = count;
     Tensor values = context.empty(input.dtype(), sizes), indices = context.empty(DType::Int64, sizes);
-    cpu::sort(context, values, indices, source, index, largest, count);
+    context.kernels().sort(context, values, indices, source, index, largest, count);
     if (input.dims() == 0 && count == 1)
         return {values.window(Dims{}, Dims{}), indices.window(Dims{}, Dims{})};
     return {values, indices};
@@ -158,7 +158,7 @@ Tensor cumsum(Context& context, const Tensor& input, int64_t dim, bool reverse) 
     const Tensor source = to_dtype(context, input, sumType(input));
     if (input.dims() == 0) return clone(context, source);
     Tensor out = context.empty(source.dtype(), source.sizes());
-    cpu::cumsum(context, out, source, index, reverse);
+    context.kernels().cumsum(context, out, source, index, reverse);
     return out;
 }
 
@@ -167,7 +167,7 @@ Tensor cumprod(Context& context, const Tensor& input, int64_t dim) {
     const Tensor source = to_dtype(context, input, sumType(input));
     if (input.dims() == 0) return clone(context, source);
     Tensor out = context.empty(source.dtype(), source.sizes());
-    cpu::cumprod(context, out, source, index);
+    context.kernels().cumprod(context, out, source, index);
     return out;
 }
 
@@ -180,7 +180,7 @@ Tensor cumprod_backward(Context& context, const Tensor& gradient, const Tensor& 
     const int index = wrapDim("cumprod", dim, input.dims());
     if (input.dims() == 0) return clone(context, gradient);
     Tensor out = context.empty(input.dtype(), input.sizes());
-    cpu::cumprodBackward(context, out, to_dtype(context, gradient, input.dtype()), input,
+    context.kernels().cumprodBackward(context, out, to_dtype(context, gradient, input.dtype()), input,
                          to_dtype(context, output, input.dtype()), index);
     return out;
 }

@@ -1,7 +1,7 @@
 // Flipping, rolling, padding, repeating: each dimension is rearranged by itself, so one kernel serves them
 // all.
 #include "core/ops.h"
-#include "cpu/kernels.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -98,7 +98,7 @@ Tensor remap(Context& context, const Tensor& input, Dims kinds, Dims sizes, Dims
     Tensor out = emptyInOrder(context, input, sizes);
     if (out.numel() == 0) return out;
     std::vector<cpu::AxisMap> maps = mapsOf(input.sizes(), sizes, kinds, parameters);
-    cpu::remap(context, out, input, std::move(maps), fill);
+    context.kernels().remap(context, out, input, std::move(maps), fill);
     return out;
 }
 
@@ -108,11 +108,11 @@ Tensor remap_backward(Context& context, const Tensor& gradient, Dims inputSizes,
                 dtypeName(gradient.dtype()));
     Tensor out = emptyInOrder(context, gradient, inputSizes);
     if (gradient.numel() == 0) {
-        cpu::fill(context, out, 0);
+        context.kernels().fill(context, out, 0);
         return out;
     }
     std::vector<cpu::AxisMap> maps = mapsOf(inputSizes, gradient.sizes(), kinds, parameters);
-    cpu::remapBackward(context, out, gradient, std::move(maps));
+    context.kernels().remapBackward(context, out, gradient, std::move(maps));
     return out;
 }
 
@@ -120,7 +120,7 @@ Tensor triangle(Context& context, const Tensor& input, int64_t diagonal, bool up
     CHECK_SHAPE(input.dims() >= 2, upper ? "triu" : "tril", ": expected at least two dimensions, got ",
                 input.sizes().toString());
     Tensor out = context.empty(input.dtype(), input.sizes());
-    cpu::triangle(context, out, input, diagonal, upper);
+    context.kernels().triangle(context, out, input, diagonal, upper);
     return out;
 }
 

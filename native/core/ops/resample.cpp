@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "core/ops.h"
-#include "cpu/kernels.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -59,7 +59,7 @@ Tensor interpolate2d(Context& context, const Tensor& input, Dims size, bool line
     const cpu::InterpolateOptions options = interpolateOptions(linear, alignCorners, scaleY, scaleX);
     const Tensor out =
         context.emptyChannelsLast(input.dtype(), Dims{input.size(0), input.size(1), size[0], size[1]});
-    if (out.numel() > 0) cpu::interpolate2d(context, out, channels_last(context, input), options);
+    if (out.numel() > 0) context.kernels().interpolate2d(context, out, channels_last(context, input), options);
     return out;
 }
 
@@ -74,7 +74,7 @@ Tensor interpolate2d_backward(Context& context, const Tensor& gradient, Dims inp
                 " does not belong to an input of ", inputSizes.toString());
     const cpu::InterpolateOptions options = interpolateOptions(linear, alignCorners, scaleY, scaleX);
     const Tensor out = context.emptyChannelsLast(gradient.dtype(), inputSizes);
-    if (out.numel() > 0) cpu::interpolate2dBackward(context, out, channels_last(context, gradient), options);
+    if (out.numel() > 0) context.kernels().interpolate2dBackward(context, out, channels_last(context, gradient), options);
     return out;
 }
 
@@ -88,7 +88,7 @@ Tensor pixel_shuffle(Context& context, const Tensor& input, int64_t factor) {
     const Tensor out =
         context.emptyChannelsLast(input.dtype(), Dims{input.size(0), input.size(1) / (factor * factor),
                                                       input.size(2) * factor, input.size(3) * factor});
-    if (out.numel() > 0) cpu::pixelShuffle(context, out, channels_last(context, input), factor);
+    if (out.numel() > 0) context.kernels().pixelShuffle(context, out, channels_last(context, input), factor);
     return out;
 }
 
@@ -102,7 +102,7 @@ Tensor pixel_unshuffle(Context& context, const Tensor& input, int64_t factor) {
     const Tensor out = context.emptyChannelsLast(
         input.dtype(),
         Dims{input.size(0), input.size(1) * factor * factor, input.size(2) / factor, input.size(3) / factor});
-    if (out.numel() > 0) cpu::pixelUnshuffle(context, out, channels_last(context, input), factor);
+    if (out.numel() > 0) context.kernels().pixelUnshuffle(context, out, channels_last(context, input), factor);
     return out;
 }
 
@@ -113,7 +113,7 @@ Tensor grid_sample(Context& context, const Tensor& input, const Tensor& grid, in
     const Tensor out =
         context.emptyChannelsLast(dtype, Dims{input.size(0), input.size(1), grid.size(1), grid.size(2)});
     if (out.numel() > 0) {
-        cpu::gridSample(context, out, channels_last(context, to_dtype(context, input, dtype)),
+        context.kernels().gridSample(context, out, channels_last(context, to_dtype(context, input, dtype)),
                         contiguous(context, to_dtype(context, grid, dtype)), options);
     }
     return to_dtype(context, out, input.dtype());
@@ -132,14 +132,14 @@ TensorList grid_sample_backward(Context& context, const Tensor& gradient, const 
     TensorList results;
     if (wantInput) {
         const Tensor out = context.emptyChannelsLast(dtype, input.sizes());
-        if (out.numel() > 0) cpu::gridSampleBackwardInput(context, out, g, positions, options);
+        if (out.numel() > 0) context.kernels().gridSampleBackwardInput(context, out, g, positions, options);
         results.push_back(to_dtype(context, out, input.dtype()));
     }
     if (wantGrid) {
         const Tensor out = context.empty(dtype, grid.sizes());
         if (out.numel() > 0) {
             const Tensor pictures = channels_last(context, to_dtype(context, input, dtype));
-            cpu::gridSampleBackwardGrid(context, out, g, pictures, positions, options);
+            context.kernels().gridSampleBackwardGrid(context, out, g, pictures, positions, options);
         }
         results.push_back(to_dtype(context, out, grid.dtype()));
     }

@@ -1,6 +1,6 @@
 // Softmax and its logarithm along one dimension of a tensor in any dense order of memory.
 #include "core/ops.h"
-#include "cpu/kernels.h"
+#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -21,7 +21,7 @@ Tensor forward(Context& context, const char* op, bool logarithm, const Tensor& i
     const int index = wrapDim(op, dim, input.dims());
     const Tensor source = input.isDense() ? input : contiguous(context, input);
     Tensor out = context.emptyLike(source);
-    cpu::softmax(context, out, source, shapeOf(source, index), logarithm);
+    context.kernels().softmax(context, out, source, shapeOf(source, index), logarithm);
     return out;
 }
 
@@ -38,7 +38,7 @@ Tensor backward(Context& context, const char* op, bool logarithm, const Tensor& 
         g = context.emptyLike(y);
         copy_(context, g, gradient);
     }
-    cpu::softmaxBackward(context, out, g, y, shapeOf(y, index), logarithm);
+    context.kernels().softmaxBackward(context, out, g, y, shapeOf(y, index), logarithm);
     return out;
 }
 

@@ -124,7 +124,7 @@ function followedByZeros(x: Tensor, counts: readonly number[]): Tensor {
   return counts.reduce((extended, count, i) => {
     if (count === 0) return extended
     const shape = extended.shape.with(2 + i, count)
-    return cat([extended, zeros(shape, { dtype: x.dtype })], 2 + i)
+    return cat([extended, zeros(shape, { dtype: x.dtype, device: x.device })], 2 + i)
   }, x)
 }
 

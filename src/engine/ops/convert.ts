@@ -1,5 +1,5 @@
 import { requireTensor } from '../check.ts'
-import { device } from '../device.ts'
+import { device, deviceNumber } from '../device.ts'
 import { type DType, dtypeCode, dtypes } from '../dtype.ts'
 import { record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
@@ -32,11 +32,17 @@ export function toDType(x: Tensor, dtype: DType): Tensor {
   ])
 }
 
+/** On the device of that number; itself when it is there already. */
+export function toDevice(x: Tensor, number: number): Tensor {
+  const from = x.deviceNumber
+  if (from === number) return x
+  return record(call('to_device', x, number), 'to', [x], [], (g) => [call('to_device', g, from)])
+}
+
 addMethods({
   to(target) {
     if ((dtypes as readonly string[]).includes(target)) return toDType(this, target as DType)
-    device(target)
-    return this
+    return toDevice(this, deviceNumber(device(target)))
   },
   float() {
     return toDType(this, 'float32')

@@ -1,10 +1,10 @@
 import { addon, guarded } from '../addon.ts'
 import { requireNumber, requireOptions, requireTensor, show } from '../check.ts'
-import { device as checkDevice } from '../device.ts'
+import { deviceNumber } from '../device.ts'
 import { type DType, dtypeCode, dtypeSize, type TypedArray } from '../dtype.ts'
 import { ConfigError, DTypeError, ShapeError } from '../errors.ts'
 import { numberList } from '../methods.ts'
-import { call } from '../native.ts'
+import { type Argument, call, callOn } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { toDType } from './convert.ts'
 
@@ -30,8 +30,19 @@ export type Shape = number | readonly number[]
 
 function finish(out: Tensor, options: TensorOptions): Tensor {
   requireOptions('creating a tensor', options)
-  if (options.device !== undefined) checkDevice(options.device)
-  return options.requiresGrad ? out.requiresGrad_() : out
+  const number = deviceNumber(options.device)
+  let there = out
+  if (out.deviceNumber !== number) {
+    there = call('to_device', out, number)
+    out.dispose()
+  }
+  return options.requiresGrad ? there.requiresGrad_() : there
+}
+
+/** Runs an op that makes a tensor of nothing, where the options say. */
+function make(options: TensorOptions, op: string, ...inputs: Argument[]): Tensor {
+  requireOptions('creating a tensor', options)
+  return finish(callOn(deviceNumber(options.device), op, ...inputs), options)
 }
 
 function shapeList(shape: Shape): readonly number[] {
@@ -168,7 +179,7 @@ export function full(shape: Shape, value: number | boolean, options: TensorOptio
   requireOptions('full', options)
   if (typeof value !== 'boolean') requireNumber('full', 'value', value)
   const dtype = options.dtype ?? (typeof value === 'boolean' ? 'bool' : 'float32')
-  return finish(call('full', shapeList(shape), Number(value), dtypeCode(dtype)), options)
+  return make(options, 'full', shapeList(shape), Number(value), dtypeCode(dtype))
 }
 
 export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
@@ -184,17 +195,17 @@ export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
 /** Uninitialised memory, for what is filled at once. */
 export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
   requireOptions('empty', options)
-  return finish(call('empty', shapeList(shape), dtypeCode(options.dtype ?? 'float32')), options)
+  return make(options, 'empty', shapeList(shape), dtypeCode(options.dtype ?? 'float32'))
 }
 
 export function zerosLike(like: Tensor, options: TensorOptions = {}): Tensor {
   requireTensor('zerosLike', 'first argument', like)
-  return zeros(like.shape, { dtype: like.dtype, ...options })
+  return zeros(like.shape, { dtype: like.dtype, device: like.device, ...options })
 }
 
 export function onesLike(like: Tensor, options: TensorOptions = {}): Tensor {
   requireTensor('onesLike', 'first argument', like)
-  return ones(like.shape, { dtype: like.dtype, ...options })
+  return ones(like.shape, { dtype: like.dtype, device: like.device, ...options })
 }
 
 /**
@@ -219,13 +230,13 @@ export function arange(
   }
   const integers = [start, stop, by].every(Number.isInteger)
   const dtype = settings.dtype ?? (integers ? 'int64' : 'float32')
-  return finish(call('arange', start, by, Math.ceil((stop - start) / by), dtypeCode(dtype)), settings)
+  return make(settings, 'arange', start, by, Math.ceil((stop - start) / by), dtypeCode(dtype))
 }
 
 /** `steps` values from `start` to `end`, both included. */
 export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
   requireOptions('linspace', options)
-  return finish(call('linspace', start, end, steps, dtypeCode(options.dtype ?? 'float32')), options)
+  return make(options, 'linspace', start, end, steps, dtypeCode(options.dtype ?? 'float32'))
 }
 
 /** The identity matrix. */
@@ -233,5 +244,5 @@ export function eye(rows: number, columns?: number | TensorOptions, options: Ten
   const settings = typeof columns === 'object' ? columns : options
   requireOptions('eye', settings)
   const width = typeof columns === 'number' ? columns : rows
-  return finish(call('eye', rows, width, dtypeCode(settings.dtype ?? 'float32')), settings)
+  return make(settings, 'eye', rows, width, dtypeCode(settings.dtype ?? 'float32'))
 }

@@ -2,7 +2,7 @@ import { requireTensor, show } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { record } from '../graph.ts'
-import { call, callInPlace, callMany } from '../native.ts'
+import { call, callInPlace, callMany, callOn } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 
 function checkProbability(name: string, p: number): void {
@@ -35,7 +35,7 @@ export function dropout2d(x: Tensor, p = 0.5, training = true): Tensor {
   const shape = x.shape.map((size, i) => (i < 2 ? size : 1))
   // A factor for every channel. At p = 1 nothing is drawn, as in PyTorch.
   const scale =
-    p === 1 ? call('full', shape, 0, dtypeCode(x.dtype)) : call('empty', shape, dtypeCode(x.dtype))
+    p === 1 ? callOn(x, 'full', shape, 0, dtypeCode(x.dtype)) : callOn(x, 'empty', shape, dtypeCode(x.dtype))
   if (p < 1) {
     callInPlace('bernoulli_', scale, 1 - p)
     callInPlace('div_', scale, 1 - p)

@@ -2,7 +2,7 @@ import { requireOptions, requireTensor, show } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { DTypeError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
-import { call, callInPlace } from '../native.ts'
+import { call, callInPlace, callOn } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 
 export interface EmbeddingOptions {
@@ -39,7 +39,7 @@ export function embedding(indices: Tensor, weight: Tensor, options: EmbeddingOpt
   const out = call('index_get', weight, 0, [indices], false)
   if (!isTracked([weight])) return out
   return record(out, 'embedding', [weight], [indices], (g, node) => {
-    const whole = call('full', shape, 0, dtypeCode(g.dtype))
+    const whole = callOn(g, 'full', shape, 0, dtypeCode(g.dtype))
     callInPlace('index_put_', whole, 0, [node.saved(0)], g, true)
     if (padding !== null) callInPlace('fill_', call('select', whole, 0, padding), 0)
     return [whole]

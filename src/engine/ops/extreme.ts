@@ -2,7 +2,7 @@ import { requireOptions } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
-import { call, callInPlace, callMany } from '../native.ts'
+import { call, callInPlace, callMany, callOn } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 import { type Dims, dimList, keepdimOf, type ReduceOptions, restore } from './reduce.ts'
 
@@ -72,7 +72,7 @@ function scatterBack(
   dim: number,
   keepdim: boolean,
 ): Tensor {
-  const zeros = call('full', shape, 0, dtypeCode(g.dtype))
+  const zeros = callOn(g, 'full', shape, 0, dtypeCode(g.dtype))
   const [gradient, places] = keepdim
     ? [g, indices]
     : [call('unsqueeze', g, dim), call('unsqueeze', indices, dim)]

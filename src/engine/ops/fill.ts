@@ -3,7 +3,7 @@ import { dtypeCode } from '../dtype.ts'
 import { isTracked } from '../graph.ts'
 import { recordInPlace, requireChangeable } from '../inPlace.ts'
 import { addMethods, changedInPlace } from '../methods.ts'
-import { call, callInPlace } from '../native.ts'
+import { callInPlace, callOn } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 import { reduceLike } from './binary.ts'
 
@@ -19,7 +19,7 @@ declare module '../tensor.ts' {
 }
 
 function zeros(gradient: Tensor): Tensor {
-  return call('full', gradient.shape, 0, dtypeCode(gradient.dtype))
+  return callOn(gradient, 'full', gradient.shape, 0, dtypeCode(gradient.dtype))
 }
 
 /** Notes that all values of `target` have been replaced: nothing computed before reaches them any more. */

@@ -84,15 +84,15 @@ export function affineGrid(theta: Tensor, size: readonly number[], options: Affi
         `[${theta.shape.join(', ')}]`,
     )
   }
-  const { dtype } = theta
+  const { dtype, device } = theta
   const centres = (length: number) => {
-    if (length === 1) return linspace(0, 0, 1, { dtype })
-    const line = linspace(-1, 1, length, { dtype })
+    if (length === 1) return linspace(0, 0, 1, { dtype, device })
+    const line = linspace(-1, 1, length, { dtype, device })
     return alignCorners ? line : line.mul((length - 1) / length)
   }
   const plane = [height, width]
   const columns = centres(width).expand(plane)
   const rows = centres(height).unsqueeze(1).expand(plane)
-  const places = stack([columns, rows, ones(plane, { dtype })], 2).view([height * width, 3])
+  const places = stack([columns, rows, ones(plane, { dtype, device })], 2).view([height * width, 3])
   return places.matmul(theta.transpose(1, 2)).view([count, height, width, 2])
 }

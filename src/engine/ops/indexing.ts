@@ -3,7 +3,7 @@ import { dtypeCode } from '../dtype.ts'
 import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods, asViewOf } from '../methods.ts'
-import { call, callInPlace } from '../native.ts'
+import { call, callInPlace, callOn } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { reduceLike } from './binary.ts'
 import { requireInteger, wrapDim } from './dims.ts'
@@ -40,7 +40,7 @@ declare module '../tensor.ts' {
 export type NestedNumbers = number | boolean | NestedNumbers[]
 
 function zerosLike(g: Tensor, shape: readonly number[]): Tensor {
-  return call('full', shape, 0, dtypeCode(g.dtype))
+  return callOn(g, 'full', shape, 0, dtypeCode(g.dtype))
 }
 
 /** A view that shows a part: the gradient is zero elsewhere. */

@@ -1,10 +1,11 @@
 import { addon, guarded } from '../addon.ts'
 import { requireOptions, show } from '../check.ts'
+import { deviceNumber } from '../device.ts'
 import { dtypeCode } from '../dtype.ts'
 import { ConfigError } from '../errors.ts'
 import { requireChangeable } from '../inPlace.ts'
 import { addMethods } from '../methods.ts'
-import { call, callInPlace } from '../native.ts'
+import { call, callInPlace, callOn } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 import { empty, type Shape, type TensorOptions } from './create.ts'
 import { overwritten } from './fill.ts'
@@ -84,7 +85,7 @@ export function randint(
 /** The numbers 0 … count - 1 in random order, int64. */
 export function randperm(count: number, options: TensorOptions = {}): Tensor {
   requireOptions('randperm', options)
-  const out = call('randperm', count)
+  const out = callOn(deviceNumber(options.device), 'randperm', count)
   return options.dtype && options.dtype !== 'int64' ? call('to_dtype', out, dtypeCode(options.dtype)) : out
 }
 

@@ -3,7 +3,7 @@ import { dtypeCode } from '../dtype.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
-import { call } from '../native.ts'
+import { call, callOn } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { tensor } from './create.ts'
 import { integerList, requireInteger, wrapDim, wrapDims } from './dims.ts'
@@ -234,9 +234,9 @@ export function repeatInterleave(
   }
   // Should the result not fit into memory, the list of places must not be made either.
   const total = counts.reduce((sum, count) => sum + count, 0)
-  call('empty', base.shape.with(at, total), dtypeCode(base.dtype)).dispose()
+  callOn(base, 'empty', base.shape.with(at, total), dtypeCode(base.dtype)).dispose()
   const places = counts.flatMap((count, i) => new Array<number>(count).fill(i))
-  return indexSelect(base, at, tensor(places, { dtype: 'int64' }))
+  return indexSelect(base, at, tensor(places, { dtype: 'int64', device: base.device }))
 }
 
 addMethods({

@@ -3,7 +3,7 @@ import { dtypeCode, isFloatingPoint } from '../dtype.ts'
 import { DTypeError } from '../errors.ts'
 import { record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
-import { call, callInPlace } from '../native.ts'
+import { call, callInPlace, callOn } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { broadcastShapes } from './dims.ts'
 import { where } from './indexing.ts'
@@ -60,14 +60,14 @@ function scalarLike(op: string, x: Tensor, value: number): Tensor {
   if (!isFloatingPoint(x.dtype) && !Number.isInteger(value)) {
     throw new DTypeError(`${op}: ${value} cannot be stored in a tensor of ${x.dtype}`)
   }
-  return call('full', [], value, dtypeCode(x.dtype))
+  return callOn(x, 'full', [], value, dtypeCode(x.dtype))
 }
 
 // The gradient of a source of which the indices name only the first places of each dimension.
 function gatherInto(g: Tensor, dim: number, indices: Tensor, shape: readonly number[]): Tensor {
   const read = call('gather', g, dim, indices)
   if (indices.shape.join() === shape.join()) return read
-  const whole = call('full', shape, 0, dtypeCode(g.dtype))
+  const whole = callOn(g, 'full', shape, 0, dtypeCode(g.dtype))
   let corner = whole
   indices.shape.forEach((size, i) => {
     corner = call('slice', corner, i, 0, size, 1)
@@ -95,7 +95,7 @@ function scatterGradients(dim: number, sourceShape: readonly number[], adds: boo
       toTarget = g
       if (!adds) {
         toTarget = call('clone', g)
-        const zero = call('full', [], 0, dtypeCode(g.dtype))
+        const zero = callOn(g, 'full', [], 0, dtypeCode(g.dtype))
         callInPlace('scatter_', toTarget, dim, node.saved(0), call('expand', zero, node.saved(0).shape))
       }
     }

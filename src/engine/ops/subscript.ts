@@ -3,7 +3,7 @@ import { dtypeCode } from '../dtype.ts'
 import { ConfigError, DTypeError } from '../errors.ts'
 import { record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
-import { call, callInPlace } from '../native.ts'
+import { call, callInPlace, callOn } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { reduceLike } from './binary.ts'
 import { broadcastShapes } from './dims.ts'
@@ -35,17 +35,26 @@ const recordingViewer: Viewer = { select, slice, unsqueeze, permute }
 
 /** See Tensor.index. */
 export function index(x: Tensor, items: readonly Index[]): Tensor {
-  const { view, places, start } = planIndex(x.shape, items)
+  const plan = planIndex(x.shape, items)
+  const { view, start } = plan
+  const places = besides(x, plan.places)
   const seen = view(recordingViewer, x)
   if (places.length === 0) return seen
   const out = call('index_get', seen, start, places, true)
   const { shape } = seen
   return record(out, 'index', [seen], places, (g, node) => {
-    const whole = call('full', shape, 0, dtypeCode(g.dtype))
+    const whole = callOn(g, 'full', shape, 0, dtypeCode(g.dtype))
     const saved = places.map((_, i) => node.saved(i))
     callInPlace('index_put_', whole, start, saved, g, true)
     return [whole]
   })
+}
+
+// Indices may come from another device, as in PyTorch: they are few.
+function besides(x: Tensor, places: readonly Tensor[]): Tensor[] {
+  return places.map((each) =>
+    each.deviceNumber === x.deviceNumber ? each : call('to_device', each, x.deviceNumber),
+  )
 }
 
 // The shape of what the plan reads from a tensor.
@@ -76,8 +85,10 @@ export function indexPut_(
   }
   if (typeof value !== 'number' && typeof value !== 'boolean') requireTensor('indexPut_', 'value', value)
   const plan = planIndex(target.shape, items)
-  const { places, start } = plan
-  const given = value instanceof Tensor ? value : call('full', [], Number(value), dtypeCode(target.dtype))
+  const { start } = plan
+  const places = besides(target, plan.places)
+  const given =
+    value instanceof Tensor ? value : callOn(target, 'full', [], Number(value), dtypeCode(target.dtype))
   if (places.length > 0 && given.dtype !== target.dtype) {
     throw new DTypeError(
       `indexPut_: the tensor is ${target.dtype} and the value ${given.dtype}; both must be the same`,
@@ -105,7 +116,7 @@ export function indexPut_(
         toTarget = g
         if (!accumulate) {
           toTarget = call('clone', g)
-          write(toTarget, saved, call('full', [], 0, dtypeCode(g.dtype)), false)
+          write(toTarget, saved, callOn(g, 'full', [], 0, dtypeCode(g.dtype)), false)
         }
       }
       if (!node.needs(1)) return [toTarget, null]

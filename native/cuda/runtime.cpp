@@ -1,0 +1,233 @@
+// The queue, the memory and the copies of one CUDA device.
+#include "cuda/runtime.h"
+
+#include <cstring>
+
+namespace anneal::cuda {
+
+namespace {
+
+constexpr size_t kUploadPiece = size_t{4} << 20;
+constexpr size_t kSmallUpload = size_t{256} << 10;
+
+}  // namespace
+
+void check(cudaError_t status, const char* what) {
+    if (status == cudaSuccess) return;
+    const ErrorKind kind =
+        status == cudaErrorMemoryAllocation ? ErrorKind::OutOfMemory : ErrorKind::Kernel;
+    fail(kind, what, ": ", cudaGetErrorString(status));
+}
+
+CudaRuntime::CudaRuntime(Context& context, int ordinal)
+    : context_(context), ordinal_(ordinal), allocator_(context, ordinal) {
+    select();
+    check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, ordinal), "reading the device");
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
+    check(cudaStreamCreateWithFlags(&copyStream_, cudaStreamNonBlocking), "creating a stream");
+    check(cudaMalloc(reinterpret_cast<void**>(&faults_), sizeof(FaultRecord)), "allocating");
+    check(cudaMemsetAsync(faults_, 0, sizeof(FaultRecord), stream_), "clearing");
+    waiter_ = std::thread([this] { await(); });
+}
+
+CudaRuntime::~CudaRuntime() {
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        closing_ = true;
+        wake_.notify_one();
+    }
+    waiter_.join();
+    // What fails now has nobody left to be told.
+    cudaSetDevice(ordinal_);
+    cudaStreamSynchronize(stream_);
+    attached_.clear();
+    for (UploadSlot& slot : uploads_) {
+        if (slot.left) cudaEventDestroy(slot.left);
+        if (slot.memory) cudaFreeHost(slot.memory);
+    }
+    for (Landing& landing : landings_) {
+        if (landing.filled) cudaEventDestroy(landing.filled);
+        if (landing.emptied) cudaEventDestroy(landing.emptied);
+        if (landing.memory) cudaFree(landing.memory);
+    }
+    for (cudaEvent_t event : events_) cudaEventDestroy(event);
+    if (workspace_) cudaFree(workspace_);
+    cudaFree(faults_);
+    cudaStreamDestroy(copyStream_);
+    cudaStreamDestroy(stream_);
+}
+
+void CudaRuntime::select() const {
+    static thread_local int current = -1;
+    if (current == ordinal_) return;
+    check(cudaSetDevice(ordinal_), "choosing the device");
+    current = ordinal_;
+}
+
+void* CudaRuntime::workspace(size_t bytes) {
+    if (bytes > workspaceBytes_) {
+        if (workspace_) {
+            check(cudaStreamSynchronize(stream_), "waiting");
+            check(cudaFree(workspace_), "freeing");
+            workspace_ = nullptr;
+        }
+        check(cudaMalloc(&workspace_, bytes), "allocating a library's workspace");
+        workspaceBytes_ = bytes;
+    }
+    return workspace_;
+}
+
+void CudaRuntime::emptyCache() {
+    context_.stream().enqueue("emptyCache", [this] { wait(); });
+    context_.stream().wait();
+    select();
+    allocator_.emptyCache();
+}
+
+// Through page-locked pieces: the processor fills one while the one before is on its way.
+void CudaRuntime::uploadPieces(char* target, const char* source, size_t bytes, cudaStream_t stream) {
+    for (size_t at = 0; at < bytes; at += kUploadPiece) {
+        const size_t size = std::min(kUploadPiece, bytes - at);
+        UploadSlot& slot = uploads_[nextUpload_++ % uploads_.size()];
+        if (!slot.memory) {
+            check(cudaMallocHost(&slot.memory, kUploadPiece), "allocating page-locked memory");
+            check(cudaEventCreateWithFlags(&slot.left, cudaEventDisableTiming), "creating an event");
+        } else {
+            check(cudaEventSynchronize(slot.left), "waiting for a copy");
+        }
+        std::memcpy(slot.memory, source + at, size);
+        check(cudaMemcpyAsync(target + at, slot.memory, size, cudaMemcpyHostToDevice, stream), "copying");
+        check(cudaEventRecord(slot.left, stream), "recording an event");
+    }
+}
+
+// Large copies land in memory of their own on a stream of their own, beside the kernels that still work, and are
+// moved to their target in the queue's order, at the speed of the device's memory.
+void CudaRuntime::upload(void* target, const void* source, size_t bytes) {
+    begin("to");
+    if (bytes <= kSmallUpload) {
+        uploadPieces(static_cast<char*>(target), static_cast<const char*>(source), bytes, stream_);
+        return end();
+    }
+    Landing& landing = landings_[nextLanding_++ % landings_.size()];
+    if (!landing.filled) {
+        check(cudaEventCreateWithFlags(&landing.filled, cudaEventDisableTiming), "creating an event");
+        check(cudaEventCreateWithFlags(&landing.emptied, cudaEventDisableTiming), "creating an event");
+    }
+    if (landing.bytes < bytes) {
+        if (landing.memory) {
+            check(cudaEventSynchronize(landing.emptied), "waiting for a copy");
+            check(cudaFree(landing.memory), "freeing");
+            landing.memory = nullptr;
+            landing.bytes = 0;
+        }
+        check(cudaMalloc(&landing.memory, bytes), "allocating memory for copies");
+        landing.bytes = bytes;
+    } else {
+        check(cudaStreamWaitEvent(copyStream_, landing.emptied, 0), "waiting for a copy");
+    }
+    uploadPieces(static_cast<char*>(landing.memory), static_cast<const char*>(source), bytes, copyStream_);
+    check(cudaEventRecord(landing.filled, copyStream_), "recording an event");
+    check(cudaStreamWaitEvent(stream_, landing.filled, 0), "waiting for a copy");
+    check(cudaMemcpyAsync(target, landing.memory, bytes, cudaMemcpyDeviceToDevice, stream_), "copying");
+    check(cudaEventRecord(landing.emptied, stream_), "recording an event");
+    end();
+}
+
+void CudaRuntime::copyWithin(void* target, const void* source, size_t bytes) {
+    check(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToDevice, stream_), "copying");
+}
+
+cudaEvent_t CudaRuntime::takeEvent() {
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (!events_.empty()) {
+            cudaEvent_t event = events_.back();
+            events_.pop_back();
+            return event;
+        }
+    }
+    cudaEvent_t event;
+    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event");
+    return event;
+}
+
+void CudaRuntime::download(void* target, const void* source, size_t bytes,
+                           std::function<void(std::exception_ptr)> done) {
+    try {
+        select();
+        Arrival arrival{takeEvent(), target, pinned_.take(bytes), bytes, nullptr, std::move(done)};
+        arrival.fault = static_cast<FaultRecord*>(pinned_.take(sizeof(FaultRecord)));
+        try {
+            check(cudaMemcpyAsync(arrival.staging, source, bytes, cudaMemcpyDeviceToHost, stream_), "reading");
+            check(cudaMemcpyAsync(arrival.fault, faults_, sizeof(FaultRecord), cudaMemcpyDeviceToHost, stream_),
+                  "reading");
+            check(cudaMemsetAsync(faults_, 0, sizeof(FaultRecord), stream_), "clearing");
+            check(cudaEventRecord(arrival.event, stream_), "recording an event");
+        } catch (...) {
+            done = std::move(arrival.done);
+            throw;
+        }
+        const std::lock_guard<std::mutex> lock(mutex_);
+        arrivals_.push_back(std::move(arrival));
+        wake_.notify_one();
+    } catch (...) {
+        done(std::current_exception());
+    }
+}
+
+std::exception_ptr CudaRuntime::failureOf(cudaError_t status, FaultRecord* fault) const {
+    try {
+        if (status != cudaSuccess) {
+            // CUDA does not tell which kernel it was; a device that has failed this way answers nothing more.
+            std::string ops;
+            const size_t count = std::min(launched_, recent_.size());
+            for (size_t i = 0; i < count; i++) {
+                ops += std::string(i > 0 ? ", " : "") + recent_[(launched_ - 1 - i) % recent_.size()];
+            }
+            throw OpError(ErrorKind::Kernel,
+                          std::string("a kernel failed on ") + Device::cuda(ordinal_).name() + ": " +
+                              cudaGetErrorString(status) + ". It is one of the last that were enqueued (latest first): " +
+                              ops + ". ANNEAL_SYNC=1 finds the one. The process must be started again");
+        }
+        throwFault(*fault);
+    } catch (...) {
+        return std::current_exception();
+    }
+    return nullptr;
+}
+
+void CudaRuntime::await() {
+    cudaSetDevice(ordinal_);
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+        wake_.wait(lock, [&] { return closing_ || !arrivals_.empty(); });
+        if (arrivals_.empty()) return;
+        Arrival arrival = std::move(arrivals_.front());
+        arrivals_.pop_front();
+        lock.unlock();
+        const cudaError_t status = cudaEventSynchronize(arrival.event);
+        const std::exception_ptr failure = failureOf(status, arrival.fault);
+        if (status == cudaSuccess) std::memcpy(arrival.target, arrival.staging, arrival.bytes);
+        pinned_.giveBack(arrival.staging, arrival.bytes);
+        pinned_.giveBack(arrival.fault, sizeof(FaultRecord));
+        arrival.done(failure);
+        arrival.done = nullptr;
+        lock.lock();
+        events_.push_back(arrival.event);
+    }
+}
+
+void CudaRuntime::wait() {
+    select();
+    FaultRecord* const fault = static_cast<FaultRecord*>(pinned_.take(sizeof(FaultRecord)));
+    cudaError_t status =
+        cudaMemcpyAsync(fault, faults_, sizeof(FaultRecord), cudaMemcpyDeviceToHost, stream_);
+    if (status == cudaSuccess) status = cudaMemsetAsync(faults_, 0, sizeof(FaultRecord), stream_);
+    if (status == cudaSuccess) status = cudaStreamSynchronize(stream_);
+    const std::exception_ptr failure = failureOf(status, fault);
+    pinned_.giveBack(fault, sizeof(FaultRecord));
+    if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace anneal::cuda

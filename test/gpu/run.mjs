@@ -1,0 +1,67 @@
+// `npm run test:gpu`: the tests of the ops, and those of this folder, on a CUDA device; where there is none it says so and
+// succeeds. What else is given goes to vitest: `npm run test:gpu -- test/parity/pooling.test.ts`.
+//   --emulated  in a build where the processor plays the GPU's part (native/test/emulation): no GPU is tested by that
+//   --asan      the same under AddressSanitizer and UndefinedBehaviorSanitizer
+//   --quick     the tests of this folder and of the ops' arithmetic alone
+
+import { execFileSync, spawnSync } from 'node:child_process'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import process from 'node:process'
+import { build, root } from '../../native/build.mjs'
+
+const own = ['--emulated', '--asan', '--quick']
+const chosen = process.argv.slice(2).filter((word) => !own.includes(word))
+const [emulated, asan, quick] = own.map((word) => process.argv.includes(word))
+
+/** What makes tensors on the default device, and compares them with numbers that nobody here wrote. */
+const ofOps = quick
+  ? ['test/parity/elementwise.test.ts', 'test/parity/reductions.test.ts', 'test/parity/linearAlgebra.test.ts']
+  : ['test/parity', 'test/engine', 'test/optim', 'test/nn']
+/** What is about the processor's own kernels, queue or memory. */
+const ofTheProcessor = ['convNarrow', 'winograd', 'stream', 'scope', 'addonFile', 'badInput'].map(
+  (name) => `test/engine/${name}.test.ts`,
+)
+
+let addon = process.env.ANNEAL_ADDON
+if (emulated || asan) {
+  const { addon: file } = await build({ emulated: true, sanitize: asan ? 'address,undefined' : '' })
+  addon = file
+}
+const environment = { ...process.env, ANNEAL_TEST_DEVICE: 'cuda', ...(addon && { ANNEAL_ADDON: addon }) }
+const engine = createRequire(import.meta.url)
+if (asan) {
+  const runtime = execFileSync('g++', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).trim()
+  Object.assign(environment, {
+    LD_PRELOAD: runtime,
+    ASAN_OPTIONS: 'detect_leaks=0:detect_stack_use_after_return=0',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+    ANNEAL_SANITIZED: '1',
+  })
+} else {
+  const { compiled, devices, problem } = engine(
+    addon ?? path.join(root, 'build', 'Release', 'anneal.node'),
+  ).cudaInfo()
+  if (devices.length === 0) {
+    console.log(
+      `no CUDA device${compiled ? '' : ', and no CUDA in this build'}: ${problem}. Nothing was tested.`,
+    )
+    process.exit(0)
+  }
+  for (const [i, device] of devices.entries()) console.log(`cuda:${i}: ${device.name}`)
+}
+if (emulated || asan) console.log('The processor plays the GPU: nothing here is verified on a GPU by this.')
+
+const { status, signal } = spawnSync(
+  process.execPath,
+  [
+    path.join(root, 'node_modules', 'vitest', 'vitest.mjs'),
+    'run',
+    '--reporter=default',
+    ...(chosen.length > 0 ? chosen : ['test/gpu', ...ofOps]),
+    ...ofTheProcessor.map((file) => `--exclude=${file}`),
+  ],
+  { cwd: root, stdio: 'inherit', env: environment },
+)
+if (signal) console.error(`ended by ${signal}`)
+process.exit(status ?? 1)
