@@ -144,21 +144,28 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
     Napi::Array names = Napi::Array::New(env);
     for (const OpEntry& op : opTable()) names.Set(names.Length(), op.name);
 
-    DefineAddon(
-        exports,
-        {InstanceMethod("takeError", &Addon::takeError), InstanceMethod("describe", &Addon::describeTensor),
-         InstanceMethod("releaseMany", &Addon::releaseMany), InstanceMethod("fromBytes", &Addon::fromBytes),
-         InstanceMethod("readSync", &Addon::readSync), InstanceMethod("readAsync", &Addon::readAsync),
-         InstanceMethod("synchronize", &Addon::synchronize),
-         InstanceMethod("memoryStats", &Addon::memoryStats), InstanceMethod("resetPeak", &Addon::resetPeak),
-         InstanceMethod("emptyCache", &Addon::emptyCache), InstanceMethod("manualSeed", &Addon::manualSeed),
-         InstanceMethod("generatorState", &Addon::generatorState),
-         InstanceMethod("setGeneratorState", &Addon::setGeneratorState),
-         InstanceMethod("sharesStorage", &Addon::sharesStorage),
-         InstanceMethod("buildInfo", &Addon::buildInfo), InstanceMethod("cudaInfo", &Addon::cudaInfo),
-         InstanceMethod("deviceCount", &Addon::deviceCount), InstanceMethod("openDevice", &Addon::openDevice),
-         InstanceMethod("missingKernels", &Addon::missingKernels), InstanceMethod("setThreads", &Addon::setThreads),
-         InstanceMethod("setProfiling", &Addon::setProfiling), InstanceMethod("profile", &Addon::profile)});
+    DefineAddon(exports, {InstanceMethod("takeError", &Addon::takeError),
+                          InstanceMethod("describe", &Addon::describeTensor),
+                          InstanceMethod("releaseMany", &Addon::releaseMany),
+                          InstanceMethod("fromBytes", &Addon::fromBytes),
+                          InstanceMethod("readSync", &Addon::readSync),
+                          InstanceMethod("readAsync", &Addon::readAsync),
+                          InstanceMethod("synchronize", &Addon::synchronize),
+                          InstanceMethod("memoryStats", &Addon::memoryStats),
+                          InstanceMethod("resetPeak", &Addon::resetPeak),
+                          InstanceMethod("emptyCache", &Addon::emptyCache),
+                          InstanceMethod("manualSeed", &Addon::manualSeed),
+                          InstanceMethod("generatorState", &Addon::generatorState),
+                          InstanceMethod("setGeneratorState", &Addon::setGeneratorState),
+                          InstanceMethod("sharesStorage", &Addon::sharesStorage),
+                          InstanceMethod("buildInfo", &Addon::buildInfo),
+                          InstanceMethod("cudaInfo", &Addon::cudaInfo),
+                          InstanceMethod("deviceCount", &Addon::deviceCount),
+                          InstanceMethod("openDevice", &Addon::openDevice),
+                          InstanceMethod("missingKernels", &Addon::missingKernels),
+                          InstanceMethod("setThreads", &Addon::setThreads),
+                          InstanceMethod("setProfiling", &Addon::setProfiling),
+                          InstanceMethod("profile", &Addon::profile)});
     exports.Set("args", arguments);
     exports.Set("kinds", kinds);
     exports.Set("results", results);
@@ -355,15 +362,13 @@ void Addon::enqueueDownload(const Tensor& tensor, const Napi::TypedArray& target
                 " bytes do not fit into an array of ", target.ByteLength());
     const OnDevice here(*context_, tensor.device());
     const Tensor source = ops::contiguous(*context_, tensor);
-    context_->enqueue("read",
-                      [this, runtime = context_->openRuntime(tensor.device()), from = source.data(),
-                       to = static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset(),
-                       bytes = source.bytes(), done] {
-                          std::exception_ptr earlier = context_->stream().takePendingError();
-                          runtime->download(to, from, bytes, [earlier, done](std::exception_ptr failure) {
-                              done(earlier ? earlier : failure);
-                          });
-                      });
+    context_->enqueue("read", [this, runtime = context_->openRuntime(tensor.device()), from = source.data(),
+                               to = static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset(),
+                               bytes = source.bytes(), done] {
+        std::exception_ptr earlier = context_->stream().takePendingError();
+        runtime->download(to, from, bytes,
+                          [earlier, done](std::exception_ptr failure) { done(earlier ? earlier : failure); });
+    });
 }
 
 void Addon::readSync(const Napi::CallbackInfo& info) {
@@ -399,7 +404,8 @@ bool Addon::readFromDevice(const Napi::CallbackInfo& info, const Tensor& tensor)
         read->error = failure;
         if (read->state.exchange(ReadState::Arrived) == ReadState::WantsCall) announce(read);
     });
-    const auto end = read->start + (info[2].As<Napi::Boolean>().Value() ? patience() : std::chrono::nanoseconds(0));
+    const auto end =
+        read->start + (info[2].As<Napi::Boolean>().Value() ? patience() : std::chrono::nanoseconds(0));
     while (read->state.load() == ReadState::Waiting && std::chrono::steady_clock::now() < end) {
     }
     if (read->state.load() == ReadState::Waiting) {

@@ -21,7 +21,8 @@ class Context {
     CachingAllocator& allocator() { return allocator_; }
     Generator& generator() { return generator_; }
 
-    // Where the op that is being called runs and allocates: that of its tensors, or what the caller asked for.
+    // Where the op that is being called runs and allocates: that of its tensors, or what the caller asked
+    // for.
     Device device() const { return device_; }
     void setDevice(Device device) {
         if (device != device_) switchTo(device);

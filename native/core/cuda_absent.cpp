@@ -1,4 +1,5 @@
-// What the engine knows of CUDA where it is compiled without nvcc; elsewhere native/cuda takes this file's place.
+// What the engine knows of CUDA where it is compiled without nvcc; elsewhere native/cuda takes this file's
+// place.
 #include "core/error.h"
 #include "core/kernels.h"
 
@@ -7,7 +8,8 @@ namespace anneal {
 namespace {
 
 constexpr const char* kAbsent =
-    "this build of anneal has no CUDA: nvcc was not found when it was compiled. Install the CUDA toolkit, put "
+    "this build of anneal has no CUDA: nvcc was not found when it was compiled. Install the CUDA toolkit, "
+    "put "
     "nvcc on the PATH and build again with --clean";
 
 }  // namespace

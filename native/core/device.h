@@ -37,8 +37,8 @@ class Device {
 
 constexpr int kMaxDevices = 17;
 
-// What a context holds of one accelerator. Memory belongs to the thread that enqueues; everything else is called
-// on the engine thread, in the order of the queue, and adds to the device's own queue there.
+// What a context holds of one accelerator. Memory belongs to the thread that enqueues; everything else is
+// called on the engine thread, in the order of the queue, and adds to the device's own queue there.
 class DeviceRuntime {
   public:
     virtual ~DeviceRuntime() = default;

@@ -6,8 +6,8 @@
 #include "cpu/kernels.h"
 #include "cpu/optimizer.h"
 
-// One function for each kernel and device: ops call `context.kernels().softmax(context, …)` and need not know where
-// they run.
+// One function for each kernel and device: ops call `context.kernels().softmax(context, …)` and need not know
+// where they run.
 namespace anneal {
 
 namespace accelerated {

@@ -7,7 +7,7 @@ namespace anneal {
 namespace detail {
 
 template <>
-constexpr bool kSpansDevices<&ops::copy_> = true;
+constexpr bool kSpansDevices<& ops::copy_> = true;
 
 }  // namespace detail
 

@@ -1,4 +1,5 @@
-// Arithmetic, comparisons and gradients of two operands; the function is a parameter of the kernel (see unary.cu).
+// Arithmetic, comparisons and gradients of two operands; the function is a parameter of the kernel (see
+// unary.cu).
 #include <limits>
 #include <string_view>
 #include <unordered_map>
@@ -230,7 +231,8 @@ template <typename Out, typename T, typename F>
 void run(const accelerated::BinaryOperands& given, F f, cudaStream_t stream) {
     if (given.numberSide == 0) return mapTwo<Out, T>(given.out, given.a, given.b, f, stream);
     const bool left = given.numberSide == 1;
-    mapOne<Out, T>(given.out, left ? given.b : given.a, Bound<Out, T, F>{f, numberAs<T>(given.number), left}, stream);
+    mapOne<Out, T>(given.out, left ? given.b : given.a, Bound<Out, T, F>{f, numberAs<T>(given.number), left},
+                   stream);
 }
 
 template <typename T>

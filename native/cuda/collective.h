@@ -2,8 +2,8 @@
 
 #include "cuda/launch.h"
 
-// What the threads of a block work out together. All of them must call these, in the same places, in kernels started with
-// launchTogether and whole warps.
+// What the threads of a block work out together. All of them must call these, in the same places, in kernels
+// started with launchTogether and whole warps.
 namespace anneal::cuda {
 
 constexpr unsigned kAllLanes = 0xffffffffu;
@@ -12,14 +12,16 @@ constexpr unsigned kAllLanes = 0xffffffffu;
 template <typename T, typename Merge>
 __device__ inline T reduceWarp(T value, const Merge& merge) {
 #pragma unroll
-    for (int bits = kWarp / 2; bits > 0; bits /= 2) value = merge(value, __shfl_xor_sync(kAllLanes, value, bits));
+    for (int bits = kWarp / 2; bits > 0; bits /= 2)
+        value = merge(value, __shfl_xor_sync(kAllLanes, value, bits));
     return value;
 }
 
 // The same over a block. `scratch` holds an element for each warp; it may be used again at once.
 template <typename T, typename Merge>
 __device__ inline T reduceBlock(T value, T* scratch, T neutral, const Merge& merge) {
-    const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = (blockDim.x + kWarp - 1) / kWarp;
+    const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp,
+                   warps = (blockDim.x + kWarp - 1) / kWarp;
     value = reduceWarp(value, merge);
     if (lane == 0) scratch[warp] = value;
     __syncthreads();

@@ -18,7 +18,8 @@ struct Convert {
     __device__ To operator()(From value) const { return convertTo<To, From>(value); }
 };
 
-// Any pair of dtypes, chosen inside: whole numbers travel as int64, the others as double, which holds them all.
+// Any pair of dtypes, chosen inside: whole numbers travel as int64, the others as double, which holds them
+// all.
 struct Cell {
     bool whole;
     int64_t integer;
@@ -142,7 +143,8 @@ struct Sequence {
         const C first = static_cast<C>(start), last = static_cast<C>(step);
         if (count == 1) return static_cast<double>(first);
         const C by = (last - first) / static_cast<C>(count - 1);
-        const C value = i < count / 2 ? first + by * static_cast<C>(i) : last - by * static_cast<C>(count - 1 - i);
+        const C value =
+            i < count / 2 ? first + by * static_cast<C>(i) : last - by * static_cast<C>(count - 1 - i);
         return static_cast<double>(value);
     }
 };
@@ -168,7 +170,8 @@ struct ChannelScale {
     float scale[8], shift[8];
 };
 
-__global__ void normalizeBytes(float* out, const uint8_t* bytes, int64_t count, int channels, ChannelScale table) {
+__global__ void normalizeBytes(float* out, const uint8_t* bytes, int64_t count, int channels,
+                               ChannelScale table) {
     for (int64_t i = globalThread(); i < count; i += globalThreads()) {
         const int c = static_cast<int>(i % channels);
         out[i] = fmaf(static_cast<float>(bytes[i]), table.scale[c], table.shift[c]);
@@ -183,11 +186,16 @@ void copy(Context& context, const View& target, const View& source) {
         const auto is = [&](DType a, DType b) { return to == a && from == b; };
         if (to == from) return move(target, source, runtime);
         // The conversions of training, one kernel each.
-        if (is(DType::BFloat16, DType::Float32)) return convert<BFloat16, float>(target, source, runtime.stream());
-        if (is(DType::Float32, DType::BFloat16)) return convert<float, BFloat16>(target, source, runtime.stream());
-        if (is(DType::Float16, DType::Float32)) return convert<Float16, float>(target, source, runtime.stream());
-        if (is(DType::Float32, DType::Float16)) return convert<float, Float16>(target, source, runtime.stream());
-        if (is(DType::Float32, DType::UInt8)) return convert<float, uint8_t>(target, source, runtime.stream());
+        if (is(DType::BFloat16, DType::Float32))
+            return convert<BFloat16, float>(target, source, runtime.stream());
+        if (is(DType::Float32, DType::BFloat16))
+            return convert<float, BFloat16>(target, source, runtime.stream());
+        if (is(DType::Float16, DType::Float32))
+            return convert<Float16, float>(target, source, runtime.stream());
+        if (is(DType::Float32, DType::Float16))
+            return convert<float, Float16>(target, source, runtime.stream());
+        if (is(DType::Float32, DType::UInt8))
+            return convert<float, uint8_t>(target, source, runtime.stream());
         const Walk<2> walk({target, source});
         if (walk.numel > 0) launch(convertAny, gridFor(walk.numel), runtime.stream(), walk, to, from);
     });
@@ -238,8 +246,8 @@ void normalizeImages(Context& context, const View& out, const View& bytes, std::
     submit(context, "normalize_images", [=](CudaRuntime& runtime) {
         const int64_t count = out.numel();
         if (count == 0) return;
-        launch(normalizeBytes, gridFor(count), runtime.stream(), out.as<float>(), bytes.as<const uint8_t>(), count,
-               channels, table);
+        launch(normalizeBytes, gridFor(count), runtime.stream(), out.as<float>(), bytes.as<const uint8_t>(),
+               count, channels, table);
     });
 }
 

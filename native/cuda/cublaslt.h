@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
-// As much of cuBLASLt's interface as is used here, declared by hand: its headers need not be installed where anneal is
-// built. Names and numbers are those of NVIDIA's documentation ("cuBLASLt API Reference").
+// As much of cuBLASLt's interface as is used here, declared by hand: its headers need not be installed where
+// anneal is built. Names and numbers are those of NVIDIA's documentation ("cuBLASLt API Reference").
 namespace anneal::cuda::lt {
 
 using Handle = struct LtHandle*;
@@ -56,8 +56,8 @@ struct Functions {
                         Heuristic*, int* found);
     // d = alpha op(a) op(b) + beta c, matrices by columns
     Status (*matmul)(Handle, MatmulDesc, const void* alpha, const void* a, Layout, const void* b, Layout,
-                     const void* beta, const void* c, Layout, void* d, Layout, const Algorithm*, void* workspace,
-                     size_t workspaceBytes, cudaStream_t);
+                     const void* beta, const void* c, Layout, void* d, Layout, const Algorithm*,
+                     void* workspace, size_t workspaceBytes, cudaStream_t);
 };
 
 // Opens the library when first called; throws a DeviceError where it is missing.

@@ -33,7 +33,8 @@ const Found& found() {
         cudaRuntimeGetVersion(&runtime);
         if (driver > 0 && driver < runtime / 1000 * 1000) {
             it.problem = "the NVIDIA driver is too old: it brings CUDA " + versionText(driver) +
-                         ", this build needs " + versionText(runtime / 1000 * 1000) + " or newer. Upgrade the driver";
+                         ", this build needs " + versionText(runtime / 1000 * 1000) +
+                         " or newer. Upgrade the driver";
         } else if (driver == 0) {
             it.problem =
                 "there is no NVIDIA driver: libcuda.so.1 was not found in the system's loader paths "
@@ -85,7 +86,8 @@ std::unique_ptr<DeviceRuntime> openCudaDevice(Context& context, int ordinal) {
     CHECK_DEVICE(ordinal < found().count, name, " is not available: this machine has ", found().count,
                  " CUDA device(s), cuda:0 to cuda:", found().count - 1);
     int major = 0;
-    cuda::check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal), "reading the device");
+    cuda::check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal),
+                "reading the device");
     CHECK_DEVICE(major >= kLeastCapability, name, " is too old: its compute capability is ", major,
                  ", anneal needs 8.0 (Ampere) or newer");
     cuda::cublasLtLibrary().require();

@@ -1,6 +1,6 @@
-// Dropout over dense memory. The draws are counter-based (Philox 4x32-10 of Salmon et al. 2011): every element's depends on
-// a key and on its place alone. The key comes from the processor's generator, so that one seed and one saved state decide
-// both devices' numbers.
+// Dropout over dense memory. The draws are counter-based (Philox 4x32-10 of Salmon et al. 2011): every
+// element's depends on a key and on its place alone. The key comes from the processor's generator, so that
+// one seed and one saved state decide both devices' numbers.
 #include "cuda/submit.h"
 
 namespace anneal::cuda {
@@ -42,14 +42,15 @@ __global__ void scaleKept(T* out, const T* input, const uint8_t* mask, int64_t c
 void drawMask(Context& context, const View& mask, double keep) {
     const int64_t count = mask.numel();
     const Tensor key = context.scratch(sizeof(uint64_t));
-    submit(context, "dropout", [=, &generator = context.generator(), place = key.data()](CudaRuntime& runtime) {
-        if (count == 0) return;
-        // At a probability of one nothing is drawn, as on the processor.
-        const uint64_t drawn = keep > 0 ? generator.random64() : 0;
-        runtime.setValue(place, &drawn, sizeof drawn);
-        launch(drawBytes, gridFor((count + 3) / 4), runtime.stream(), mask.as<uint8_t>(), count,
-               static_cast<const uint64_t*>(place), keep);
-    });
+    submit(context, "dropout",
+           [=, &generator = context.generator(), place = key.data()](CudaRuntime& runtime) {
+               if (count == 0) return;
+               // At a probability of one nothing is drawn, as on the processor.
+               const uint64_t drawn = keep > 0 ? generator.random64() : 0;
+               runtime.setValue(place, &drawn, sizeof drawn);
+               launch(drawBytes, gridFor((count + 3) / 4), runtime.stream(), mask.as<uint8_t>(), count,
+                      static_cast<const uint64_t*>(place), keep);
+           });
 }
 
 void applyMask(Context& context, const View& out, const View& input, const View& mask, double keep) {

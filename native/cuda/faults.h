@@ -6,18 +6,18 @@
 
 #include "core/shape.h"
 
-// Values that a kernel cannot work with (an index out of range, a label that is no class) are data: only the kernel
-// sees them. It notes the first one here and goes on without touching what is not its own; the next read or wait
-// throws the error that the processor's kernel would have thrown, with the op's name.
+// Values that a kernel cannot work with (an index out of range, a label that is no class) are data: only the
+// kernel sees them. It notes the first one here and goes on without touching what is not its own; the next
+// read or wait throws the error that the processor's kernel would have thrown, with the op's name.
 namespace anneal::cuda {
 
 enum class FaultKind : int {
     None,
-    Index,           // value, dimension, size
-    Label,           // label, classes, ignored, dimensions, position …
-    OneHotLabel,     // label, position, classes
+    Index,        // value, dimension, size
+    Label,        // label, classes, ignored, dimensions, position …
+    OneHotLabel,  // label, position, classes
     ZeroDivisor,
-    Probability,     // position; `real` is the value
+    Probability,  // position; `real` is the value
 };
 
 struct FaultRecord {

@@ -43,8 +43,8 @@ void launch(void (*kernel)(Params...), const Grid& grid, cudaStream_t stream, Ar
 #endif
 }
 
-// Starts a kernel whose threads wait for each other: __syncthreads, shuffles. Only the emulation tells the two
-// apart: there these threads are fibers, and those of launch() run one after the other.
+// Starts a kernel whose threads wait for each other: __syncthreads, shuffles. Only the emulation tells the
+// two apart: there these threads are fibers, and those of launch() run one after the other.
 template <typename... Params, typename... Args>
 void launchTogether(void (*kernel)(Params...), const Grid& grid, cudaStream_t stream, Args... args) {
 #ifdef ANNEAL_CUDA_EMULATED

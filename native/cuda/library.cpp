@@ -40,10 +40,12 @@ namespace {
     patterns.insert(patterns.end(), {"/usr/local/cuda/lib64", "/usr/local/cuda-*/lib64", "/opt/cuda/lib64",
                                      "/usr/lib/x86_64-linux-gnu", "/usr/lib64"});
     std::vector<std::string> pythons = {"/usr/lib/python3*/*-packages", "/usr/lib/python3/dist-packages",
-                                        "/usr/local/lib/python3*/*-packages", "/opt/conda/lib/python3*/site-packages",
+                                        "/usr/local/lib/python3*/*-packages",
+                                        "/opt/conda/lib/python3*/site-packages",
                                         "/opt/venv/lib/python3*/site-packages"};
     for (const char* name : {"VIRTUAL_ENV", "CONDA_PREFIX"}) {
-        if (const char* root = std::getenv(name)) pythons.push_back(std::string(root) + "/lib/python3*/site-packages");
+        if (const char* root = std::getenv(name))
+            pythons.push_back(std::string(root) + "/lib/python3*/site-packages");
     }
     if (const char* home = std::getenv("HOME"))
         pythons.push_back(std::string(home) + "/.local/lib/python3*/site-packages");

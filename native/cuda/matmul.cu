@@ -1,6 +1,6 @@
-// Matrix products through cuBLASLt; integers, which it does not have, by a plain kernel. The library's matrices lie by columns,
-// ours by rows: it is asked for c^T = b^T a^T, whose memory is c's. A bias for each column of c is then one for each of its
-// rows, which the library adds on the way.
+// Matrix products through cuBLASLt; integers, which it does not have, by a plain kernel. The library's
+// matrices lie by columns, ours by rows: it is asked for c^T = b^T a^T, whose memory is c's. A bias for each
+// column of c is then one for each of its rows, which the library adds on the way.
 #include <map>
 #include <memory>
 #include <vector>
@@ -123,16 +123,29 @@ class Multiplier {
     }
 
     // False where the library has no algorithm for it.
-    bool run(DType dtype, char* c, const char* a, const char* b, const void* bias, const Matrix& mc, const Matrix& ma,
-             const Matrix& mb, const Batch& batch, int64_t count) {
+    bool run(DType dtype, char* c, const char* a, const char* b, const void* bias, const Matrix& mc,
+             const Matrix& ma, const Matrix& mb, const Batch& batch, int64_t count) {
         const lt::Functions& f = lt::functions();
         const bool fast = dtype == DType::Float32 && allowsTf32();
         const uint32_t alignments[3] = {alignmentOf(b), alignmentOf(a), alignmentOf(c)};
-        const std::vector<int64_t> key{static_cast<int64_t>(dtype), fast,          bias != nullptr,  mc.rows,
-                                       mc.columns,                  ma.columns,    ma.byRows(),      ma.leading(),
-                                       mb.byRows(),                 mb.leading(),  mc.leading(),     count,
-                                       batch.stepA,                 batch.stepB,   batch.stepC,      alignments[0],
-                                       alignments[1],               alignments[2]};
+        const std::vector<int64_t> key{static_cast<int64_t>(dtype),
+                                       fast,
+                                       bias != nullptr,
+                                       mc.rows,
+                                       mc.columns,
+                                       ma.columns,
+                                       ma.byRows(),
+                                       ma.leading(),
+                                       mb.byRows(),
+                                       mb.leading(),
+                                       mc.leading(),
+                                       count,
+                                       batch.stepA,
+                                       batch.stepB,
+                                       batch.stepC,
+                                       alignments[0],
+                                       alignments[1],
+                                       alignments[2]};
         std::unique_ptr<Plan>& slot = plans_[key];
         if (!slot) slot = make(dtype, fast, bias, mc, ma, mb, batch, count, alignments);
         Plan& plan = *slot;
@@ -141,21 +154,25 @@ class Multiplier {
         const double one64 = 1, zero64 = 0;
         const float one32 = 1, zero32 = 0;
         const bool wide = dtype == DType::Float64;
-        lt::check(f.matmul(handle_, plan.desc, wide ? static_cast<const void*>(&one64) : &one32, b, plan.first, a,
-                           plan.second, wide ? static_cast<const void*>(&zero64) : &zero32, c, plan.result, c,
-                           plan.result, &plan.algorithm, runtime_.workspace(kWorkspace), kWorkspace,
-                           runtime_.stream()),
+        lt::check(f.matmul(handle_, plan.desc, wide ? static_cast<const void*>(&one64) : &one32, b,
+                           plan.first, a, plan.second, wide ? static_cast<const void*>(&zero64) : &zero32, c,
+                           plan.result, c, plan.result, &plan.algorithm, runtime_.workspace(kWorkspace),
+                           kWorkspace, runtime_.stream()),
                   "multiplying");
         return true;
     }
 
   private:
     std::unique_ptr<Plan> make(DType dtype, bool fast, const void* bias, const Matrix& mc, const Matrix& ma,
-                               const Matrix& mb, const Batch& batch, int64_t count, const uint32_t (&alignments)[3]) {
+                               const Matrix& mb, const Batch& batch, int64_t count,
+                               const uint32_t (&alignments)[3]) {
         const lt::Functions& f = lt::functions();
         auto plan = std::make_unique<Plan>();
         const bool wide = dtype == DType::Float64;
-        lt::check(f.createDesc(&plan->desc, wide ? lt::kCompute64 : fast ? lt::kCompute32Fast : lt::kCompute32,
+        lt::check(f.createDesc(&plan->desc,
+                               wide   ? lt::kCompute64
+                               : fast ? lt::kCompute32Fast
+                                      : lt::kCompute32,
                                wide ? lt::kFloat64 : lt::kFloat32),
                   "describing a product");
         const int32_t opB = mb.byRows() ? lt::kPlain : lt::kTransposed,
@@ -164,7 +181,8 @@ class Multiplier {
         lt::check(f.setDesc(plan->desc, lt::kTransposeB, &opA, sizeof opA), "describing a product");
         if (bias) {
             const uint32_t epilogue = lt::kBias;
-            lt::check(f.setDesc(plan->desc, lt::kEpilogue, &epilogue, sizeof epilogue), "describing a product");
+            lt::check(f.setDesc(plan->desc, lt::kEpilogue, &epilogue, sizeof epilogue),
+                      "describing a product");
             lt::check(f.setDesc(plan->desc, lt::kBiasPointer, &bias, sizeof bias), "describing a product");
         }
         // By columns, a matrix that lies by rows is its own transpose.
@@ -175,7 +193,8 @@ class Multiplier {
                       "describing a matrix");
             if (count > 1) {
                 const auto batches = static_cast<int32_t>(count);
-                lt::check(f.setLayout(made, lt::kBatchCount, &batches, sizeof batches), "describing a matrix");
+                lt::check(f.setLayout(made, lt::kBatchCount, &batches, sizeof batches),
+                          "describing a matrix");
                 lt::check(f.setLayout(made, lt::kBatchStride, &step, sizeof step), "describing a matrix");
             }
         };
@@ -186,7 +205,8 @@ class Multiplier {
         lt::check(f.createPreference(&preference), "stating preferences");
         const size_t workspace = kWorkspace;
         f.setPreference(preference, lt::kWorkspaceBytes, &workspace, sizeof workspace);
-        const lt::PreferenceAttribute sides[] = {lt::kAlignmentA, lt::kAlignmentB, lt::kAlignmentC, lt::kAlignmentD};
+        const lt::PreferenceAttribute sides[] = {lt::kAlignmentA, lt::kAlignmentB, lt::kAlignmentC,
+                                                 lt::kAlignmentD};
         const uint32_t of[] = {alignments[0], alignments[1], alignments[2], alignments[2]};
         for (int i = 0; i < 4; i++) f.setPreference(preference, sides[i], &of[i], sizeof of[i]);
         lt::Heuristic best;
@@ -242,7 +262,8 @@ __global__ void addRowBias(T* c, const T* bias, int64_t count, int64_t columns) 
 
 void runPlain(CudaRuntime& runtime, const View& c, const View& a, const View& b, const View* bias) {
     const Matrix ma(a), mb(b), mc(c);
-    PlainShape s{mc.rows, mc.columns, ma.columns, 1, ma.rowStep, ma.columnStep, mb.rowStep, mb.columnStep, 0, {}, {}, {}};
+    PlainShape s{mc.rows,    mc.columns,    ma.columns, 1,  ma.rowStep, ma.columnStep,
+                 mb.rowStep, mb.columnStep, 0,          {}, {},         {}};
     for (int i = c.dims() - 3; i >= 0; i--) {
         s.batch *= c.sizes[i];
         s.sizes[s.dims] = c.sizes[i];
@@ -251,8 +272,8 @@ void runPlain(CudaRuntime& runtime, const View& c, const View& a, const View& b,
     }
     dispatchAll(c.dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
-        launch(multiplyPlain<T>, gridFor(c.numel()), runtime.stream(), c.as<T>(), a.as<const T>(), b.as<const T>(),
-               static_cast<const T*>(bias ? bias->data : nullptr), s);
+        launch(multiplyPlain<T>, gridFor(c.numel()), runtime.stream(), c.as<T>(), a.as<const T>(),
+               b.as<const T>(), static_cast<const T*>(bias ? bias->data : nullptr), s);
     });
 }
 
@@ -283,8 +304,8 @@ void matmul(Context& context, const View& c, const View& a, const View& b, const
             char* const target = c.as<char>() + (batch.even ? 0 : batch.offsetsC[i] * bytes);
             const char* const left = a.as<char>() + (batch.even ? 0 : batch.offsetsA[i] * bytes);
             const char* const right = b.as<char>() + (batch.even ? 0 : batch.offsetsB[i] * bytes);
-            const bool done = multiplier.run(c.dtype, target, left, right, fused ? biasView.data : nullptr, mc, ma, mb,
-                                             batch, batch.even ? batch.count : 1);
+            const bool done = multiplier.run(c.dtype, target, left, right, fused ? biasView.data : nullptr,
+                                             mc, ma, mb, batch, batch.even ? batch.count : 1);
             if (!done) return runPlain(runtime, c, a, b, biasPointer);
         }
         if (withBias && !fused) addBias(runtime, c, biasView);

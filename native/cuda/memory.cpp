@@ -1,4 +1,5 @@
-// Memory of a device and page-locked memory of the host, both cached: asking CUDA takes far longer than a kernel.
+// Memory of a device and page-locked memory of the host, both cached: asking CUDA takes far longer than a
+// kernel.
 #include <algorithm>
 #include <string>
 

@@ -1,6 +1,7 @@
-// Optimizer steps over all parameters of a group in one kernel. Pointers, sizes and everything that changes from step to step
-// (learning rate, bias corrections) lie in the device's memory, so that a step that was captured once can be replayed with
-// other values. Formulas and the order of operations are those of native/cpu/optimizer.cpp.
+// Optimizer steps over all parameters of a group in one kernel. Pointers, sizes and everything that changes
+// from step to step (learning rate, bias corrections) lie in the device's memory, so that a step that was
+// captured once can be replayed with other values. Formulas and the order of operations are those of
+// native/cpu/optimizer.cpp.
 #include <cstring>
 #include <vector>
 
@@ -43,7 +44,9 @@ struct Element {
     __device__ void setParam(C value) const { static_cast<T*>(item.param)[i] = fromCompute<T>(value); }
     __device__ bool has(int state) const { return item.states[state] != nullptr; }
     __device__ C state(int k) const { return toCompute(static_cast<const T*>(item.states[k])[i]); }
-    __device__ void setState(int k, C value) const { static_cast<T*>(item.states[k])[i] = fromCompute<T>(value); }
+    __device__ void setState(int k, C value) const {
+        static_cast<T*>(item.states[k])[i] = fromCompute<T>(value);
+    }
 };
 
 template <typename T>
@@ -56,7 +59,8 @@ __device__ void update(const Element<T>& e, const cpu::SgdOptions& options) {
     if (!e.has(0)) return e.setParam(p + step * g);
     // The first step fills the buffer with the gradient itself, without dampening.
     const bool first = e.item.factors[0] != 0;
-    const C keep = static_cast<C>(first ? 0 : options.momentum), take = static_cast<C>(first ? 1 : 1 - options.dampening);
+    const C keep = static_cast<C>(first ? 0 : options.momentum),
+            take = static_cast<C>(first ? 1 : 1 - options.dampening);
     // What lies in the buffer before its first step means nothing, not even zero times.
     const C velocity = (first ? C(0) : e.state(0) * keep) + take * g;
     e.setState(0, velocity);
@@ -69,7 +73,8 @@ template <typename T>
 __device__ void update(const Element<T>& e, const cpu::AdamOptions& options) {
     using C = Compute<T>;
     const Decay<C> decay(options.decay, options.lr);
-    const C step = static_cast<C>(-options.lr / e.item.factors[0]), correction = static_cast<C>(e.item.factors[1]);
+    const C step = static_cast<C>(-options.lr / e.item.factors[0]),
+            correction = static_cast<C>(e.item.factors[1]);
     C p = e.param(), g = e.grad();
     decay.apply(p, g);
     const C m = e.state(0) * static_cast<C>(options.beta1) + static_cast<C>(1 - options.beta1) * g;
@@ -237,7 +242,8 @@ struct Packed {
     size_t itemsAt, piecesAt;
     int pieces = 0, items;
 
-    Packed(const std::vector<StepItem>& given, const Options& options) : items(static_cast<int>(given.size())) {
+    Packed(const std::vector<StepItem>& given, const Options& options)
+        : items(static_cast<int>(given.size())) {
         std::vector<Piece> list;
         for (int k = 0; k < items; k++) {
             for (int64_t begin = 0; begin < given[static_cast<size_t>(k)].numel; begin += kPiece)
@@ -258,14 +264,16 @@ struct Packed {
 };
 
 template <typename Options>
-void enqueueStep(Context& context, const char* op, const std::vector<StepItem>& items, const Options& options) {
+void enqueueStep(Context& context, const char* op, const std::vector<StepItem>& items,
+                 const Options& options) {
     Packed<Options> packed(items, options);
     const Tensor memory = context.scratch(packed.bytes.size());
-    submit(context, op, [packed = std::move(packed), place = static_cast<char*>(memory.data())](CudaRuntime& runtime) {
-        if (packed.pieces == 0) return;
-        runtime.setValue(place, packed.bytes.data(), packed.bytes.size());
-        launch(stepAll<Options>, blocksFor(packed.pieces), runtime.stream(), packed.at(place));
-    });
+    submit(context, op,
+           [packed = std::move(packed), place = static_cast<char*>(memory.data())](CudaRuntime& runtime) {
+               if (packed.pieces == 0) return;
+               runtime.setValue(place, packed.bytes.data(), packed.bytes.size());
+               launch(stepAll<Options>, blocksFor(packed.pieces), runtime.stream(), packed.at(place));
+           });
 }
 
 }  // namespace
@@ -289,7 +297,8 @@ void adagradStep(Context& context, std::vector<StepItem> items, const cpu::Adagr
 void lambStep(Context& context, std::vector<StepItem> items, const cpu::LambOptions& options) {
     Packed<cpu::LambOptions> packed(items, options);
     const size_t norms = static_cast<size_t>(2 * packed.pieces), trusts = static_cast<size_t>(packed.items);
-    const Tensor memory = context.scratch(packed.bytes.size()), sums = context.scratch((norms + trusts) * sizeof(double));
+    const Tensor memory = context.scratch(packed.bytes.size()),
+                 sums = context.scratch((norms + trusts) * sizeof(double));
     submit(context, "lamb_step_",
            [packed = std::move(packed), place = static_cast<char*>(memory.data()),
             partial = static_cast<double*>(sums.data()), norms](CudaRuntime& runtime) {
@@ -297,8 +306,8 @@ void lambStep(Context& context, std::vector<StepItem> items, const cpu::LambOpti
                runtime.setValue(place, packed.bytes.data(), packed.bytes.size());
                const auto plan = packed.at(place);
                launchTogether(lambNorms, blocksFor(packed.pieces), runtime.stream(), plan, partial);
-               launch(lambTrust, gridFor(packed.items), runtime.stream(), plan, static_cast<const double*>(partial),
-                      partial + norms, packed.items);
+               launch(lambTrust, gridFor(packed.items), runtime.stream(), plan,
+                      static_cast<const double*>(partial), partial + norms, packed.items);
                launch(lambApply, blocksFor(packed.pieces), runtime.stream(), plan,
                       static_cast<const double*>(partial + norms));
            });

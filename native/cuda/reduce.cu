@@ -1,6 +1,6 @@
-// Reductions over any set of dimensions. Three ways: a block for each output, where outputs are few or their elements lie
-// together; several blocks for each of few large ones, joined by a second kernel; and a thread for each output, where
-// neighbouring outputs are neighbours in memory. Orders of addition are fixed.
+// Reductions over any set of dimensions. Three ways: a block for each output, where outputs are few or their
+// elements lie together; several blocks for each of few large ones, joined by a second kernel; and a thread
+// for each output, where neighbouring outputs are neighbours in memory. Orders of addition are fixed.
 #include "cuda/collective.h"
 #include "cuda/submit.h"
 
@@ -99,7 +99,8 @@ struct Axes {
     int64_t sizes[kMaxDims], in[kMaxDims], out[kMaxDims];
 
     void append(int64_t size, int64_t inStep, int64_t outStep) {
-        if (count > 0 && inStep == in[count - 1] * sizes[count - 1] && outStep == out[count - 1] * sizes[count - 1]) {
+        if (count > 0 && inStep == in[count - 1] * sizes[count - 1] &&
+            outStep == out[count - 1] * sizes[count - 1]) {
             sizes[count - 1] *= size;
             return;
         }
@@ -182,9 +183,11 @@ __device__ Accumulator<T> element(const T* input, int64_t offset) {
     return static_cast<Accumulator<T>>(toCompute(input[offset]));
 }
 
-// Blocks (output, part): the elements [part, part + 1) / parts of the output's. One part writes the output at once.
+// Blocks (output, part): the elements [part, part + 1) / parts of the output's. One part writes the output at
+// once.
 template <typename State, typename Out, typename T>
-__global__ void reduceByBlock(Out* out, const T* input, ReducePlan plan, Finish finish, State* partial, int parts) {
+__global__ void reduceByBlock(Out* out, const T* input, ReducePlan plan, Finish finish, State* partial,
+                              int parts) {
     State* const scratch = sharedMemory<State>();
     for (int64_t task = blockIdx.x; task < plan.outputs * parts; task += gridDim.x) {
         const int64_t output = task / parts, part = task % parts;
@@ -215,7 +218,8 @@ __global__ void joinParts(Out* out, ReducePlan plan, Finish finish, const State*
 
 // Threads (output, part): neighbours read neighbours.
 template <typename State, typename Out, typename T>
-__global__ void reduceByThread(Out* out, const T* input, ReducePlan plan, Finish finish, State* partial, int parts) {
+__global__ void reduceByThread(Out* out, const T* input, ReducePlan plan, Finish finish, State* partial,
+                               int parts) {
     for (int64_t task = globalThread(); task < plan.outputs * parts; task += globalThreads()) {
         const int64_t output = task % plan.outputs, part = task / plan.outputs;
         const int64_t begin = plan.inputs * part / parts, end = plan.inputs * (part + 1) / parts;
@@ -238,7 +242,8 @@ __global__ void reduceByThread(Out* out, const T* input, ReducePlan plan, Finish
 constexpr int64_t kWanted = 132 * 4;  // blocks that keep a large GPU busy
 
 template <typename State, typename Out, typename T>
-void enqueueReduction(Context& context, const char* op, const View& out, const View& input, const Finish& finish) {
+void enqueueReduction(Context& context, const char* op, const View& out, const View& input,
+                      const Finish& finish) {
     const ReducePlan plan(out, input);
     if (plan.outputs == 0) return;
     const bool byThread = plan.innerIsKept && plan.inputs > 0;
@@ -246,20 +251,22 @@ void enqueueReduction(Context& context, const char* op, const View& out, const V
     const int64_t tasks = byThread ? (plan.outputs + kThreads - 1) / kThreads : plan.outputs;
     const int64_t most = byThread ? plan.inputs / 32 : plan.inputs / 4096;
     const int parts = static_cast<int>(std::clamp<int64_t>(kWanted / tasks, 1, std::max<int64_t>(most, 1)));
-    const Tensor scratch = context.scratch(parts > 1 ? sizeof(State) * static_cast<size_t>(plan.outputs) * parts : 0);
+    const Tensor scratch =
+        context.scratch(parts > 1 ? sizeof(State) * static_cast<size_t>(plan.outputs) * parts : 0);
     auto* const partial = static_cast<State*>(scratch.data());
     submit(context, op, [=](CudaRuntime& runtime) {
         if (byThread) {
-            launch(reduceByThread<State, Out, T>, gridFor(plan.outputs * parts), runtime.stream(), out.as<Out>(),
-                   input.as<const T>(), plan, finish, partial, parts);
+            launch(reduceByThread<State, Out, T>, gridFor(plan.outputs * parts), runtime.stream(),
+                   out.as<Out>(), input.as<const T>(), plan, finish, partial, parts);
         } else {
             launchTogether(reduceByBlock<State, Out, T>,
                            blocksFor(plan.outputs * parts, kThreads, sizeof(State) * (kThreads / kWarp)),
-                           runtime.stream(), out.as<Out>(), input.as<const T>(), plan, finish, partial, parts);
+                           runtime.stream(), out.as<Out>(), input.as<const T>(), plan, finish, partial,
+                           parts);
         }
         if (parts > 1) {
-            launch(joinParts<State, Out>, gridFor(plan.outputs), runtime.stream(), out.as<Out>(), plan, finish, partial,
-                   parts);
+            launch(joinParts<State, Out>, gridFor(plan.outputs), runtime.stream(), out.as<Out>(), plan,
+                   finish, partial, parts);
         }
     });
 }

@@ -14,15 +14,15 @@ constexpr size_t kSmallUpload = size_t{256} << 10;
 
 void check(cudaError_t status, const char* what) {
     if (status == cudaSuccess) return;
-    const ErrorKind kind =
-        status == cudaErrorMemoryAllocation ? ErrorKind::OutOfMemory : ErrorKind::Kernel;
+    const ErrorKind kind = status == cudaErrorMemoryAllocation ? ErrorKind::OutOfMemory : ErrorKind::Kernel;
     fail(kind, what, ": ", cudaGetErrorString(status));
 }
 
 CudaRuntime::CudaRuntime(Context& context, int ordinal)
     : context_(context), ordinal_(ordinal), allocator_(context, ordinal) {
     select();
-    check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, ordinal), "reading the device");
+    check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, ordinal),
+          "reading the device");
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
     check(cudaStreamCreateWithFlags(&copyStream_, cudaStreamNonBlocking), "creating a stream");
     check(cudaMalloc(reinterpret_cast<void**>(&faults_), sizeof(FaultRecord)), "allocating");
@@ -101,8 +101,8 @@ void CudaRuntime::uploadPieces(char* target, const char* source, size_t bytes, c
     }
 }
 
-// Large copies land in memory of their own on a stream of their own, beside the kernels that still work, and are
-// moved to their target in the queue's order, at the speed of the device's memory.
+// Large copies land in memory of their own on a stream of their own, beside the kernels that still work, and
+// are moved to their target in the queue's order, at the speed of the device's memory.
 void CudaRuntime::upload(void* target, const void* source, size_t bytes) {
     begin("to");
     if (bytes <= kSmallUpload) {
@@ -159,9 +159,11 @@ void CudaRuntime::download(void* target, const void* source, size_t bytes,
         Arrival arrival{takeEvent(), target, pinned_.take(bytes), bytes, nullptr, std::move(done)};
         arrival.fault = static_cast<FaultRecord*>(pinned_.take(sizeof(FaultRecord)));
         try {
-            check(cudaMemcpyAsync(arrival.staging, source, bytes, cudaMemcpyDeviceToHost, stream_), "reading");
-            check(cudaMemcpyAsync(arrival.fault, faults_, sizeof(FaultRecord), cudaMemcpyDeviceToHost, stream_),
+            check(cudaMemcpyAsync(arrival.staging, source, bytes, cudaMemcpyDeviceToHost, stream_),
                   "reading");
+            check(
+                cudaMemcpyAsync(arrival.fault, faults_, sizeof(FaultRecord), cudaMemcpyDeviceToHost, stream_),
+                "reading");
             check(cudaMemsetAsync(faults_, 0, sizeof(FaultRecord), stream_), "clearing");
             check(cudaEventRecord(arrival.event, stream_), "recording an event");
         } catch (...) {
@@ -187,8 +189,9 @@ std::exception_ptr CudaRuntime::failureOf(cudaError_t status, FaultRecord* fault
             }
             throw OpError(ErrorKind::Kernel,
                           std::string("a kernel failed on ") + Device::cuda(ordinal_).name() + ": " +
-                              cudaGetErrorString(status) + ". It is one of the last that were enqueued (latest first): " +
-                              ops + ". ANNEAL_SYNC=1 finds the one. The process must be started again");
+                              cudaGetErrorString(status) +
+                              ". It is one of the last that were enqueued (latest first): " + ops +
+                              ". ANNEAL_SYNC=1 finds the one. The process must be started again");
         }
         throwFault(*fault);
     } catch (...) {

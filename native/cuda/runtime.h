@@ -84,14 +84,16 @@ class CudaRuntime : public DeviceRuntime {
     Faults faultsFor(const char* op) const { return {faults_, op}; }
     int ordinal() const { return ordinal_; }
     int processors() const { return processors_; }
-    // A few bytes of the host, which may change as soon as the call returns, to the device in the queue's order.
+    // A few bytes of the host, which may change as soon as the call returns, to the device in the queue's
+    // order.
     void setValue(void* target, const void* source, size_t bytes) {
         uploadPieces(static_cast<char*>(target), static_cast<const char*>(source), bytes, stream_);
     }
-    // Memory for a library to work in, grown as needed; what was enqueued before keeps its contents only until
-    // then.
+    // Memory for a library to work in, grown as needed; what was enqueued before keeps its contents only
+    // until then.
     void* workspace(size_t bytes);
-    // What a file of kernels keeps for this device (a library's handle, plans by shape), made when first asked for.
+    // What a file of kernels keeps for this device (a library's handle, plans by shape), made when first
+    // asked for.
     template <typename T>
     T& attached() {
         static const char key = 0;

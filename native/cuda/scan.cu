@@ -49,8 +49,8 @@ __device__ bool beats(C a, int64_t i, C b, int64_t j, bool largest) {
 }
 
 template <typename T>
-__global__ void findExtreme(T* values, int64_t* indices, const T* input, Lines in, Lines outValues, Lines outIndices,
-                            bool largest) {
+__global__ void findExtreme(T* values, int64_t* indices, const T* input, Lines in, Lines outValues,
+                            Lines outIndices, bool largest) {
     using C = Compute<T>;
     // A warp for each line.
     const int lane = threadIdx.x % kWarp;
@@ -121,8 +121,9 @@ __device__ void sortStep(C* values, int32_t* places, int64_t pair, int64_t size,
 }
 
 template <typename T>
-__device__ void writeSorted(T* values, int64_t* indices, const T* source, int64_t sourceStep, const int32_t* places,
-                            const Lines& outValues, const Lines& outIndices, int64_t line, int64_t i) {
+__device__ void writeSorted(T* values, int64_t* indices, const T* source, int64_t sourceStep,
+                            const int32_t* places, const Lines& outValues, const Lines& outIndices,
+                            int64_t line, int64_t i) {
     const int64_t place = places[i];
     values[outValues.base(line) + i * outValues.step] = source[place * sourceStep];
     indices[outIndices.base(line) + i * outIndices.step] = place;
@@ -130,8 +131,8 @@ __device__ void writeSorted(T* values, int64_t* indices, const T* source, int64_
 
 // Lines that fit into the block's memory.
 template <typename T>
-__global__ void sortLines(T* values, int64_t* indices, const T* input, Lines in, Lines outValues, Lines outIndices,
-                          SortShape shape, int64_t count) {
+__global__ void sortLines(T* values, int64_t* indices, const T* input, Lines in, Lines outValues,
+                          Lines outIndices, SortShape shape, int64_t count) {
     using C = Compute<T>;
     C* const keys = sharedMemory<C>();
     int32_t* const places = reinterpret_cast<int32_t*>(keys + shape.padded);
@@ -201,8 +202,8 @@ struct ScanProduct {
 };
 
 template <typename T, typename Join>
-__global__ void scanLines(T* out, const T* input, Lines in, Lines target, bool reverse, Accumulator<T> neutral,
-                          Join join) {
+__global__ void scanLines(T* out, const T* input, Lines in, Lines target, bool reverse,
+                          Accumulator<T> neutral, Join join) {
     using A = Accumulator<T>;
     const int lane = threadIdx.x % kWarp;
     const int64_t warps = globalThreads() / kWarp, rounds = (in.count + warps - 1) / warps;
@@ -265,28 +266,30 @@ void enqueueScan(Context& context, const char* op, const View& out, const View& 
         if (in.count == 0 || in.length == 0) return;
         dispatchAll(input.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
-            launchTogether(scanLines<T, Join>, warpsFor(in.count), runtime.stream(), out.as<T>(), input.as<const T>(),
-                           in, target, reverse, static_cast<Accumulator<T>>(neutral), join);
+            launchTogether(scanLines<T, Join>, warpsFor(in.count), runtime.stream(), out.as<T>(),
+                           input.as<const T>(), in, target, reverse, static_cast<Accumulator<T>>(neutral),
+                           join);
         });
     });
 }
 
 }  // namespace
 
-void extremum(Context& context, bool largest, const View& values, const View& indices, const View& input, int dim) {
+void extremum(Context& context, bool largest, const View& values, const View& indices, const View& input,
+              int dim) {
     submit(context, largest ? "max" : "min", [=](CudaRuntime& runtime) {
         const Lines in(input, dim), outValues(values, dim), outIndices(indices, dim);
         if (in.count == 0) return;
         dispatchAll(input.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
-            launchTogether(findExtreme<T>, warpsFor(in.count), runtime.stream(), values.as<T>(), indices.as<int64_t>(),
-                           input.as<const T>(), in, outValues, outIndices, largest);
+            launchTogether(findExtreme<T>, warpsFor(in.count), runtime.stream(), values.as<T>(),
+                           indices.as<int64_t>(), input.as<const T>(), in, outValues, outIndices, largest);
         });
     });
 }
 
-void sort(Context& context, const View& values, const View& indices, const View& input, int dim, bool descending,
-          int64_t count) {
+void sort(Context& context, const View& values, const View& indices, const View& input, int dim,
+          bool descending, int64_t count) {
     constexpr int64_t kInBlock = 2048;
     const Lines in(input, dim), outValues(values, dim), outIndices(indices, dim);
     CHECK_SHAPE(in.length < INT32_MAX, "sort: at most 2^31 elements in a line on CUDA, got ", in.length);
@@ -305,14 +308,15 @@ void sort(Context& context, const View& values, const View& indices, const View&
                 const auto bytes = static_cast<size_t>(shape.padded) * (sizeof(C) + sizeof(int32_t));
                 const int threads = static_cast<int>(std::clamp<int64_t>(shape.padded / 2, kWarp, kThreads));
                 launchTogether(sortLines<T>, blocksFor(in.count, threads, bytes), stream, values.as<T>(),
-                               indices.as<int64_t>(), input.as<const T>(), in, outValues, outIndices, shape, count);
+                               indices.as<int64_t>(), input.as<const T>(), in, outValues, outIndices, shape,
+                               count);
                 return;
             }
             C* const keys = reinterpret_cast<C*>(memory);
             auto* const places = reinterpret_cast<int32_t*>(memory + cells * sizeof(double));
             const Grid grid = gridFor(static_cast<int64_t>(cells) / 2);
-            launch(loadLines<T>, gridFor(static_cast<int64_t>(cells)), stream, keys, places, input.as<const T>(), in,
-                   shape);
+            launch(loadLines<T>, gridFor(static_cast<int64_t>(cells)), stream, keys, places,
+                   input.as<const T>(), in, shape);
             for (int64_t size = 2; size <= shape.padded; size *= 2) {
                 for (int64_t distance = size / 2; distance > 0; distance /= 2)
                     launch(sortStepOfAll<C>, grid, stream, keys, places, in.count, shape, size, distance);
@@ -338,8 +342,9 @@ void cumprodBackward(Context& context, const View& gradInput, const View& gradOu
         if (in.count == 0) return;
         dispatchFloating(input.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
-            launch(scanBackward<T>, gridFor(in.count), runtime.stream(), gradInput.as<T>(), gradOutput.as<const T>(),
-                   input.as<const T>(), output.as<const T>(), target, gradient, in, out);
+            launch(scanBackward<T>, gridFor(in.count), runtime.stream(), gradInput.as<T>(),
+                   gradOutput.as<const T>(), input.as<const T>(), output.as<const T>(), target, gradient, in,
+                   out);
         });
     });
 }

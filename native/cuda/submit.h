@@ -5,7 +5,8 @@
 #include "cuda/runtime.h"
 #include "cuda/types.h"
 
-// What a kernel's host side needs: submit() puts a body into the queue, which launches when its turn has come.
+// What a kernel's host side needs: submit() puts a body into the queue, which launches when its turn has
+// come.
 namespace anneal::cuda {
 
 // Runs body(runtime) on the engine thread, after everything enqueued before; what it launches goes to

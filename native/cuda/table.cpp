@@ -1,5 +1,5 @@
-// Which kernels there are: those of the table that some file of this folder defines, as functions of the same names
-// and types as the processor's, in this namespace.
+// Which kernels there are: those of the table that some file of this folder defines, as functions of the same
+// names and types as the processor's, in this namespace.
 #include "core/kernels.h"
 
 namespace anneal {

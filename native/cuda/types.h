@@ -7,8 +7,8 @@
 
 #include "core/dtype.h"
 
-// Reading, writing and converting elements inside kernels: half precision is widened when loaded and rounded to
-// nearest even when stored, as on the processor.
+// Reading, writing and converting elements inside kernels: half precision is widened when loaded and rounded
+// to nearest even when stored, as on the processor.
 namespace anneal::cuda {
 
 __device__ inline float widen(BFloat16 value) {

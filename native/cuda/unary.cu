@@ -1,5 +1,6 @@
-// Elementwise functions of one tensor. Which one is a parameter of the kernel: it is the same for all threads, so that the
-// choice costs little beside reading memory, and one kernel for each dtype compiles in seconds.
+// Elementwise functions of one tensor. Which one is a parameter of the kernel: it is the same for all
+// threads, so that the choice costs little beside reading memory, and one kernel for each dtype compiles in
+// seconds.
 #include <string_view>
 #include <unordered_map>
 
@@ -146,7 +147,8 @@ struct SameDType {
     Unary op;
     __device__ T operator()(T value) const {
         if constexpr (std::is_same_v<T, bool>) {
-            return op == Unary::sign || op == Unary::square || op == Unary::abs ? value : applySame(op, value);
+            return op == Unary::sign || op == Unary::square || op == Unary::abs ? value
+                                                                                : applySame(op, value);
         } else {
             return fromCompute<T>(applySame(op, toCompute(value)));
         }
@@ -225,11 +227,13 @@ void leakyRelu(Context& context, const View& out, const View& input, double slop
     });
 }
 
-void leakyReluBackward(Context& context, const View& out, const View& gradient, const View& input, double slope) {
+void leakyReluBackward(Context& context, const View& out, const View& gradient, const View& input,
+                       double slope) {
     submit(context, "leaky_relu_backward", [=](CudaRuntime& runtime) {
         dispatchFloating(input.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
-            mapTwo<T, T>(out, gradient, input, LeakySlope<T>{static_cast<Compute<T>>(slope)}, runtime.stream());
+            mapTwo<T, T>(out, gradient, input, LeakySlope<T>{static_cast<Compute<T>>(slope)},
+                         runtime.stream());
         });
     });
 }

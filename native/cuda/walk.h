@@ -6,8 +6,8 @@
 #include "cuda/launch.h"
 #include "cuda/types.h"
 
-// How kernels go through strided operands: the processor's plan (dimensions ordered by the output's memory, neighbours
-// merged), with divisions by multiplication.
+// How kernels go through strided operands: the processor's plan (dimensions ordered by the output's memory,
+// neighbours merged), with divisions by multiplication.
 namespace anneal::cuda {
 
 // n / divisor for n below 2^31 (Granlund and Montgomery 1994).
@@ -88,8 +88,8 @@ bool aligned(const Walk<N>& walk, size_t bytes) {
     return true;
 }
 
-// Functions say with kPacked whether they are worth 16 bytes at a time: those that choose what to do inside are not, as each
-// element of a pack would be one more copy of all that there is to choose from.
+// Functions say with kPacked whether they are worth 16 bytes at a time: those that choose what to do inside
+// are not, as each element of a pack would be one more copy of all that there is to choose from.
 
 // --- one operand to another: f(In) gives Out
 
@@ -123,8 +123,8 @@ void mapOne(const View& out, const View& in, F f, cudaStream_t stream) {
     if constexpr (F::kPacked) {
         if (walk.dense && !walk.single(1) && aligned(walk, 16)) {
             return launch(mapOneDense<Out, In, F>, gridFor((walk.numel + 3) / 4), stream,
-                          reinterpret_cast<Out*>(walk.data[0]), reinterpret_cast<const In*>(walk.data[1]), walk.numel,
-                          f);
+                          reinterpret_cast<Out*>(walk.data[0]), reinterpret_cast<const In*>(walk.data[1]),
+                          walk.numel, f);
         }
     }
     launch(mapOneStrided<Out, In, F>, gridFor(walk.numel), stream, walk, f);
@@ -142,7 +142,8 @@ __device__ inline Pack<In, count> packOf(const In* from, int64_t i, bool single,
 }
 
 template <typename Out, typename In, typename F>
-__global__ void mapTwoDense(Out* out, const In* a, const In* b, int64_t numel, bool singleA, bool singleB, F f) {
+__global__ void mapTwoDense(Out* out, const In* a, const In* b, int64_t numel, bool singleA, bool singleB,
+                            F f) {
     constexpr int kCount = 16 / (sizeof(Out) > sizeof(In) ? sizeof(Out) : sizeof(In));
     const int64_t packs = numel / kCount;
     const In x0 = singleA ? *a : In{}, y0 = singleB ? *b : In{};
@@ -175,7 +176,8 @@ void mapTwo(const View& out, const View& a, const View& b, F f, cudaStream_t str
         if (walk.dense && aligned(walk, 16)) {
             return launch(mapTwoDense<Out, In, F>, gridFor((walk.numel + 3) / 4), stream,
                           reinterpret_cast<Out*>(walk.data[0]), reinterpret_cast<const In*>(walk.data[1]),
-                          reinterpret_cast<const In*>(walk.data[2]), walk.numel, walk.single(1), walk.single(2), f);
+                          reinterpret_cast<const In*>(walk.data[2]), walk.numel, walk.single(1),
+                          walk.single(2), f);
         }
     }
     launch(mapTwoStrided<Out, In, F>, gridFor(walk.numel), stream, walk, f);

@@ -1,7 +1,7 @@
 // Binary cross-entropy from probabilities and from scores before the sigmoid, reduced in the same kernel.
+#include "core/kernels.h"
 #include "core/ops.h"
 #include "core/ops/operands.h"
-#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -79,8 +79,8 @@ Tensor binary_cross_entropy_with_logits(Context& context, const Tensor& input, c
     const Operands operands(context, kWithLogits, input, target, weight, positiveWeight);
     Tensor out = operands.output(context, reduction);
     const OptionalView weightView(operands.weight), positiveView(operands.positiveWeight);
-    context.kernels().bceWithLogits(context, out, operands.input, operands.target, weightView.get(), positiveView.get(),
-                       reduction);
+    context.kernels().bceWithLogits(context, out, operands.input, operands.target, weightView.get(),
+                                    positiveView.get(), reduction);
     return out;
 }
 
@@ -96,8 +96,9 @@ TensorList binary_cross_entropy_with_logits_backward(Context& context, const Ten
     if (wantTarget) toTarget = context.emptyLike(operands.input);
     const OptionalView weightView(operands.weight), positiveView(operands.positiveWeight), inputView(toInput),
         targetView(toTarget);
-    context.kernels().bceWithLogitsBackward(context, inputView.get(), targetView.get(), upstream, operands.input,
-                               operands.target, weightView.get(), positiveView.get(), reduction);
+    context.kernels().bceWithLogitsBackward(context, inputView.get(), targetView.get(), upstream,
+                                            operands.input, operands.target, weightView.get(),
+                                            positiveView.get(), reduction);
     return wanted(toInput, toTarget);
 }
 
@@ -107,7 +108,8 @@ Tensor binary_cross_entropy(Context& context, const Tensor& input, const Tensor&
     const Operands operands(context, kPlain, input, target, weight, std::nullopt);
     Tensor out = operands.output(context, reduction);
     const OptionalView weightView(operands.weight);
-    context.kernels().binaryCrossEntropy(context, out, operands.input, operands.target, weightView.get(), reduction);
+    context.kernels().binaryCrossEntropy(context, out, operands.input, operands.target, weightView.get(),
+                                         reduction);
     return out;
 }
 
@@ -121,8 +123,9 @@ TensorList binary_cross_entropy_backward(Context& context, const Tensor& gradien
     if (wantInput) toInput = context.emptyLike(operands.input);
     if (wantTarget) toTarget = context.emptyLike(operands.input);
     const OptionalView weightView(operands.weight), inputView(toInput), targetView(toTarget);
-    context.kernels().binaryCrossEntropyBackward(context, inputView.get(), targetView.get(), upstream, operands.input,
-                                    operands.target, weightView.get(), reduction);
+    context.kernels().binaryCrossEntropyBackward(context, inputView.get(), targetView.get(), upstream,
+                                                 operands.input, operands.target, weightView.get(),
+                                                 reduction);
     return wanted(toInput, toTarget);
 }
 

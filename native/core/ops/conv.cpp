@@ -1,8 +1,8 @@
 // Convolution: activations in channels-last order, weights [out, in / groups, height, width]. The transposed
 // one has weights [in, out / groups, height, width]: it is the gradient of a convolution with respect to its
 // input, from `in` channels back to `out`.
-#include "core/ops.h"
 #include "core/kernels.h"
+#include "core/ops.h"
 
 namespace anneal::ops {
 
@@ -115,8 +115,7 @@ Precision precisionOf(Context& context, const char* op, const Tensor& input, con
         describe(input), " and ", describe(weight));
     if (!half) return {dtype, dtype};
     // What the processor cannot convolve is computed in float32 and rounded.
-    const bool direct =
-        !context.device().isCpu() || (dtype == DType::BFloat16 && cpu::convolvesBFloat16());
+    const bool direct = !context.device().isCpu() || (dtype == DType::BFloat16 && cpu::convolvesBFloat16());
     return {direct ? dtype : DType::Float32, DType::Float32};
 }
 
@@ -170,10 +169,11 @@ Tensor conv_transpose2d(Context& context, const Tensor& input, const Tensor& wei
     if (bias) bias = biasOf(context, op, *bias, sizes[1], precision);
     Tensor out = context.emptyChannelsLast(precision.activations, sizes);
     if (out.numel() > 0) {
-        context.kernels().conv2dBackwardInput(context, out,
-                                 activation(context, input, cpu::ConvDirection::BackwardInput,
-                                            precision.activations, sizes, weight.sizes(), geometry),
-                                 weightOf(context, weight, precision), geometry);
+        context.kernels().conv2dBackwardInput(
+            context, out,
+            activation(context, input, cpu::ConvDirection::BackwardInput, precision.activations, sizes,
+                       weight.sizes(), geometry),
+            weightOf(context, weight, precision), geometry);
         if (bias) context.kernels().addChannelBias(context, out, *bias);
     }
     return to_dtype(context, out, input.dtype());
@@ -188,10 +188,11 @@ Tensor conv2d_backward_input(Context& context, const Tensor& gradient, const Ten
     const Precision precision = precisionOf(context, "conv2d", gradient, weight);
     Tensor out = context.emptyChannelsLast(precision.activations, inputSizes);
     if (gradient.numel() > 0) {
-        context.kernels().conv2dBackwardInput(context, out,
-                                 activation(context, gradient, cpu::ConvDirection::BackwardInput,
-                                            precision.activations, inputSizes, weight.sizes(), geometry),
-                                 weightOf(context, weight, precision), geometry);
+        context.kernels().conv2dBackwardInput(
+            context, out,
+            activation(context, gradient, cpu::ConvDirection::BackwardInput, precision.activations,
+                       inputSizes, weight.sizes(), geometry),
+            weightOf(context, weight, precision), geometry);
     } else {
         context.kernels().fill(context, out, 0);
     }
@@ -212,12 +213,13 @@ TensorList conv2d_backward_weight(Context& context, const Tensor& gradient, cons
     if (withBias) toBias = context.empty(precision.weights, Dims{weight.size(0)});
     if (gradient.numel() > 0) {
         const View biasView = withBias ? toBias.view() : View{};
-        context.kernels().conv2dBackwardWeight(context, toWeight, withBias ? &biasView : nullptr,
-                                  activation(context, gradient, cpu::ConvDirection::BackwardWeight,
-                                             precision.activations, input.sizes(), weight.sizes(), geometry),
-                                  activation(context, input, cpu::ConvDirection::BackwardWeight,
-                                             precision.activations, input.sizes(), weight.sizes(), geometry),
-                                  geometry);
+        context.kernels().conv2dBackwardWeight(
+            context, toWeight, withBias ? &biasView : nullptr,
+            activation(context, gradient, cpu::ConvDirection::BackwardWeight, precision.activations,
+                       input.sizes(), weight.sizes(), geometry),
+            activation(context, input, cpu::ConvDirection::BackwardWeight, precision.activations,
+                       input.sizes(), weight.sizes(), geometry),
+            geometry);
     } else {
         context.kernels().fill(context, toWeight, 0);
         if (withBias) context.kernels().fill(context, toBias, 0);

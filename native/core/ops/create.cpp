@@ -1,8 +1,8 @@
 // Creation, filling, conversion.
+#include "core/kernels.h"
 #include "core/ops.h"
 #include "core/ops/operands.h"
 #include "core/promotion.h"
-#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -36,7 +36,9 @@ Tensor eye(Context& context, int64_t rows, int64_t columns, DType dtype) {
     return out;
 }
 
-void fill_(Context& context, const Tensor& target, double value) { context.kernels().fill(context, target, value); }
+void fill_(Context& context, const Tensor& target, double value) {
+    context.kernels().fill(context, target, value);
+}
 
 void copy_(Context& context, const Tensor& target, const Tensor& source) {
     requireWritable("copy_", target);
@@ -58,8 +60,8 @@ Tensor to_dtype(Context& context, const Tensor& input, DType dtype) {
     return out;
 }
 
-// Keeps the memory order of dense tensors. Neither side waits, except for what goes to the processor: whoever enqueues
-// next there may read it.
+// Keeps the memory order of dense tensors. Neither side waits, except for what goes to the processor: whoever
+// enqueues next there may read it.
 Tensor to_device(Context& context, const Tensor& input, int64_t number) {
     CHECK_DEVICE(number >= 0 && number < kMaxDevices, "to: there is no device number ", number);
     const Device device(static_cast<int>(number));
@@ -70,10 +72,9 @@ Tensor to_device(Context& context, const Tensor& input, int64_t number) {
     Tensor out = context.empty(source.dtype(), source.sizes(), source.strides());
     if (out.numel() == 0) return out;
     if (device.isCpu()) {
-        context.enqueue("to", [runtime = context.openRuntime(source.device()), to = out.data(),
-                               from = source.data(), bytes = out.bytes()] {
-            downloadNow(*runtime, to, from, bytes);
-        });
+        context.enqueue(
+            "to", [runtime = context.openRuntime(source.device()), to = out.data(), from = source.data(),
+                   bytes = out.bytes()] { downloadNow(*runtime, to, from, bytes); });
     } else if (source.device().isCpu()) {
         context.enqueue("to", [runtime = context.openRuntime(device), to = out.data(), from = source.data(),
                                bytes = out.bytes()] { runtime->upload(to, from, bytes); });

@@ -1,6 +1,6 @@
 // Dropout with PyTorch's draws.
-#include "core/ops.h"
 #include "core/kernels.h"
+#include "core/ops.h"
 
 namespace anneal::ops {
 

@@ -1,9 +1,9 @@
 // Joining and picking.
 #include <algorithm>
 
+#include "core/kernels.h"
 #include "core/ops.h"
 #include "core/ops/operands.h"
-#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -71,7 +71,8 @@ Tensor cat(Context& context, const TensorList& given, int64_t dim) {
     Tensor out = pictures ? context.emptyChannelsLast(dtype, sizes) : context.empty(dtype, sizes);
     int64_t position = 0;
     for (const Tensor& input : inputs) {
-        context.kernels().copy(context, slice(context, out, index, position, position + input.size(index), 1), input);
+        context.kernels().copy(context, slice(context, out, index, position, position + input.size(index), 1),
+                               input);
         position += input.size(index);
     }
     return out;
@@ -127,7 +128,7 @@ void index_add_(Context& context, const Tensor& target, int64_t dim, const Tenso
     CHECK_SHAPE(source.sizes() == sizes, "indexAdd: expected a source of shape ", sizes.toString(), ", got ",
                 source.sizes().toString());
     context.kernels().indexPut(context, target, listOf(index, {reshape(context, indices, Dims{-1})}, false),
-                  to_dtype(context, source, target.dtype()), true);
+                               to_dtype(context, source, target.dtype()), true);
 }
 
 Tensor gather(Context& context, const Tensor& input, int64_t dim, const Tensor& indices) {

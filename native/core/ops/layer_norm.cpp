@@ -1,8 +1,8 @@
 // Layer and group normalisation. Forward ops return the output, the means and the inverse deviations.
 #include <cmath>
 
-#include "core/ops/norm.h"
 #include "core/kernels.h"
+#include "core/ops/norm.h"
 
 namespace anneal::ops {
 
@@ -92,8 +92,8 @@ TensorList layer_norm_backward(Context& context, const Tensor& gradient, const T
         toBias = context.empty(mean.dtype(), sizes);
     }
     const OptionalView inputView(toInput), weightView(toWeight), biasView(toBias), scaleView(scale);
-    context.kernels().layerNormBackward(context, inputView.get(), weightView.get(), biasView.get(), upstream, rows,
-                           scaleView.get(), mean, inverseDeviation);
+    context.kernels().layerNormBackward(context, inputView.get(), weightView.get(), biasView.get(), upstream,
+                                        rows, scaleView.get(), mean, inverseDeviation);
     return wantedGradients(context, toInput, toWeight, toBias, weight);
 }
 
@@ -110,7 +110,8 @@ TensorList group_norm(Context& context, const Tensor& input, int64_t groups, opt
     const Tensor mean = context.empty(compute, statistics), inverse = context.empty(compute, statistics);
     const OptionalView scaleView(scale), shiftView(shift);
     if (input.numel() > 0) {
-        context.kernels().groupNorm(context, out, mean, inverse, rows, scaleView.get(), shiftView.get(), groups, epsilon);
+        context.kernels().groupNorm(context, out, mean, inverse, rows, scaleView.get(), shiftView.get(),
+                                    groups, epsilon);
     }
     return {fromRows(context, out, input.sizes()), mean, inverse};
 }
@@ -132,8 +133,8 @@ TensorList group_norm_backward(Context& context, const Tensor& gradient, const T
     }
     const OptionalView inputView(toInput), weightView(toWeight), biasView(toBias), scaleView(scale);
     if (input.numel() > 0) {
-        context.kernels().groupNormBackward(context, inputView.get(), weightView.get(), biasView.get(), upstream, rows,
-                               scaleView.get(), mean, inverseDeviation, groups);
+        context.kernels().groupNormBackward(context, inputView.get(), weightView.get(), biasView.get(),
+                                            upstream, rows, scaleView.get(), mean, inverseDeviation, groups);
     }
     if (toInput) toInput = fromRows(context, *toInput, input.sizes());
     return wantedGradients(context, toInput, toWeight, toBias, weight);

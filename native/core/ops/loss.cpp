@@ -1,7 +1,7 @@
 // Losses that are worth a kernel of their own. Class scores are brought to rows [N · d1 · …, C] first.
+#include "core/kernels.h"
 #include "core/ops.h"
 #include "core/ops/operands.h"
-#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -119,7 +119,7 @@ TensorList cross_entropy(Context& context, const Tensor& scores, const Tensor& t
     Tensor totalWeight = context.empty(DType::Float64, Dims{});
     const OptionalView weightView(weights);
     context.kernels().crossEntropy(context, loss, logSums, totalWeight, rows.rows, labels, weightView.get(),
-                      {reduction, ignoreIndex, smoothing});
+                                   {reduction, ignoreIndex, smoothing});
     return {loss, logSums, totalWeight};
 }
 
@@ -137,8 +137,8 @@ Tensor cross_entropy_backward(Context& context, const Tensor& gradient, const Te
         gradientFor(context, "crossEntropy", gradient, rows.labels, scores.dtype(), reduction);
     Tensor out = context.empty(scores.dtype(), rows.rows.sizes());
     const OptionalView weightView(weights);
-    context.kernels().crossEntropyBackward(context, out, upstream, rows.rows, labels, weightView.get(), logSums,
-                              totalWeight, {reduction, ignoreIndex, smoothing});
+    context.kernels().crossEntropyBackward(context, out, upstream, rows.rows, labels, weightView.get(),
+                                           logSums, totalWeight, {reduction, ignoreIndex, smoothing});
     return restored(context, out, rows);
 }
 
@@ -155,7 +155,7 @@ TensorList cross_entropy_soft(Context& context, const Tensor& scores, const Tens
     Tensor logSums = context.empty(computeType(scores.dtype()), Dims{rows.rows.size(0), 2});
     const OptionalView weightView(weights);
     context.kernels().crossEntropySoft(context, loss, logSums, rows.rows, probabilities, weightView.get(),
-                          {reduction, 0, smoothing});
+                                       {reduction, 0, smoothing});
     return {loss, logSums};
 }
 
@@ -175,8 +175,9 @@ TensorList cross_entropy_soft_backward(Context& context, const Tensor& gradient,
     if (wantScores) toScores = context.empty(scores.dtype(), rows.rows.sizes());
     if (wantTarget) toTarget = context.empty(scores.dtype(), rows.rows.sizes());
     const OptionalView weightView(weights), scoresView(toScores), targetView(toTarget);
-    context.kernels().crossEntropySoftBackward(context, scoresView.get(), targetView.get(), upstream, rows.rows,
-                                  probabilities, weightView.get(), logSums, {reduction, 0, smoothing});
+    context.kernels().crossEntropySoftBackward(context, scoresView.get(), targetView.get(), upstream,
+                                               rows.rows, probabilities, weightView.get(), logSums,
+                                               {reduction, 0, smoothing});
     TensorList results;
     if (toScores) results.push_back(restored(context, *toScores, rows));
     if (toTarget) results.push_back(restored(context, *toTarget, rows));
@@ -194,7 +195,7 @@ TensorList nll_loss(Context& context, const Tensor& logProbabilities, const Tens
     Tensor totalWeight = context.empty(DType::Float64, Dims{});
     const OptionalView weightView(weights);
     context.kernels().nllLoss(context, loss, totalWeight, rows.rows, labels, weightView.get(),
-                 {reduction, ignoreIndex, 0});
+                              {reduction, ignoreIndex, 0});
     return {loss, totalWeight};
 }
 
@@ -211,7 +212,7 @@ Tensor nll_loss_backward(Context& context, const Tensor& gradient, const Tensor&
     Tensor out = context.empty(logProbabilities.dtype(), rows.rows.sizes());
     const OptionalView weightView(weights);
     context.kernels().nllLossBackward(context, out, upstream, labels, weightView.get(), totalWeight,
-                         {reduction, ignoreIndex, 0});
+                                      {reduction, ignoreIndex, 0});
     return restored(context, out, rows);
 }
 

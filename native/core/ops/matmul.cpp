@@ -1,6 +1,6 @@
 // Matrix products.
-#include "core/ops.h"
 #include "core/kernels.h"
+#include "core/ops.h"
 
 namespace anneal::ops {
 

@@ -1,8 +1,8 @@
 // Batch normalisation. Statistics and affine parameters are float32 for half-precision inputs.
 #include <cmath>
 
-#include "core/ops/norm.h"
 #include "core/kernels.h"
+#include "core/ops/norm.h"
 
 namespace anneal::ops {
 
@@ -47,9 +47,9 @@ TensorList batch_norm(Context& context, const Tensor& input, optional<Tensor> we
     const OptionalView scaleView(scale), shiftView(shift), sumView(sum), meanView(mean),
         varianceView(variance);
     context.kernels().batchNorm(context,
-                   {out, savedMean, savedDeviation, rows, scaleView.get(), shiftView.get(), sumView.get(),
-                    meanView.get(), varianceView.get()},
-                   {training, relu, momentum, epsilon});
+                                {out, savedMean, savedDeviation, rows, scaleView.get(), shiftView.get(),
+                                 sumView.get(), meanView.get(), varianceView.get()},
+                                {training, relu, momentum, epsilon});
     // Statistics that had to be converted are brought back.
     if (training && mean && mean->storage().get() != runningMean->storage().get()) {
         copy_(context, *runningMean, *mean);

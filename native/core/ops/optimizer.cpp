@@ -1,8 +1,8 @@
 // Optimizer steps: one call updates all parameters of a group.
 #include <cmath>
 
-#include "core/ops.h"
 #include "core/kernels.h"
+#include "core/ops.h"
 
 namespace anneal::ops {
 
@@ -103,7 +103,8 @@ void sgd_step_(Context& context, const TensorList& params, const TensorList& gra
     StepGroup group(context, "sgd_step_", params, grads, {&buffers});
     if (!buffers.empty()) group.checkCount("flags", isFirst.size(), group.size());
     for (size_t k = 0; k < group.size() && !buffers.empty(); k++) group[k].factors[0] = isFirst[k];
-    context.kernels().sgdStep(context, group.take(), {lr, {weightDecay, decoupled}, momentum, dampening, nesterov});
+    context.kernels().sgdStep(context, group.take(),
+                              {lr, {weightDecay, decoupled}, momentum, dampening, nesterov});
     group.finish();
 }
 
@@ -123,7 +124,8 @@ void rmsprop_step_(Context& context, const TensorList& params, const TensorList&
                    double weightDecay, bool decoupled, double alpha, double eps, double momentum) {
     StepGroup group(context, "rmsprop_step_", params, grads, {&squares, &means, &buffers});
     group.checkCount("second moments", squares.size(), group.size());
-    context.kernels().rmspropStep(context, group.take(), {lr, {weightDecay, decoupled}, alpha, eps, momentum});
+    context.kernels().rmspropStep(context, group.take(),
+                                  {lr, {weightDecay, decoupled}, alpha, eps, momentum});
     group.finish();
 }
 

@@ -1,7 +1,7 @@
 #include <cmath>
 
-#include "core/ops.h"
 #include "core/kernels.h"
+#include "core/ops.h"
 
 namespace anneal::ops {
 
@@ -191,7 +191,8 @@ Tensor adaptive_avg_pool2d(Context& context, const Tensor& input, Dims size) {
 
 Tensor adaptive_avg_pool2d_backward(Context& context, const Tensor& gradient, Dims inputSizes) {
     const Tensor result = emptyInputGradient(context, "adaptiveAvgPool2d", gradient, inputSizes);
-    context.kernels().averagePool2dBackward(context, result, channels_last(context, gradient), adaptiveGeometry());
+    context.kernels().averagePool2dBackward(context, result, channels_last(context, gradient),
+                                            adaptiveGeometry());
     return result;
 }
 

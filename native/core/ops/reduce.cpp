@@ -1,7 +1,7 @@
 // Reductions over a list of dimensions; an empty list means all of them.
+#include "core/kernels.h"
 #include "core/ops.h"
 #include "core/promotion.h"
-#include "core/kernels.h"
 
 namespace anneal::ops {
 
@@ -181,7 +181,7 @@ Tensor cumprod_backward(Context& context, const Tensor& gradient, const Tensor& 
     if (input.dims() == 0) return clone(context, gradient);
     Tensor out = context.empty(input.dtype(), input.sizes());
     context.kernels().cumprodBackward(context, out, to_dtype(context, gradient, input.dtype()), input,
-                         to_dtype(context, output, input.dtype()), index);
+                                      to_dtype(context, output, input.dtype()), index);
     return out;
 }
 

@@ -1,7 +1,7 @@
 // Flipping, rolling, padding, repeating: each dimension is rearranged by itself, so one kernel serves them
 // all.
-#include "core/ops.h"
 #include "core/kernels.h"
+#include "core/ops.h"
 
 namespace anneal::ops {
 

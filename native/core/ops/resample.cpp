@@ -1,8 +1,8 @@
 // Pictures [N, C, H, W], channels-last, at another size or through another grid.
 #include <cmath>
 
-#include "core/ops.h"
 #include "core/kernels.h"
+#include "core/ops.h"
 
 namespace anneal::ops {
 
@@ -59,7 +59,8 @@ Tensor interpolate2d(Context& context, const Tensor& input, Dims size, bool line
     const cpu::InterpolateOptions options = interpolateOptions(linear, alignCorners, scaleY, scaleX);
     const Tensor out =
         context.emptyChannelsLast(input.dtype(), Dims{input.size(0), input.size(1), size[0], size[1]});
-    if (out.numel() > 0) context.kernels().interpolate2d(context, out, channels_last(context, input), options);
+    if (out.numel() > 0)
+        context.kernels().interpolate2d(context, out, channels_last(context, input), options);
     return out;
 }
 
@@ -74,7 +75,8 @@ Tensor interpolate2d_backward(Context& context, const Tensor& gradient, Dims inp
                 " does not belong to an input of ", inputSizes.toString());
     const cpu::InterpolateOptions options = interpolateOptions(linear, alignCorners, scaleY, scaleX);
     const Tensor out = context.emptyChannelsLast(gradient.dtype(), inputSizes);
-    if (out.numel() > 0) context.kernels().interpolate2dBackward(context, out, channels_last(context, gradient), options);
+    if (out.numel() > 0)
+        context.kernels().interpolate2dBackward(context, out, channels_last(context, gradient), options);
     return out;
 }
 
@@ -102,7 +104,8 @@ Tensor pixel_unshuffle(Context& context, const Tensor& input, int64_t factor) {
     const Tensor out = context.emptyChannelsLast(
         input.dtype(),
         Dims{input.size(0), input.size(1) * factor * factor, input.size(2) / factor, input.size(3) / factor});
-    if (out.numel() > 0) context.kernels().pixelUnshuffle(context, out, channels_last(context, input), factor);
+    if (out.numel() > 0)
+        context.kernels().pixelUnshuffle(context, out, channels_last(context, input), factor);
     return out;
 }
 
@@ -114,7 +117,7 @@ Tensor grid_sample(Context& context, const Tensor& input, const Tensor& grid, in
         context.emptyChannelsLast(dtype, Dims{input.size(0), input.size(1), grid.size(1), grid.size(2)});
     if (out.numel() > 0) {
         context.kernels().gridSample(context, out, channels_last(context, to_dtype(context, input, dtype)),
-                        contiguous(context, to_dtype(context, grid, dtype)), options);
+                                     contiguous(context, to_dtype(context, grid, dtype)), options);
     }
     return to_dtype(context, out, input.dtype());
 }

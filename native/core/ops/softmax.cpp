@@ -1,6 +1,6 @@
 // Softmax and its logarithm along one dimension of a tensor in any dense order of memory.
-#include "core/ops.h"
 #include "core/kernels.h"
+#include "core/ops.h"
 
 namespace anneal::ops {
 

@@ -91,8 +91,8 @@ Status destroyPreference(Preference preference) {
 Status setPreference(Preference, PreferenceAttribute, const void*, size_t) { return kSuccess; }
 
 // What fits: the shapes, as the library would check them.
-Status heuristic(Handle, MatmulDesc desc, Layout a, Layout b, Layout c, Layout d, Preference, int, Heuristic* best,
-                 int* found) {
+Status heuristic(Handle, MatmulDesc desc, Layout a, Layout b, Layout c, Layout d, Preference, int,
+                 Heuristic* best, int* found) {
     const uint64_t m = desc->opA ? a->columns : a->rows, k = desc->opA ? a->rows : a->columns;
     const uint64_t k2 = desc->opB ? b->columns : b->rows, n = desc->opB ? b->rows : b->columns;
     *found = 0;
@@ -125,12 +125,14 @@ void multiply(const LtMatmulDesc& desc, const T* a, const LtLayout& la, const T*
     }
 }
 
-Status matmul(Handle, MatmulDesc desc, const void*, const void* a, Layout la, const void* b, Layout lb, const void*,
-              const void*, Layout, void* d, Layout ld, const Algorithm*, void*, size_t, cudaStream_t) {
+Status matmul(Handle, MatmulDesc desc, const void*, const void* a, Layout la, const void* b, Layout lb,
+              const void*, const void*, Layout, void* d, Layout ld, const Algorithm*, void*, size_t,
+              cudaStream_t) {
     const emulation::Access access;
     const auto run = [&](auto element) {
         using T = decltype(element);
-        multiply(*desc, static_cast<const T*>(a), *la, static_cast<const T*>(b), *lb, static_cast<T*>(d), *ld);
+        multiply(*desc, static_cast<const T*>(a), *la, static_cast<const T*>(b), *lb, static_cast<T*>(d),
+                 *ld);
     };
     switch (ld->type) {
         case kFloat64:

@@ -1,9 +1,9 @@
 #pragma once
 
-// The part of CUDA that native/cuda uses, played by the processor: `.cu` files compile with a plain C++ compiler against
-// this header, and device('cuda') of such a build runs their kernels here. For tests of what kernels compute and of
-// what memory they touch; it knows nothing of timing, of streams that run at once, or of caches. What has passed only
-// here has not been tested on a GPU.
+// The part of CUDA that native/cuda uses, played by the processor: `.cu` files compile with a plain C++
+// compiler against this header, and device('cuda') of such a build runs their kernels here. For tests of what
+// kernels compute and of what memory they touch; it knows nothing of timing, of streams that run at once, or
+// of caches. What has passed only here has not been tested on a GPU.
 
 #include <cmath>
 #include <cstddef>
@@ -32,13 +32,15 @@ extern dim3 blockDim, gridDim;
 
 namespace anneal::emulation {
 
-// Runs body() for every thread of the grid. `together`: threads of a block as fibers that can wait for each other.
+// Runs body() for every thread of the grid. `together`: threads of a block as fibers that can wait for each
+// other.
 void runGrid(dim3 blocks, dim3 threads, size_t sharedBytes, bool together, void (*body)(const void*),
              const void* closure);
 template <typename Body>
 void run(dim3 blocks, dim3 threads, size_t sharedBytes, bool together, const Body& body) {
-    runGrid(blocks, threads, sharedBytes, together, [](const void* it) { (*static_cast<const Body*>(it))(); },
-            &body);
+    runGrid(
+        blocks, threads, sharedBytes, together, [](const void* it) { (*static_cast<const Body*>(it))(); },
+        &body);
 }
 void* sharedMemory();
 void syncBlock();
@@ -70,7 +72,8 @@ T __shfl_sync(unsigned mask, T value, int lane) {
 }
 template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int bits) {
-    return __shfl_sync(mask, value, static_cast<int>(anneal::emulation::laneId() ^ static_cast<unsigned>(bits)));
+    return __shfl_sync(mask, value,
+                       static_cast<int>(anneal::emulation::laneId() ^ static_cast<unsigned>(bits)));
 }
 template <typename T>
 T __shfl_down_sync(unsigned mask, T value, unsigned delta) {
@@ -159,7 +162,8 @@ cudaError_t cudaMalloc(void** block, size_t bytes);
 cudaError_t cudaFree(void* block);
 cudaError_t cudaMallocHost(void** block, size_t bytes);
 cudaError_t cudaFreeHost(void* block);
-cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* target, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);

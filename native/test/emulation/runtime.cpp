@@ -1,6 +1,7 @@
-// The runtime's calls: two devices whose memory is the processor's. Everything runs at once, in the order of the calls.
-// Device memory can only be touched by kernels and copies (elsewhere it is a segmentation fault), unless
-// AddressSanitizer watches: then blocks come from its own allocator, and it is the bounds that are watched.
+// The runtime's calls: two devices whose memory is the processor's. Everything runs at once, in the order of
+// the calls. Device memory can only be touched by kernels and copies (elsewhere it is a segmentation fault),
+// unless AddressSanitizer watches: then blocks come from its own allocator, and it is the bounds that are
+// watched.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -71,7 +72,8 @@ class Memory {
 #if defined(__SANITIZE_ADDRESS__)
         std::free(block);
 #else
-        free_.emplace((found->second.bytes + kAlignment - 1) / kAlignment * kAlignment, static_cast<char*>(block));
+        free_.emplace((found->second.bytes + kAlignment - 1) / kAlignment * kAlignment,
+                      static_cast<char*>(block));
 #endif
         blocks_.erase(found);
         return true;

@@ -1,5 +1,5 @@
-// Grids of threads on one processor thread. Threads that wait for each other are fibers: each has a stack of its own,
-// runs until it waits, and then the next one's turn comes, always in the same order.
+// Grids of threads on one processor thread. Threads that wait for each other are fibers: each has a stack of
+// its own, runs until it waits, and then the next one's turn comes, always in the same order.
 #include <sys/mman.h>
 
 #include <cstdio>
@@ -188,7 +188,8 @@ void runBlockTogether() {
         }
         if (any || machine.live == 0) continue;
         // All that live wait: for the block, if all of them do so.
-        if (machine.waiting != machine.live) stop("threads of a block wait for each other in different places");
+        if (machine.waiting != machine.live)
+            stop("threads of a block wait for each other in different places");
         for (unsigned i = 0; i < count; i++) {
             if (machine.fibers[i].state == State::InBlock) machine.fibers[i].state = State::Ready;
         }
