@@ -33,7 +33,8 @@ Builds the native engine into build/Release/anneal.node. Compiles only what chan
   --engine-test                also build build/engine_test, which tests the engine without Node
   --sanitize LIST              compile with sanitizers (address,undefined) into build/sanitize/
   --cuda auto|on|off           compile the CUDA device (default: where nvcc is found)
-  --emulated                   for tests: device('cuda') with the processor in the GPU's place, into build/emulated/`
+  --emulated                   for tests: also build/Release/anneal-emulated.node, whose device('cuda') is the processor in
+                               the GPU's place`
 
 export const optionSpec = /** @type {const} */ ({
   clean: { type: 'boolean', default: false },
@@ -134,15 +135,17 @@ function planFor(options) {
   const portable = options.portable || process.env.SOURCE_DATE_EPOCH !== undefined
   return {
     directory,
-    addon: path.join(directory, 'Release', 'anneal.node'),
+    addon: path.join(directory, 'Release', options.emulated ? 'anneal-emulated.node' : 'anneal.node'),
     stampFile: path.join(directory, 'stamp.json'),
-    targets: options['engine-test'] ? ['all', 'engine_test'] : ['all'],
+    targets: [
+      'all',
+      ...(options['engine-test'] ? ['engine_test'] : []),
+      ...(options.emulated ? ['anneal-emulated'] : []),
+    ],
     settings: {
       ANNEAL_NATIVE_ARCH: portable ? 'OFF' : 'ON',
       ANNEAL_SANITIZE: options.sanitize ?? '',
-      // What is compiled for tests on the processor needs no nvcc, and the sanitizers see nothing of a GPU.
-      ANNEAL_CUDA: options.emulated || options.sanitize ? 'OFF' : cuda,
-      ANNEAL_CUDA_EMULATED: options.emulated ? 'ON' : 'OFF',
+      ANNEAL_CUDA: options.sanitize ? 'OFF' : cuda, // the sanitizers see nothing of a GPU
     },
     // Objects made with -march=native are worth nothing on another processor, and no build tool can see that.
     machine: portable ? process.arch : `${process.arch} ${os.cpus()[0]?.model}`,
