@@ -38,6 +38,8 @@ void throwFault(const FaultRecord& record) {
                       " is out of range: there are ", n[2], " classes (0 to ", n[2] - 1, ")");
         case FaultKind::ZeroDivisor:
             failNamed(ErrorKind::General, record, "integer division by zero");
+        case FaultKind::Picture:
+            failNamed(ErrorKind::Shape, record, "warpPictures: picture ", n[0], " lies outside the bytes");
         case FaultKind::Probability:
             failNamed(ErrorKind::General, record, "probabilities must lie between 0 and 1, element ", n[0],
                       " is ", record.real, " (for raw scores use binaryCrossEntropyWithLogits)");

@@ -17,6 +17,7 @@ enum class FaultKind : int {
     Label,        // label, classes, ignored, dimensions, position …
     OneHotLabel,  // label, position, classes
     ZeroDivisor,
+    Picture,      // its number
     Probability,  // position; `real` is the value
 };
 

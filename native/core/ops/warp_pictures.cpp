@@ -1,5 +1,5 @@
+#include "core/kernels.h"
 #include "core/ops.h"
-#include "cpu/kernels.h"
 #include "picture/warp.h"
 
 namespace anneal::ops {
@@ -26,8 +26,8 @@ Tensor warp_pictures(Context& context, const Tensor& bytes, const Tensor& placem
     Tensor out = context.emptyChannelsLast(DType::UInt8, Dims{count, 3, height, width});
     if (out.numel() == 0) return out;
     const View view = tables ? View(*tables) : View();
-    cpu::warpPictures(context, out, contiguous(context, bytes), contiguous(context, placements),
-                      tables ? &view : nullptr);
+    context.kernels().warpPictures(context, out, contiguous(context, bytes), contiguous(context, placements),
+                                   tables ? &view : nullptr);
     return out;
 }
 
