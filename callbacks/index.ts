@@ -26,6 +26,7 @@ export {
 export { GradientAccumulation, type GradientAccumulationOptions } from './GradientAccumulation.ts'
 export { GradientClipping, type GradientClippingOptions } from './GradientClipping.ts'
 export { JSONLogger, type JSONLoggerOptions } from './JSONLogger.ts'
+export { LossScaling, type LossScalingOptions } from './LossScaling.ts'
 export { type LossSpike, LossSpikeCallback, type LossSpikeOptions } from './LossSpikeCallback.ts'
 export { LRFinder, type LRFinderOptions, type LrFindResult } from './LRFinder.ts'
 export { MixedPrecision, type MixedPrecisionOptions } from './MixedPrecision.ts'

@@ -148,8 +148,10 @@ function checkValue(where: string, key: string, value: unknown, state: FitState)
       )
     }
   } else if (key === 'autocast') {
-    if (value !== 'bfloat16' && value !== 'float32')
-      throw new ConfigError(`${where} set autocast to ${String(value)}; it is 'bfloat16' or 'float32'`)
+    if (value !== 'bfloat16' && value !== 'float16' && value !== 'float32')
+      throw new ConfigError(
+        `${where} set autocast to ${String(value)}; it is 'bfloat16', 'float16' or 'float32'`,
+      )
   } else if (typeof value !== 'object' || value === null) {
     throw new ConfigError(`${where} set ${key} to ${String(value)}`)
   } else if (key === 'lastMetrics') {

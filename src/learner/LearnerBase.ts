@@ -1,4 +1,5 @@
 import { GradientClipping } from '../../callbacks/GradientClipping.ts'
+import { LossScaling, type LossScalingOptions } from '../../callbacks/LossScaling.ts'
 import { MixedPrecision } from '../../callbacks/MixedPrecision.ts'
 import { MixUpCallback, type MixUpOptions } from '../../callbacks/MixUpCallback.ts'
 import { Recorder } from '../../callbacks/Recorder.ts'
@@ -168,9 +169,21 @@ export abstract class LearnerBase<Model extends AnyModule = nn.Module> {
     return this
   }
 
-  /** Undoes {@link toBf16}. Returns this. */
+  /**
+   * Computes in float16 over float32 weights from now on, with losses scaled so that small gradients do not vanish; see
+   * {@link MixedPrecision} and {@link LossScaling}. Returns this.
+   */
+  toFp16(options: LossScalingOptions = {}): this {
+    const scaling = new LossScaling(options)
+    this.toFp32().callbacks.push(new MixedPrecision({ dtype: 'float16' }), scaling)
+    return this
+  }
+
+  /** Undoes {@link toBf16} and {@link toFp16}. Returns this. */
   toFp32(): this {
-    const kept = this.callbacks.filter((callback) => !(callback instanceof MixedPrecision))
+    const kept = this.callbacks.filter(
+      (callback) => !(callback instanceof MixedPrecision || callback instanceof LossScaling),
+    )
     this.callbacks.splice(0, this.callbacks.length, ...kept)
     return this
   }

@@ -107,8 +107,8 @@ describe('MixedPrecision', () => {
   })
 
   it('refuses other dtypes', () => {
-    expect(() => new MixedPrecision({ dtype: 'float16' as 'bfloat16' })).toThrow(
-      /must be 'bfloat16', got float16/,
+    expect(() => new MixedPrecision({ dtype: 'float64' as 'bfloat16' })).toThrow(
+      /must be 'bfloat16' or 'float16', got float64/,
     )
     expect(() => new MixedPrecision({ lossScale: 2 } as never)).toThrow(/unknown option lossScale/)
   })

@@ -158,5 +158,5 @@ new CyclicScheduler({ maxLr: 1e-2 })
 metrics.precision({ average: 'samples' })
 // @ts-expect-error an option of another metric
 metrics.recall({ beta: 2 })
-// @ts-expect-error a dtype that needs scaled losses
-new MixedPrecision({ dtype: 'float16' })
+// @ts-expect-error a dtype that is no half precision
+new MixedPrecision({ dtype: 'float64' })

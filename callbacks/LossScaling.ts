@@ -1,0 +1,97 @@
+import { ConfigError } from '../src/engine/errors.ts'
+import { noGrad, stack, type Tensor } from '../src/engine/index.ts'
+import { Callback } from '../src/learner/Callback.ts'
+import type { BackwardBeginContext, BackwardEndContext } from '../src/learner/events.ts'
+import { rejectUnknownOptions } from '../src/learner/options.ts'
+
+export interface LossScalingOptions {
+  /** The first factor. Default 65536. */
+  initialScale?: number
+  /** What the factor is multiplied by after `growthInterval` good steps in a row. Default 2. */
+  growthFactor?: number
+  /** What it is multiplied by after a step whose gradients are not finite. Default 0.5. */
+  backoffFactor?: number
+  /** Default 2000 steps. */
+  growthInterval?: number
+}
+
+/**
+ * Multiplies the loss before the backward pass, so that small gradients do not vanish in float16, and divides the gradients
+ * before the step (Micikevicius et al. 2018). Steps whose gradients overflowed are left out, and the factor falls; after many
+ * good ones it rises: PyTorch's GradScaler, with its numbers. Reported losses are not scaled.
+ */
+export class LossScaling extends Callback {
+  /** After those who decide whether to step, before those who look at gradients. */
+  override order = -1
+  readonly growthFactor: number
+  readonly backoffFactor: number
+  readonly growthInterval: number
+  /** The factor now. */
+  scale: number
+  #goodSteps = 0
+
+  constructor(options: LossScalingOptions = {}) {
+    super()
+    rejectUnknownOptions('LossScaling', options, [
+      'initialScale',
+      'growthFactor',
+      'backoffFactor',
+      'growthInterval',
+    ])
+    const { initialScale = 65536, growthFactor = 2, backoffFactor = 0.5, growthInterval = 2000 } = options
+    const check = (name: string, value: number, valid: boolean, range: string) => {
+      if (typeof value !== 'number' || !valid)
+        throw new ConfigError(`LossScaling: ${name} must be ${range}, got ${String(value)}`)
+    }
+    check('initialScale', initialScale, initialScale > 0 && Number.isFinite(initialScale), 'above 0')
+    check('growthFactor', growthFactor, growthFactor > 1 && Number.isFinite(growthFactor), 'above 1')
+    check('backoffFactor', backoffFactor, backoffFactor > 0 && backoffFactor < 1, 'between 0 and 1')
+    check(
+      'growthInterval',
+      growthInterval,
+      Number.isInteger(growthInterval) && growthInterval > 0,
+      'a positive integer',
+    )
+    this.scale = initialScale
+    this.growthFactor = growthFactor
+    this.backoffFactor = backoffFactor
+    this.growthInterval = growthInterval
+  }
+
+  override onBackwardBegin({ lastLoss }: BackwardBeginContext) {
+    return { lastLoss: lastLoss.mul(this.scale) }
+  }
+
+  override async onBackwardEnd({ learner, skipStep }: BackwardEndContext) {
+    if (skipStep) return undefined // Gradients are still being added up, all of one scale.
+    const gradients = learner.optimizer
+      .parameters()
+      .flatMap(({ accumulated }): Tensor[] => (accumulated ? [accumulated] : []))
+    if (gradients.length === 0) return undefined
+    const finite = noGrad(() => {
+      for (const gradient of gradients) gradient.mul_(1 / this.scale)
+      // Zero times anything finite is zero.
+      return stack(gradients.map((gradient) => gradient.mul(0).sum())).sum()
+    })
+    if (Number((await finite.data())[0]) === 0) {
+      if (++this.#goodSteps === this.growthInterval) {
+        this.#goodSteps = 0
+        // Beyond float32's range every loss would overflow.
+        this.scale = Math.min(this.scale * this.growthFactor, 2 ** 120)
+      }
+      return undefined
+    }
+    this.#goodSteps = 0
+    this.scale *= this.backoffFactor
+    return { skipStep: true }
+  }
+
+  override stateDict() {
+    return { scale: this.scale, goodSteps: this.#goodSteps }
+  }
+
+  override loadStateDict({ scale, goodSteps }: ReturnType<LossScaling['stateDict']>): void {
+    this.scale = scale
+    this.#goodSteps = goodSteps
+  }
+}
