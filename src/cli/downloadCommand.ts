@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { cacheFolder } from '../io/cacheFolder.ts'
 import { fetchWeights } from '../vision/pretrained/fetchWeights.ts'
 import { listPretrained } from '../vision/pretrained/registry.ts'
@@ -14,6 +14,8 @@ export function addDownload(program: Command): void {
     )
     .argument('[networks...]', 'names of networks, such as resnet18')
     .option('--json', 'one JSON object on stdout')
+    // For the library itself, which throws what went wrong where it was called.
+    .addOption(new Option('--quiet').hideHelp())
     .addHelpText(
       'after',
       `

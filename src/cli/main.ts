@@ -59,7 +59,7 @@ export async function main(args: string[]): Promise<number> {
     return Number(process.exitCode ?? 0)
   } catch (error) {
     if (error instanceof CommanderError) return usageCode(error, args)
-    report(error, args.includes('--json'))
+    report(error, { json: args.includes('--json'), quiet: args.includes('--quiet') })
     return 1
   }
 }
@@ -80,13 +80,11 @@ function usageCode(error: CommanderError, args: readonly string[]): number {
 }
 
 /** What went wrong, in words; for people on stderr, for programs on stdout too. */
-function report(error: unknown, json: boolean): void {
-  const { message, code } = error as { message?: string; code?: string }
+function report(error: unknown, { json, quiet }: { json: boolean; quiet: boolean }): void {
+  const { message = String(error), code = 'ERROR' } = error as { message?: string; code?: string }
+  if (json) console.log(JSON.stringify({ error: { code, message } }, null, 2))
+  if (quiet) return
   if (process.env.ANNEAL_DEBUG) console.error(error)
   else if (error instanceof AnnealError) console.error(`anneal: ${message}`)
-  else console.error(`anneal: ${message ?? String(error)} (ANNEAL_DEBUG=1 shows where)`)
-  if (json)
-    console.log(
-      JSON.stringify({ error: { code: code ?? 'ERROR', message: message ?? String(error) } }, null, 2),
-    )
+  else console.error(`anneal: ${message} (ANNEAL_DEBUG=1 shows where)`)
 }

@@ -10,7 +10,15 @@ import * as F from '../../src/nn/functional.ts'
 import * as nn from '../../src/nn/index.ts'
 import { exportOnnx } from '../../src/onnx/index.ts'
 import { tabularLearner } from '../../src/tabular/index.ts'
-import { createHead, models as shipped } from '../../src/vision/index.ts'
+import {
+  basicCritic,
+  basicGenerator,
+  createBody,
+  createHead,
+  dcganDiscriminator,
+  dcganGenerator,
+  models as shipped,
+} from '../../src/vision/index.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
 import { drawPictures } from './pictures.ts'
 import { differenceOf, runOnnx } from './runtime.ts'
@@ -29,9 +37,9 @@ function settled<Model extends nn.Module>(model: Model): Model {
 const architectures = (Object.entries(shipped) as [string, unknown][]).filter(
   (entry): entry is [string, shipped.Architecture] => typeof entry[1] === 'function' && 'cut' in entry[1],
 )
-// Of a family of one design at several depths, these stand for all: the others take long and no other ops.
+// Of a family of one design these stand for all: the others take long, and no other ops.
 const others =
-  /^(resnet(34|101|152)|wideResnet101|resnext101|vgg(13|16|19)|densenet(1[^2]|2)|xresnet(34|101|152)|wide_resnet101|resnext101)/
+  /^(resnet(34|101|152)|wideResnet|resnext101|squeezenet1_0|vgg(1[369]|11$)|densenet(161|169|201)|xresnet(34|50|101|152))/
 
 describe('shipped models: onnxruntime agrees, for a batch of another size than the example', () => {
   test.each(architectures.filter(([name]) => !others.test(name)))('%s', async (_, build) => {
@@ -40,6 +48,25 @@ describe('shipped models: onnxruntime agrees, for a batch of another size than t
     expect(await differenceOf(model, [randn([3, 3, 64, 96])], { inputShape: [1, 3, 64, 96] })).toBeLessThan(
       1e-4,
     )
+  })
+
+  test('a U-Net with all that it can have', async () => {
+    manualSeed(6)
+    const body = createBody(shipped.resnet18({ numClasses: 2 }))
+    const options = { blur: true, blurFinal: true, selfAttention: true, yRange: [0, 1] as [number, number] }
+    const unet = settled(new shipped.DynamicUnet(body, 3, [32, 64], options))
+    expect(await differenceOf(unet, [randn([3, 3, 32, 64])])).toBeLessThan(1e-4)
+  })
+
+  test('the networks of GANs', async () => {
+    manualSeed(7)
+    const noise = randn([3, 16, 1, 1])
+    const pictures = randn([3, 3, 32, 32])
+    const small = { features: 8, size: 32 }
+    expect(await differenceOf(settled(dcganGenerator({ ...small, latent: 16 })), [noise])).toBeLessThan(1e-4)
+    expect(await differenceOf(settled(dcganDiscriminator(small)), [pictures])).toBeLessThan(1e-4)
+    expect(await differenceOf(settled(basicGenerator({ ...small, latent: 16 })), [noise])).toBeLessThan(1e-4)
+    expect(await differenceOf(settled(basicCritic(small)), [pictures])).toBeLessThan(1e-4)
   })
 
   test('the head of visionLearner', async () => {

@@ -48,7 +48,7 @@ export function fetchWeightsSync(architecture: string): string {
   const command = join(packageFolder(), 'bin', 'anneal.mjs')
   const { status, stdout, error } = spawnSync(
     process.execPath,
-    [command, 'download', architecture, '--json'],
+    [command, 'download', architecture, '--json', '--quiet'],
     {
       stdio: ['ignore', 'pipe', 'inherit'],
       encoding: 'utf8',
