@@ -131,8 +131,9 @@ describe('fit', () => {
     await learner.fit(2)
     const { bytesInUse, tensors } = memoryStats()
     await learner.fit(6)
-    expect(memoryStats().tensors).toBe(tensors)
-    expect(memoryStats().bytesInUse).toBe(bytesInUse)
+    // Not more; the collector may meanwhile have found what the preparations left.
+    expect(memoryStats().tensors).toBeLessThanOrEqual(tensors)
+    expect(memoryStats().bytesInUse).toBeLessThanOrEqual(bytesInUse)
   })
 
   it('lets timers run between batches', async () => {
