@@ -3,7 +3,7 @@ import type { Figure } from '../plot/index.ts'
 import { DataBunch, type DataBunchOptions, defined, type LoaderKind } from './DataBunch.ts'
 import type { TensorBatch } from './Dataset.ts'
 import { ImageDataset, type ImageDatasetParts, type ImageSample } from './image/ImageDataset.ts'
-import { CacheBudget, type CacheOption, PictureCache } from './image/PictureCache.ts'
+import { type CacheOption, pictureStores } from './image/PictureCache.ts'
 import { imagePipelines } from './imagePipelines.ts'
 import { checkCount, rejectUnknownOptions } from './options.ts'
 import { filesOf } from './pictureLists.ts'
@@ -35,7 +35,7 @@ export interface GanDataOptions
   noise?: number
   /** Default: only what `size` asks for. */
   transforms?: Transform | readonly Transform[]
-  /** Keep decoded pictures in memory for later epochs; see `ImageDataBunch`. */
+  /** Keep decoded pictures in memory or on disk; see `ImageDataBunch`. */
   cache?: CacheOption
   /** Endings of picture files. Default `imageExtensions`. */
   extensions?: readonly string[]
@@ -72,7 +72,7 @@ export class GanDataBunch extends DataBunch<ImageSample, TensorBatch> {
         labels: new Int32Array(files.length),
         classes: [],
         transform: train,
-        cache: cache === undefined ? undefined : new PictureCache(new CacheBudget(cache)),
+        cache: pictureStores(cache)(),
       },
       noise,
     )

@@ -9,7 +9,7 @@ import { drawSeed } from './drawSeed.ts'
 import { ImageDataset, type ImageSample } from './image/ImageDataset.ts'
 import type { SkippedInFolder } from './image/ImageFolder.ts'
 import { noneSkipped, type SkippedFiles } from './image/listPictures.ts'
-import { CacheBudget, type CacheOption, PictureCache } from './image/PictureCache.ts'
+import { type CacheOption, pictureStores } from './image/PictureCache.ts'
 import { type ImagePipelineOptions, imagePipelines } from './imagePipelines.ts'
 import { imageSources } from './imageSources.ts'
 import { type Label, type LabelledPictures, labelledSources, splitOf } from './labelledPictures.ts'
@@ -51,8 +51,8 @@ export interface ImageDataBunchOptions extends LoaderOptions {
   /** Mean and standard deviation to normalise with, such as `imagenetStats`. Default: pictures from 0 to 1. */
   stats?: ImageStats
   /**
-   * Keep decoded pictures in memory for later epochs: after `size` and whatever transforms draw nothing. 'memory' uses up to
-   * a quarter of it, a number that many bytes. Default: decode anew each epoch.
+   * Keep decoded pictures for later epochs: after `size` and whatever transforms draw nothing. 'memory' uses up to a quarter of
+   * it, a number that many bytes; `{ folder }` keeps them in files, for the next program too. Default: decode anew each epoch.
    */
   cache?: CacheOption
 }
@@ -165,8 +165,7 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
     const { path, skippedFiles, skippedItems = [], ...rest } = options
     rejectUnknownOptions('ImageDataBunch', rest, [...LOADER_NAMES, ...PICTURE_NAMES])
     const { train, valid, stats } = imagePipelines(rest satisfies ImagePipelineOptions)
-    const budget = rest.cache === undefined ? undefined : new CacheBudget(rest.cache)
-    const cacheOf = () => budget && new PictureCache(budget)
+    const cacheOf = pictureStores(rest.cache)
     const trainDs = sources.train.withTransform(train, cacheOf())
     super(trainDs, sources.valid?.withTransform(valid, cacheOf()), {
       ...defined(pick(rest, LOADER_NAMES)),

@@ -15,6 +15,7 @@ export {
   type ShowBatchOptions,
 } from './ImageDataBunch.ts'
 export { type IdxData, type MnistOptions, mnist, readIdx } from './idx.ts'
+export type { DiskCacheOption } from './image/DiskCache.ts'
 export { imageExtensions, torchvisionExtensions } from './image/extensions.ts'
 export { ImageDataset, type ImageDatasetParts, type ImageSample } from './image/ImageDataset.ts'
 export { ImageFolder, type ImageFolderOptions, type SkippedInFolder } from './image/ImageFolder.ts'

@@ -4,10 +4,11 @@ import type { Tensor } from '../../engine/index.ts'
 import type { BatchedItems, BatchFinisher, Dataset, Sample } from '../Dataset.ts'
 import type { RandomStream } from '../random.ts'
 import { toPipeline } from '../transforms/compose.ts'
+import { isKnownTransform } from '../transforms/describe.ts'
 import type { PictureTransform, Pipeline, Transform } from '../transforms/Transform.ts'
 import type { PicturePath } from './listPictures.ts'
 import { Picture } from './Picture.ts'
-import type { PictureCache } from './PictureCache.ts'
+import type { PictureStore } from './PictureCache.ts'
 import { pictureError, readableName } from './pictureError.ts'
 import type { ClassMask, PictureRoom, RgbImage } from './RgbImage.ts'
 
@@ -26,7 +27,7 @@ export interface ImageDatasetParts {
   /** Default none: pictures come as they are. */
   transform?: Transform | readonly Transform[] | undefined
   /** Where decoded pictures are kept for later epochs. Default nowhere. */
-  cache?: PictureCache | undefined
+  cache?: PictureStore | undefined
 }
 
 /** A picture with its target: the index of its class, a row of zeros and ones, or a mask. */
@@ -48,7 +49,7 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
   readonly transform: Pipeline
   // Width and height of each picture, 0 until it is known: headers are read once, not once an epoch.
   readonly #sizes: Uint32Array
-  readonly #cache: PictureCache | undefined
+  readonly #cache: PictureStore | undefined
   readonly #images: readonly RgbImage[] | undefined
   readonly #notes: readonly string[] | undefined
   // The steps before anything is drawn: what they make can be kept.
@@ -78,7 +79,9 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
     this.#sizes = sizes ?? new Uint32Array(files.length * 2)
     this.#cache = cache
     const { pictureSteps } = this.transform
-    const drawing = pictureSteps.findIndex(({ deterministic }) => !deterministic)
+    const drawing = pictureSteps.findIndex(
+      ({ deterministic, name }) => !deterministic || (cache?.lasting && !isKnownTransform(name)),
+    )
     this.#fixed = drawing < 0 ? pictureSteps : pictureSteps.slice(0, drawing)
     this.#fixedName = JSON.stringify(this.#fixed.map(({ name, parameters }) => [name, parameters]))
   }
@@ -141,13 +144,14 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
   }
 
   /** The picture after the steps that draw nothing, from the cache if it is there. */
-  async #kept(index: number, random: RandomStream, cache: PictureCache): Promise<Picture> {
-    const found = cache.get(this.#fixedName, index)
+  async #kept(index: number, random: RandomStream, cache: PictureStore): Promise<Picture> {
+    const file = this.files[index]!
+    const found = await cache.get(this.#fixedName, index, file)
     if (found) return Picture.of(found)
     const picture = await this.picture(index)
     for (const step of this.#fixed) step.apply(picture, random)
     const image = await picture.bytes()
-    cache.add(this.#fixedName, index, image)
+    await cache.add(this.#fixedName, index, file, image)
     return Picture.of(image)
   }
 

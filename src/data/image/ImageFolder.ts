@@ -16,7 +16,7 @@ import {
   readFolder,
   type SkippedFiles,
 } from './listPictures.ts'
-import { CacheBudget, type CacheOption, PictureCache } from './PictureCache.ts'
+import { type CacheOption, pictureStores } from './PictureCache.ts'
 import { readableName } from './pictureError.ts'
 
 export interface ImageFolderOptions {
@@ -28,7 +28,7 @@ export interface ImageFolderOptions {
   classes?: readonly string[]
   /** What to do with a folder that is not among `classes`: 'throw' (default), or 'skip' and count it. */
   onUnknownClass?: 'throw' | 'skip'
-  /** Keep decoded pictures in memory for later epochs, after the transforms that draw nothing. Default: no. */
+  /** Keep decoded pictures in memory or on disk, after the transforms that draw nothing. Default: no. */
   cache?: CacheOption
   /** Fewest classes that make sense. Default 2, or 1 if `classes` are given; pass 1 for pictures without classes. */
   minClasses?: number
@@ -93,7 +93,7 @@ export class ImageFolder extends ImageDataset {
     if (files.length === 0) {
       throw new DataError(`${resolve(path)}: none of the class folders ${quoted(names)} holds a picture`)
     }
-    const cache = options.cache === undefined ? undefined : new PictureCache(new CacheBudget(options.cache))
+    const cache = pictureStores(options.cache)()
     super({ files, labels: Int32Array.from(labels), classes: names, transform, cache })
     this.path = path
     this.skippedFiles = skipped

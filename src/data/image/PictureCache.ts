@@ -1,9 +1,42 @@
 import { totalmem } from 'node:os'
 import { ConfigError } from '../../engine/errors.ts'
+import { rejectUnknownOptions } from '../options.ts'
+import { DiskCache, type DiskCacheOption } from './DiskCache.ts'
+import type { PicturePath } from './listPictures.ts'
 import type { RgbImage } from './RgbImage.ts'
 
-/** Whether decoded pictures are kept in memory for later epochs: as many as fit into a quarter of it, or into so many bytes. */
-export type CacheOption = 'memory' | number
+/**
+ * Whether decoded pictures are kept for later epochs: in memory, as many as fit into a quarter of it ('memory') or into so many
+ * bytes; or in a folder, for later programs too.
+ */
+export type CacheOption = 'memory' | number | DiskCacheOption
+
+/** Where decoded pictures are kept, by their index or file and what had been done to them. */
+export interface PictureStore {
+  /** Kept for later programs: what had been done must be known by its name alone. */
+  readonly lasting?: boolean
+  get(
+    state: string,
+    index: number,
+    picture: PicturePath,
+  ): RgbImage | undefined | Promise<RgbImage | undefined>
+  add(state: string, index: number, picture: PicturePath, image: RgbImage): void | Promise<void>
+}
+
+/**
+ * Makes stores for lists of files, one for each, which share memory or a folder; nothing without an option.
+ * @throws ConfigError for an option that cannot be
+ */
+export function pictureStores(option: CacheOption | undefined): () => PictureStore | undefined {
+  if (option === undefined) return () => undefined
+  if (typeof option === 'object' && option !== null) {
+    rejectUnknownOptions('cache', option, ['folder', 'maxBytes'])
+    const store = new DiskCache(option)
+    return () => store
+  }
+  const budget = new CacheBudget(option)
+  return () => new PictureCache(budget)
+}
 
 const SLAB_BYTES = 1 << 20
 
@@ -14,9 +47,12 @@ export class CacheBudget {
   #warned = false
 
   /** @throws ConfigError unless the option is 'memory' or a number of bytes. */
-  constructor(option: CacheOption) {
+  constructor(option: 'memory' | number) {
     const valid = option === 'memory' || (Number.isSafeInteger(option) && option > 0)
-    if (!valid) throw new ConfigError(`cache is 'memory' or a number of bytes, got ${JSON.stringify(option)}`)
+    if (!valid)
+      throw new ConfigError(
+        `cache is 'memory' or a number of bytes, or { folder }, got ${JSON.stringify(option)}`,
+      )
     this.maxBytes = option === 'memory' ? Math.floor(totalmem() / 4) : option
   }
 
@@ -39,7 +75,7 @@ export class CacheBudget {
 }
 
 /** Decoded pictures of one list of files, by their index and what had been done to them. */
-export class PictureCache {
+export class PictureCache implements PictureStore {
   readonly #budget: CacheBudget
   readonly #shelves = new Map<string, Map<number, RgbImage>>()
   // Small pictures share buffers: a hundred thousand of their own would cost more than they hold.
@@ -55,7 +91,7 @@ export class PictureCache {
   }
 
   /** Keeps a copy, if there is room. Nobody may write to what comes back from `get`. */
-  add(state: string, index: number, image: RgbImage): void {
+  add(state: string, index: number, _picture: PicturePath, image: RgbImage): void {
     const place = this.#room(image.data.length)
     if (!place) return
     place.set(image.data)

@@ -23,10 +23,15 @@ const makers: Readonly<Record<string, (parameters: any) => PictureTransform | Ba
   normalize: ({ mean, std }) => normalize(mean, std),
 }
 
+/** Whether name and parameters say all about a transform: it is of this library, and draws nothing. */
+export function isKnownTransform(name: string): boolean {
+  return Object.hasOwn(makers, name)
+}
+
 /** The steps of a pipeline as data. Undefined if one of them draws at random, or is not of this library. */
 export function describePipeline(pipeline: Pipeline): TransformDescription[] | undefined {
   const steps = pipeline.parameters.transforms as readonly (PictureTransform | BatchTransform)[]
-  if (!steps.every(({ name }) => Object.hasOwn(makers, name))) return undefined
+  if (!steps.every(({ name }) => isKnownTransform(name))) return undefined
   return steps.map(({ name, parameters }) => ({ name, parameters }))
 }
 
@@ -34,7 +39,7 @@ export function describePipeline(pipeline: Pipeline): TransformDescription[] | u
 export function buildPipeline(steps: readonly TransformDescription[]): Pipeline {
   return compose(
     steps.map(({ name, parameters }) => {
-      if (!Object.hasOwn(makers, name)) throw new DataError(`there is no transform ${name}`)
+      if (!isKnownTransform(name)) throw new DataError(`there is no transform ${name}`)
       return makers[name]!(parameters)
     }),
   )
