@@ -1,6 +1,7 @@
 #define NODE_ADDON_API_CPP_EXCEPTIONS
 #include "binding/pictures.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <string>
@@ -106,6 +107,15 @@ struct Pictures::Job {
     // Arrays that the job reads and writes.
     Napi::ObjectReference in, out;
     std::function<void(Job&)> work;
+    // At most `limit` jobs of a lane run at a time; lane 0 has no limit.
+    int lane = 0;
+    size_t limit = 1;
+
+    void join(const Napi::Value& laneNumber, const Napi::Value& laneLimit) {
+        if (!laneNumber.IsNumber() || !laneLimit.IsNumber()) return;
+        lane = laneNumber.As<Napi::Number>().Int32Value();
+        limit = std::max<uint32_t>(1, laneLimit.As<Napi::Number>().Uint32Value());
+    }
     // What `done` is told.
     bool good = false;
     bool isSize = false;
@@ -150,14 +160,16 @@ void Pictures::close() {
 void Pictures::start(Napi::Env env, std::unique_ptr<Job> job) {
     if (!pool_) throw Napi::Error::New(env, "the environment is being torn down");
     Job* const pending = job.get();
-    pool_->run([this, pending] {
-        try {
-            pending->work(*pending);
-        } catch (const std::exception&) {
-            pending->good = false;  // out of memory
-        }
-        napi_call_threadsafe_function(done_, pending, napi_tsfn_nonblocking);
-    });
+    pool_->run(
+        [this, pending] {
+            try {
+                pending->work(*pending);
+            } catch (const std::exception&) {
+                pending->good = false;  // out of memory
+            }
+            napi_call_threadsafe_function(done_, pending, napi_tsfn_nonblocking);
+        },
+        pending->lane, pending->limit);
     running_.insert(job.release());
     if (running_.size() == 1) napi_ref_threadsafe_function(env, done_);
 }
@@ -197,6 +209,7 @@ void Pictures::size(const Napi::CallbackInfo& info) {
         }
     };
     job->done = Napi::Persistent(info[1].As<Napi::Function>());
+    job->join(info[2], info[3]);
     start(info.Env(), std::move(job));
 }
 
@@ -214,6 +227,7 @@ void Pictures::decode(const Napi::CallbackInfo& info) {
     };
     job->out = Napi::Persistent(info[2].As<Napi::Object>());
     job->done = Napi::Persistent(info[3].As<Napi::Function>());
+    job->join(info[4], info[5]);
     start(info.Env(), std::move(job));
 }
 

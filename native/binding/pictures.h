@@ -20,10 +20,10 @@ class Pictures {
   private:
     struct Job;
 
-    // pictureSize(source, done): done(width, height), both 0 if it is declined. `source` is a path or what a
-    // file holds.
+    // pictureSize(source, done, lane?, limit?): done(width, height), both 0 if it is declined. `source` is a
+    // path or what a file holds.
     void size(const Napi::CallbackInfo& info);
-    // decodePicture(source, plan, out, done): done(true), or done(false) if it is declined.
+    // decodePicture(source, plan, out, done, lane?, limit?): done(true), or done(false) if it is declined.
     void decode(const Napi::CallbackInfo& info);
     // resamplePicture(pixels, plan, out, done?): at once, or in the background if there is a function to be
     // told.

@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <list>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -20,17 +21,28 @@ class ThreadPool {
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
 
-    // A job may not throw. Throws std::system_error if not a single thread can be had.
-    void run(std::function<void()> job);
+    // Lane 0 has no limit. A job may not throw. Throws std::system_error if not a single thread can be had.
+    void run(std::function<void()> job, int lane = 0, size_t limit = 0);
 
   private:
+    struct Job {
+        std::function<void()> work;
+        int lane;
+    };
+    struct Lane {
+        size_t running = 0;
+        std::deque<std::function<void()>> waiting;
+    };
+
     void startThread();
+    bool takeNext(Job& job);
     void work(std::list<std::thread>::iterator self);
     void joinEnded();
 
     std::mutex mutex_;
     std::condition_variable news_, gone_;
-    std::deque<std::function<void()>> jobs_;
+    std::deque<Job> jobs_;
+    std::map<int, Lane> lanes_;
     std::list<std::thread> threads_, ended_;
     size_t idle_ = 0;
     bool closed_ = false;

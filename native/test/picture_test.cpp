@@ -150,6 +150,31 @@ TEST("picture: JPEG files that are whole, changed or cut short") {
     CHECK(decoded > 900);
 }
 
+TEST("picture: a lane keeps to its limit and to its order, and does not hold up others") {
+    ThreadPool pool;
+    std::atomic<int> running = 0, most = 0, done = 0, others = 0;
+    std::vector<int> order;
+    for (int job = 0; job < 200; job++) {
+        pool.run(
+            [&] {
+                most = std::max<int>(most, ++running);
+                std::this_thread::yield();
+                running--;
+                done++;
+            },
+            7, 2);
+        pool.run([&, job] { order.push_back(job); }, 8, 1);
+        pool.run([&] { others++; });
+    }
+    while (done < 200 || others < 200) std::this_thread::yield();
+    std::atomic<bool> last = false;
+    pool.run([&] { last = true; }, 8, 1);
+    while (!last) std::this_thread::yield();
+    CHECK(most <= 2);
+    CHECK_EQUAL(order.size(), size_t{200});
+    for (int job = 0; job < 200; job++) CHECK_EQUAL(order[job], job);
+}
+
 TEST("picture: the pool runs every job, lets idle threads go, and waits for what runs") {
     std::atomic<int> ran = 0;
     {

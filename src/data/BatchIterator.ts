@@ -1,10 +1,16 @@
 import { DataError } from '../engine/errors.ts'
+import { newLane } from '../engine/pictures.ts'
 import { BatchFeed } from './BatchFeed.ts'
 import { BatchRoom, type RoomPool } from './BatchRoom.ts'
 import { type Assembled, type Collator, toTensors } from './collate.ts'
 import { type Dataset, hasBatchedItems, isBatchFinisher, isGatherable } from './Dataset.ts'
+import type { Decoding } from './image/RgbImage.ts'
 import { RandomStream } from './random.ts'
 import { checkOrder, type Sampler } from './samplers.ts'
+import { WorkPool } from './WorkPool.ts'
+
+// Pictures that are asked for beyond those that are decoded: what is decoded at a time is limited elsewhere.
+const ASKED_AHEAD = 4
 
 /** An item that was left out. */
 export interface SkippedItem {
@@ -54,6 +60,7 @@ export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
   readonly #order: ArrayLike<number>
   readonly #occurrences: Uint32Array | undefined
   readonly #feed: BatchFeed<Item, Prepared<Item>> | undefined
+  readonly #decoding: Decoding | undefined
   // Of the batches under way.
   readonly #rooms = new Map<number, BatchRoom>()
 
@@ -66,6 +73,8 @@ export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
     this.#occurrences = plan.sampler.replacement ? countOccurrences(this.#order) : undefined
     if (!plan.collate && isGatherable(plan.dataset)) return
     const first = plan.batch
+    const workers = Math.max(1, plan.workers)
+    this.#decoding = { lane: newLane(workers), pool: new WorkPool(workers) }
     this.#feed = new BatchFeed({
       sizes: Array.from(
         { length: Math.max(0, plan.length - first) },
@@ -73,7 +82,8 @@ export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
       ),
       fetch: (position, batch, at) => this.#fetch(first * plan.batchSize + position, first + batch, at),
       assemble: (outcomes, at) => this.#assemble(outcomes, first + at),
-      workers: Math.max(1, plan.workers),
+      // Threads are not to wait until they are told of the next picture.
+      workers: this.#isBatched() ? workers + ASKED_AHEAD : workers,
       ahead: plan.prefetch,
     })
   }
@@ -131,17 +141,22 @@ export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
   }
 
   #fetch(position: number, batch: number, at: number): Item | Promise<Item> {
-    const { dataset, collate } = this.#plan
+    const { dataset } = this.#plan
     const index = this.#order[position]!
     const random = this.#random('item', index, this.#occurrences?.[position])
-    if (collate || !hasBatchedItems<Item>(dataset)) return dataset.get(index, random)
+    if (!this.#isBatched() || !hasBatchedItems<Item>(dataset)) return dataset.get(index, random)
     return dataset.getForBatch(index, random, this.#roomOf(batch).at(at))
+  }
+
+  /** A `collate` of the user's own gets items as `get` gives them. */
+  #isBatched(): boolean {
+    return !this.#plan.collate && hasBatchedItems(this.#plan.dataset)
   }
 
   #roomOf(batch: number): BatchRoom {
     const found = this.#rooms.get(batch)
     if (found) return found
-    const room = new BatchRoom(this.#plan.rooms, this.#range(batch).length)
+    const room = new BatchRoom(this.#plan.rooms, this.#range(batch).length, this.#decoding!)
     this.#rooms.set(batch, room)
     return room
   }

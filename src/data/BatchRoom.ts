@@ -1,4 +1,4 @@
-import type { PictureRoom } from './image/RgbImage.ts'
+import type { Decoding, PictureRoom } from './image/RgbImage.ts'
 
 /** Bytes of batches that have been made into tensors, for the batches that come. */
 export class RoomPool {
@@ -24,19 +24,22 @@ export class RoomPool {
 export class BatchRoom {
   readonly #pool: RoomPool
   readonly #count: number
+  readonly #decoding: Decoding
   #bytes: Uint8Array | undefined
   #kind: 'fixed' | 'loose' | undefined
   #each = 0
   #used = 0
 
-  constructor(pool: RoomPool, count: number) {
+  constructor(pool: RoomPool, count: number, decoding: Decoding) {
     this.#pool = pool
     this.#count = count
+    this.#decoding = decoding
   }
 
   /** For the picture at a position of the batch. */
   at(position: number): PictureRoom {
     return {
+      decoding: this.#decoding,
       fixed: (bytes) => {
         this.#begin('fixed', bytes)
         if (this.#kind !== 'fixed' || bytes !== this.#each) return undefined

@@ -48,13 +48,20 @@ export interface Addon {
   sharesStorage(handle: number): boolean
   buildInfo(): BuildInfo
   /** Upright size of a JPEG picture, a file's path or what it holds; 0 and 0 for what another decoder must judge. */
-  pictureSize(source: string | Uint8Array, done: (width: number, height: number) => void): void
+  pictureSize(
+    source: string | Uint8Array,
+    done: (width: number, height: number) => void,
+    lane?: number,
+    limit?: number,
+  ): void
   /** Decodes into `out` what the plan makes of it; false for what another decoder must judge. */
   decodePicture(
     source: string | Uint8Array,
     plan: Float64Array,
     out: Uint8Array,
     done: (good: boolean) => void,
+    lane?: number,
+    limit?: number,
   ): void
   /** Carries out a plan on RGB bytes, at once or, with `done`, in the background: nobody may touch them meanwhile. */
   resamplePicture(

@@ -18,6 +18,21 @@ export interface ResamplePlan {
 /** Sides that are longer are refused. */
 const MAX_SIDE = 2 ** 22
 
+/** Background work of which so much is done at a time: who has a lane may ask for all of it at once. */
+export interface Lane {
+  /** Whole number above 0 that no other lane has. */
+  readonly number: number
+  /** Threads. */
+  readonly limit: number
+}
+
+let lanes = 0
+
+export function newLane(limit: number): Lane {
+  lanes = (lanes % 0x7fffffff) + 1
+  return { number: lanes, limit }
+}
+
 function encode({ width, height, box, target, window, flipX, flipY }: ResamplePlan): Float64Array {
   if (Math.max(width, height, target.width, target.height) > MAX_SIDE) {
     throw new ShapeError(
@@ -63,9 +78,11 @@ let found: boolean | undefined
  */
 export function jpegSize(
   source: string | Uint8Array,
+  lane?: Lane,
 ): Promise<{ width: number; height: number } | undefined> {
   return new Promise((resolve) => {
-    addon.pictureSize(source, (width, height) => resolve(width > 0 ? { width, height } : undefined))
+    const done = (width: number, height: number) => resolve(width > 0 ? { width, height } : undefined)
+    addon.pictureSize(source, done, lane?.number, lane?.limit)
   })
 }
 
@@ -78,11 +95,13 @@ export function decodeJpeg(
   source: string | Uint8Array,
   plan: ResamplePlan,
   into?: Uint8Array,
+  lane?: Lane,
 ): Promise<Uint8Array | undefined> {
   return new Promise((resolve) => {
     const slots = encode(plan)
     const out = into ?? roomFor(plan)
-    addon.decodePicture(source, slots, out, (good) => resolve(good ? out : undefined))
+    const done = (good: boolean) => resolve(good ? out : undefined)
+    addon.decodePicture(source, slots, out, done, lane?.number, lane?.limit)
   })
 }
 

@@ -10,9 +10,11 @@ import { isSampledPicture, type RgbImage } from '../../src/data/image/RgbImage.t
 import { RandomStream } from '../../src/data/random.ts'
 import { rotation, zoom } from '../../src/data/transforms/affine.ts'
 import * as T from '../../src/data/transforms/index.ts'
+import { WorkPool } from '../../src/data/WorkPool.ts'
 import { ShapeError } from '../../src/engine/errors.ts'
 import { arange, type Tensor, tensor, zeros } from '../../src/engine/index.ts'
 import { warpPictures } from '../../src/engine/ops/image.ts'
+import { newLane } from '../../src/engine/pictures.ts'
 import { draw, ramp, smoothPicture, toSharp } from './pictures.ts'
 
 /** A batch [N, 3, H, W] of bytes as pictures. */
@@ -95,7 +97,8 @@ describe('the batch is what its items are', () => {
   })
 
   it('and what warps is left to the device', async () => {
-    const room = { fixed: () => undefined, loose: () => undefined }
+    const decoding = { lane: newLane(1), pool: new WorkPool(1) }
+    const room = { fixed: () => undefined, loose: () => undefined, decoding }
     const kinds = async (transform: T.PictureTransform[]) => {
       const dataset = new ImageFolder(folder, { transform })
       const samples = await Promise.all(

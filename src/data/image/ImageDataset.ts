@@ -10,7 +10,7 @@ import type { PicturePath } from './listPictures.ts'
 import { Picture } from './Picture.ts'
 import type { PictureStore } from './PictureCache.ts'
 import { pictureError, readableName } from './pictureError.ts'
-import type { ClassMask, PictureRoom, RgbImage } from './RgbImage.ts'
+import type { ClassMask, Decoding, PictureRoom, RgbImage } from './RgbImage.ts'
 
 /** Pictures and what they show. */
 export interface ImageDatasetParts {
@@ -97,17 +97,21 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
   /** The same, for a batch: what warps a picture is left to be done to all of them on the device. */
   async getForBatch(index: number, random: RandomStream, room: PictureRoom): Promise<ImageSample> {
     // The batch makes pictures of them.
-    return this.#sample(index, random, (picture) => picture.forBatch(room) as Promise<RgbImage>)
+    const finish = (picture: Picture) => picture.forBatch(room) as Promise<RgbImage>
+    return this.#sample(index, random, finish, room.decoding)
   }
 
   async #sample(
     index: number,
     random: RandomStream,
     finish: (picture: Picture) => Promise<RgbImage>,
+    decoding?: Decoding,
   ): Promise<ImageSample> {
     const mask = this.masks && (await this.#mask(index, random.copy()))
     const { pictureSteps } = this.transform
-    const picture = this.#cache ? await this.#kept(index, random, this.#cache) : await this.picture(index)
+    const picture = this.#cache
+      ? await this.#kept(index, random, this.#cache, decoding)
+      : await this.picture(index, decoding)
     const steps = this.#cache ? pictureSteps.slice(this.#fixed.length) : pictureSteps
     for (const step of steps) step.apply(picture, random)
     const x = await finish(picture)
@@ -144,11 +148,16 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
   }
 
   /** The picture after the steps that draw nothing, from the cache if it is there. */
-  async #kept(index: number, random: RandomStream, cache: PictureStore): Promise<Picture> {
+  async #kept(
+    index: number,
+    random: RandomStream,
+    cache: PictureStore,
+    decoding?: Decoding,
+  ): Promise<Picture> {
     const file = this.files[index]!
     const found = await cache.get(this.#fixedName, index, file)
     if (found) return Picture.of(found)
-    const picture = await this.picture(index)
+    const picture = await this.picture(index, decoding)
     for (const step of this.#fixed) step.apply(picture, random)
     const image = await picture.bytes()
     await cache.add(this.#fixedName, index, file, image)
@@ -156,7 +165,7 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
   }
 
   /** The picture at `index`, before any transform, not decoded yet. @throws DataError that names the file. */
-  async picture(index: number): Promise<Picture> {
+  async picture(index: number, decoding?: Decoding): Promise<Picture> {
     const file = this.files[index]
     if (file === undefined) {
       throw new DataError(`there is no picture ${index}: the dataset has ${this.length}`)
@@ -166,7 +175,7 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
     const source = await this.#source(file)
     const width = this.#sizes[index * 2]!
     if (width > 0) return new Picture({ source, name }, { width, height: this.#sizes[index * 2 + 1]! })
-    const picture = await Picture.open(source, name)
+    const picture = await Picture.open(source, name, decoding)
     this.#sizes[index * 2] = picture.width
     this.#sizes[index * 2 + 1] = picture.height
     return picture

@@ -13,6 +13,7 @@ import { applyPlan, decodePicture, type EncodedPicture, readPictureSize } from '
 import { addCrop, addResize, emptyPlan, type PixelSize, planSize } from './decodePlan.ts'
 import { nearestBytes } from './nearest.ts'
 import {
+  type Decoding,
   isRgbImage,
   isSampledPicture,
   type PictureRoom,
@@ -66,8 +67,8 @@ export class Picture {
    * Reads the header of a file, or of what a file holds (JPEG, PNG … bytes). `name` is for error messages.
    * @throws DataError that names the file.
    */
-  static async open(source: string | Uint8Array, name?: string): Promise<Picture> {
-    return new Picture({ source, name }, await readPictureSize({ source, name }))
+  static async open(source: string | Uint8Array, name?: string, decoding?: Decoding): Promise<Picture> {
+    return new Picture({ source, name }, await readPictureSize({ source, name }, decoding))
   }
 
   /** A picture that is decoded already. */
@@ -220,11 +221,13 @@ export class Picture {
     const place = last
       ? room && ((bytes: number) => (warp ? room.loose(bytes) : room.fixed(bytes)))
       : undefined
-    const decoded = isRgbImage(source) ? applyPlan(source, plan) : await decodePicture(source, plan, place)
+    const decoded = isRgbImage(source)
+      ? applyPlan(source, plan)
+      : await decodePicture(source, plan, place, room?.decoding)
     let made: RgbImage | SampledPicture = warp ? samplingOf(decoded, part, whole, warp) : decoded
     while (next < this.#steps.length) {
       const image: RgbImage = isSampledPicture(made)
-        ? await sampleNow(made, made.sampling.pixels !== given)
+        ? await sampleNow(made, made.sampling.pixels !== given, room?.decoding)
         : made
       const [later, end] = this.#warpAt(next, image)
       if (later) {
@@ -287,8 +290,13 @@ function samplingOf({ data: pixels }: RgbImage, part: Window, whole: PixelSize, 
 }
 
 /** Samples a picture; in the background if nobody else has its bytes. */
-async function sampleNow({ sampling, table }: SampledPicture, ours: boolean): Promise<RgbImage> {
-  const data = ours ? await warpPixelsAhead(sampling) : warpPixels(sampling)
+async function sampleNow(
+  { sampling, table }: SampledPicture,
+  ours: boolean,
+  decoding?: Decoding,
+): Promise<RgbImage> {
+  const ahead = () => warpPixelsAhead(sampling)
+  const data = ours ? await (decoding ? decoding.pool.run(ahead) : ahead()) : warpPixels(sampling)
   const image = { data, width: sampling.width, height: sampling.height }
   return table ? lookupBytes(image, table, data) : image
 }

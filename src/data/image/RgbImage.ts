@@ -1,4 +1,5 @@
-import type { Sampling } from '../../engine/pictures.ts'
+import type { Lane, Sampling } from '../../engine/pictures.ts'
+import type { WorkPool } from '../WorkPool.ts'
 
 /** A decoded picture: red, green and blue bytes, interleaved, row by row from the top left. */
 export interface RgbImage {
@@ -25,6 +26,16 @@ export interface PictureRoom {
   fixed(bytes: number): Uint8Array | undefined
   /** For a picture of a batch whose pictures differ. */
   loose(bytes: number): Uint8Array | undefined
+  /** What decodes the pictures of the loader. */
+  readonly decoding: Decoding
+}
+
+/** What decodes a loader's pictures: so many at a time. */
+export interface Decoding {
+  /** Of the engine. */
+  readonly lane: Lane
+  /** For what others decode. */
+  readonly pool: WorkPool
 }
 
 /** A class index for each pixel of a picture, row by row from the top left. */

@@ -11,7 +11,7 @@ import type { Window } from './bytes.ts'
 import type { DecodePlan, PixelSize } from './decodePlan.ts'
 import { DEFAULT_MAX_PIXELS } from './limits.ts'
 import { type PictureStage, pictureError, readableName } from './pictureError.ts'
-import type { RgbImage } from './RgbImage.ts'
+import type { Decoding, RgbImage } from './RgbImage.ts'
 
 /** A picture that is not decoded: the path of its file, or what the file holds, and the name to report it by. */
 export interface EncodedPicture {
@@ -32,14 +32,20 @@ export const jpegDecoder = {
  * Width and height of the upright picture (EXIF orientation applied), read from its header.
  * @throws DataError that names the file.
  */
-export async function readPictureSize(picture: EncodedPicture): Promise<PixelSize> {
-  const known = jpegDecoder.usable ? await jpegSize(picture.source) : undefined
+export async function readPictureSize(picture: EncodedPicture, decoding?: Decoding): Promise<PixelSize> {
+  const known = jpegDecoder.usable ? await jpegSize(picture.source, decoding?.lane) : undefined
   if (known) return known
   const open = await opener()
-  return await withErrors(picture, 'header', async () => {
-    const { autoOrient } = await open(picture).metadata()
-    return { width: autoOrient.width, height: autoOrient.height }
-  })
+  return await inTurn(decoding, () =>
+    withErrors(picture, 'header', async () => {
+      const { autoOrient } = await open(picture).metadata()
+      return { width: autoOrient.width, height: autoOrient.height }
+    }),
+  )
+}
+
+function inTurn<T>(decoding: Decoding | undefined, work: () => Promise<T>): Promise<T> {
+  return decoding ? decoding.pool.run(work) : work()
 }
 
 /**
@@ -59,12 +65,13 @@ export async function decodePicture(
   picture: EncodedPicture,
   plan: DecodePlan,
   room?: (bytes: number) => Uint8Array | undefined,
+  decoding?: Decoding,
 ): Promise<RgbImage> {
   const whole = toResamplePlan(plan)
   const { width, height } = whole.window
   const into = room?.(width * height * 3)
-  const data = jpegDecoder.usable ? await decodeJpeg(picture.source, whole, into) : undefined
-  return data ? { data, width, height } : await decodeBySharp(picture, whole, into)
+  const data = jpegDecoder.usable ? await decodeJpeg(picture.source, whole, into, decoding?.lane) : undefined
+  return data ? { data, width, height } : await inTurn(decoding, () => decodeBySharp(picture, whole, into))
 }
 
 /** Carries out a plan on a picture that is decoded already. */
