@@ -61,7 +61,7 @@ Examples:
       await library()
       const data = await loadPictures(dir as string, options)
       terminal.say(describePictures(data))
-      const learner = await makeLearner(data, options, { path: '.', progress: null })
+      const learner = await makeLearner(data, options, { path: '.', terminal })
       if (options.unfrozen) learner.unfreeze()
       const { start, end, steps } = options
       const { suggestions, lrs, losses } = await learner.lrFind({ startLr: start, endLr: end, numIt: steps })

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
-import type { Learner, models, nn, ProgressCallback } from '../index.ts'
+import type { Learner, models, nn } from '../index.ts'
 import type { Terminal } from './Terminal.ts'
 import { integer, number } from './values.ts'
 
@@ -117,10 +117,10 @@ type Pictures = Awaited<ReturnType<typeof loadPictures>>
 export async function makeLearner(
   data: Pictures,
   options: PictureOptions,
-  { path, progress }: { path: string; progress: ProgressCallback | null },
+  { path, terminal }: { path: string; terminal: Terminal },
 ): Promise<Learner<nn.Sequential>> {
   const anneal = await library()
-  const { ConfigError, metrics, visionLearner } = anneal
+  const { ConfigError, metrics, ProgressCallback, visionLearner } = anneal
   const names = architectureNames(anneal)
   if (!names.includes(options.arch)) {
     throw new ConfigError(
@@ -140,9 +140,10 @@ export async function makeLearner(
     // A few hundred pictures are too few for a hidden layer in the head.
     ...(data.trainDs.length < 2000 && { linearFeatures: [], dropout: 0.1 }),
     metrics: [metrics.accuracy],
-    callbacks: progress ? [progress] : [],
+    // Tables and bars go to stdout by themselves, which is for JSON if that was asked for.
+    silent: terminal.json,
+    callbacks: terminal.json ? [new ProgressCallback({ stream: terminal.stream })] : [],
     path,
-    silent: true,
   })
 }
 

@@ -79,7 +79,7 @@ confusion.png and top-losses.png.`,
 }
 
 async function train(dir: string, options: TrainOptions, terminal: Terminal): Promise<void> {
-  const { ConfigError, ProgressCallback, SaveModelCallback, slice } = await library()
+  const { ConfigError, SaveModelCallback, slice } = await library()
   const started = performance.now()
   const { headEpochs, epochs } = options
   if (headEpochs + epochs === 0)
@@ -90,8 +90,7 @@ async function train(dir: string, options: TrainOptions, terminal: Terminal): Pr
     throw new ConfigError(`--out ${options.out}: the folder cannot be made (${cause.message})`, { cause })
   })
   terminal.say(describePictures(data))
-  const progress = new ProgressCallback({ stream: terminal.stream })
-  const learner = await makeLearner(data, options, { path: out, progress })
+  const learner = await makeLearner(data, options, { path: out, terminal })
   const frozen = options.weights !== 'none'
 
   const files: Record<string, string> = {}

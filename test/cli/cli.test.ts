@@ -53,12 +53,12 @@ test('what is not understood ends with 2, says what was meant, and points to the
 })
 
 test('what fails ends with 1 and one line; ANNEAL_DEBUG=1 adds where, --json says it in JSON', async () => {
-  const plain = await annealHere(['predict', 'none.safetensors', 'x.jpg'])
+  const plain = await annealHere(['info', 'none.safetensors'])
   expect(plain).toMatchObject({ status: 1, stdout: '' })
   expect(plain.stderr).toMatch(/^anneal: none\.safetensors does not exist.*\n$/)
-  const debugged = anneal(['predict', 'none.safetensors', 'x.jpg'], { env: { ANNEAL_DEBUG: '1' } })
+  const debugged = anneal(['info', 'none.safetensors'], { env: { ANNEAL_DEBUG: '1' } })
   expect(debugged.stderr).toMatch(/CheckpointError: none\.safetensors does not exist[\s\S]*\n {4}at /)
-  const told = await annealHere(['predict', 'none.safetensors', 'x.jpg', '--json'])
+  const told = await annealHere(['info', 'none.safetensors', '--json'])
   expect(told.status).toBe(1)
   expect(JSON.parse(told.stdout)).toMatchObject({ error: { code: 'CHECKPOINT' } })
 })

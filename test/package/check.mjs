@@ -75,7 +75,7 @@ try {
   })
 
   step('says what to do before the engine is built', () => {
-    assert.match(run('npx', ['anneal', '--help']).stdout, /build .*info /s)
+    assert.match(run('npx', ['anneal', '--help']).stdout, /train .*predict .*info .*build /s)
     assert.match(run('npx', ['anneal', 'info']).stdout, /not built; run: npx anneal build/)
     assert.match(run('node', ['plain.mjs'], { expected: 1 }).output, /npx anneal build/)
   })
@@ -89,6 +89,38 @@ try {
   step('used from plain JavaScript', () => {
     assert.match(run('node', ['plain.mjs']).stdout, /^ok$/m)
     if (process.features.require_module) assert.match(run('node', ['common.cjs']).stdout, /^ok$/m)
+  })
+
+  step('used from the command line', () => {
+    fs.writeFileSync(
+      path.join(project, 'draw.mjs'),
+      `import fs from 'node:fs'
+       import { createRequire } from 'node:module'
+       const sharp = createRequire(import.meta.resolve('anneal'))('sharp')
+       for (const [name, background] of [['blue', '#2040c0'], ['red', '#c04020']])
+         for (let i = 0; i < 10; i++) {
+           fs.mkdirSync('pictures/' + name, { recursive: true })
+           await sharp({ create: { width: 32 + i, height: 32, channels: 3, background } }).png().toFile('pictures/' + name + '/' + i + '.png')
+         }`,
+    )
+    run('node', ['draw.mjs'])
+    const quick = [
+      '--weights',
+      'none',
+      '--size',
+      '32',
+      '--batch-size',
+      '8',
+      '--lr',
+      '1e-3',
+      '--head-epochs',
+      '1',
+    ]
+    run('npx', ['anneal', 'train', 'pictures', ...quick, '--epochs', '0', '--out', 'trained', '--onnx'])
+    const { stdout } = run('npx', ['anneal', 'predict', 'trained/model.safetensors', 'pictures/red/0.png'])
+    assert.match(stdout, /^pictures\/red\/0\.png\t(blue|red)\t[01]\.\d{4}$/m)
+    const { output } = run('npx', ['anneal', 'predict', 'missing', 'pictures/red/0.png'], { expected: 1 })
+    assert.match(output, /^anneal: missing\.safetensors does not exist/m)
   })
 
   step('used from TypeScript', () => {
