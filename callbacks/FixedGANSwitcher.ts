@@ -10,31 +10,31 @@ export type TurnLength = number | ((iteration: number) => number)
 
 export interface FixedGANSwitcherOptions {
   /** Batches of the critic's turn. Default 1. */
-  nCritic?: TurnLength | undefined
+  nCrit?: TurnLength | undefined
   /** Batches of the generator's turn. Default 1. */
   nGen?: TurnLength | undefined
 }
 
 /**
- * Changes turns after fixed numbers of training batches: `nCritic` for the critic, then `nGen` for the generator. A function is asked
+ * Changes turns after fixed numbers of training batches: `nCrit` for the critic, then `nGen` for the generator. A function is asked
  * after every batch, with the number of batches finished before it: `(iteration) => (iteration < 100 ? 100 : 5)` trains the critic
  * for 100 batches at first, and for 5 a turn later.
  *
  * Source: fastai's FixedGANSwitcher; but validation does not count, and functions get the iteration.
  */
 export class FixedGANSwitcher extends Callback {
-  readonly nCritic: TurnLength
+  readonly nCrit: TurnLength
   readonly nGen: TurnLength
   #count = 0
 
-  /** `new FixedGANSwitcher(5, 1)` is `new FixedGANSwitcher({ nCritic: 5, nGen: 1 })`. */
+  /** `new FixedGANSwitcher(5, 1)` is `new FixedGANSwitcher({ nCrit: 5, nGen: 1 })`. */
   constructor(options: TurnLength | FixedGANSwitcherOptions = {}, nGen?: TurnLength) {
     super()
-    const given = typeof options === 'object' ? options : { nCritic: options, nGen }
-    rejectUnknownOptions('FixedGANSwitcher', given, ['nCritic', 'nGen'])
-    this.nCritic = given.nCritic ?? 1
+    const given = typeof options === 'object' ? options : { nCrit: options, nGen }
+    rejectUnknownOptions('FixedGANSwitcher', given, ['nCrit', 'nGen'])
+    this.nCrit = given.nCrit ?? 1
     this.nGen = given.nGen ?? 1
-    for (const [name, length] of Object.entries({ nCritic: this.nCritic, nGen: this.nGen })) {
+    for (const [name, length] of Object.entries({ nCrit: this.nCrit, nGen: this.nGen })) {
       if (typeof length !== 'function') checkCount('FixedGANSwitcher', name, length, 1)
     }
   }
@@ -48,7 +48,7 @@ export class FixedGANSwitcher extends Callback {
     if (!train || cancelled) return
     const trainer = trainerOf(learner, 'FixedGANSwitcher')
     this.#count++
-    const length = trainer.genMode ? this.nGen : this.nCritic
+    const length = trainer.genMode ? this.nGen : this.nCrit
     if (this.#count < lengthAt(length, iteration)) return
     this.#count = 0
     trainer.switch()

@@ -8,7 +8,6 @@ import type {
   BatchEndContext,
   EpochBeginContext,
   EpochEndContext,
-  LossBeginContext,
   StepEndContext,
   TrainBeginContext,
   TrainEndContext,
@@ -119,11 +118,6 @@ export class GANTrainer extends Callback {
     return this.#genMode
       ? { lastInput: noise, lastTarget: pictures }
       : { lastInput: pictures, lastTarget: noise }
-  }
-
-  /** For trainers that do more here. */
-  override onLossBegin(_context: LossBeginContext): { lastOutput: Tensor } | undefined {
-    return undefined
   }
 
   override onStepEnd({ learner, skipStep }: StepEndContext): void {

@@ -77,7 +77,7 @@ const noise = randn([64, latent, 1, 1])
 const throughput = new Throughput()
 const gan = GANLearner.wgan(data, generator, critic, {
   ...(penalty > 0 ? { gradientPenalty: penalty } : { clip: 0.01 }),
-  switcher: new FixedGANSwitcher({ nCritic: options.critic, nGen: 1 }),
+  switcher: new FixedGANSwitcher({ nCrit: options.critic, nGen: 1 }),
   path: out,
   callbacks: [throughput],
 })

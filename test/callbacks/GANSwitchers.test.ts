@@ -20,10 +20,8 @@ describe('FixedGANSwitcher', () => {
   // fastai 1.0.64, run: 8 batches an epoch.
   it('gives fastai’s turns', async () => {
     expect(await turnsOf({})).toBe('CCCCCGCC CCCGCCCC')
-    expect(await turnsOf({ switcher: new FixedGANSwitcher({ nCritic: 2 }) })).toBe('CCGCCGCC GCCGCCGC')
-    expect(await turnsOf({ switcher: new FixedGANSwitcher({ nCritic: 1, nGen: 2 }) })).toBe(
-      'CGGCGGCG GCGGCGGC',
-    )
+    expect(await turnsOf({ switcher: new FixedGANSwitcher({ nCrit: 2 }) })).toBe('CCGCCGCC GCCGCCGC')
+    expect(await turnsOf({ switcher: new FixedGANSwitcher({ nCrit: 1, nGen: 2 }) })).toBe('CGGCGGCG GCGGCGGC')
     expect(await turnsOf({ switcher: new FixedGANSwitcher() })).toBe('CGCGCGCG CGCGCGCG')
     expect(await turnsOf({ switcher: new FixedGANSwitcher(3, 1), genFirst: true })).toBe('GCCCGCCC GCCCGCCC')
   })
@@ -33,8 +31,8 @@ describe('FixedGANSwitcher', () => {
   })
 
   it('asks a function of the iteration: the paper’s schedule', async () => {
-    const nCritic = (iteration: number) => (iteration < 4 ? 4 : 2)
-    expect(await turnsOf({ switcher: new FixedGANSwitcher({ nCritic }) })).toBe('CCCCGCCG CCGCCGCC')
+    const nCrit = (iteration: number) => (iteration < 4 ? 4 : 2)
+    expect(await turnsOf({ switcher: new FixedGANSwitcher({ nCrit }) })).toBe('CCCCGCCG CCGCCGCC')
     const asked: number[] = []
     await turnsOf({
       switcher: new FixedGANSwitcher((iteration) => {
@@ -46,9 +44,9 @@ describe('FixedGANSwitcher', () => {
   })
 
   it('refuses what is no length, and learners of another kind', async () => {
-    expect(() => new FixedGANSwitcher({ nCritic: 0 })).toThrow(/nCritic.*at least 1/)
-    expect(() => new FixedGANSwitcher({ nCrit: 5 } as object)).toThrow(/nCritic, nGen/)
-    const nothing = new FixedGANSwitcher({ nGen: () => Number.NaN, nCritic: 1 })
+    expect(() => new FixedGANSwitcher({ nCrit: 0 })).toThrow(/nCrit.*at least 1/)
+    expect(() => new FixedGANSwitcher({ critic: 5 } as object)).toThrow(/nCrit, nGen/)
+    const nothing = new FixedGANSwitcher({ nGen: () => Number.NaN, nCrit: 1 })
     await expect(smallGan(smallData(), { switcher: nothing }).fit(1)).rejects.toThrow(/turn of NaN/)
     await expect(lineLearner().fit(1, { callbacks: [new FixedGANSwitcher()] })).rejects.toThrow(
       /needs a GANTrainer/,

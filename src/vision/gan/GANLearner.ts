@@ -2,9 +2,9 @@ import { DCGANTrainer } from '../../../callbacks/DCGANTrainer.ts'
 import { FixedGANSwitcher } from '../../../callbacks/FixedGANSwitcher.ts'
 import { GANGuard } from '../../../callbacks/GANGuard.ts'
 import { GANTrainer, trainerOf } from '../../../callbacks/GANTrainer.ts'
+import type { LrFindResult } from '../../../callbacks/LRFinder.ts'
 import { ganStats } from '../../data/GanDataBunch.ts'
 import { showImages } from '../../data/showImages.ts'
-import type { ImageStats } from '../../data/stats.ts'
 import { show } from '../../engine/check.ts'
 import { ConfigError } from '../../engine/errors.ts'
 import {
@@ -17,96 +17,36 @@ import {
   setRngState,
   Tensor,
 } from '../../engine/index.ts'
-import type { Callback } from '../../learner/Callback.ts'
 import type { LearnerData } from '../../learner/data.ts'
 import { inEvalMode } from '../../learner/evaluate.ts'
 import {
   type FitFlatCosineOptions,
   type FitOneCycleOptions,
   type FitOptions,
+  type FitProfile,
   Learner,
-  type LearnerOptions,
+  type LrFindOptions,
+  type ProfileOptions,
 } from '../../learner/index.ts'
-import { learnerOptionNames } from '../../learner/learnerOptions.ts'
 import type { LearningRate } from '../../learner/lrRange.ts'
 import { checkCount, rejectUnknownOptions } from '../../learner/options.ts'
 import type * as nn from '../../nn/index.ts'
 import { Adam } from '../../optim/index.ts'
 import type { Figure } from '../../plot/index.ts'
 import { dcganDiscriminator, dcganGenerator } from './dcgan.ts'
-import { type CriticLossOption, GANLoss, type GeneratorLossOption, ganLossFromFunctions } from './GANLoss.ts'
+import { GANLoss, ganLossFromFunctions } from './GANLoss.ts'
 import { GANModule } from './GANModule.ts'
 import { GANRecorder } from './GANRecorder.ts'
-import type { GradientPenaltyOptions } from './gradientPenalty.ts'
+import {
+  type DcganOptions,
+  type FromLearnersOptions,
+  type GANLearnerOptions,
+  ganOptionNames,
+  plainOptionNames,
+  type ShowFakesOptions,
+  type WganOptions,
+} from './ganOptions.ts'
 import { NoopLoss, realOrFake, WassersteinLoss } from './losses.ts'
-
-/** Options that all GANs share, next to the Learner's. */
-export interface GANOptions extends Omit<LearnerOptions, 'lossFunction'> {
-  /** Learning rate of fits that do not say otherwise; a slice gives the generator the first and the critic the last. */
-  lr?: LearningRate
-  /** Who trains both networks: says whose turn it is after each batch. Default: five batches for the critic, one for the generator. */
-  switcher?: Callback
-  /** The generator's turn comes first. Default false. */
-  genFirst?: boolean
-  /** The network whose turn it is not is in evaluation mode. */
-  switchEval?: boolean
-  /** Limits the critic's parameters to ±clip after each of its steps. */
-  clip?: number | null
-  /** Numbers of noise that a picture is made of, where the data brings pictures only. Default: the generator's own, or the data's. */
-  latent?: number
-  /** Watches for collapse and divergence. Default: a GANGuard; null for none. */
-  guard?: GANGuard | null
-}
-
-export interface GANLearnerOptions extends GANOptions {
-  generatorLoss: GeneratorLossOption
-  criticLoss: CriticLossOption
-  /** Who trains. Default: a GANTrainer of the options `genFirst`, `switchEval`, `clip` and `latent`. */
-  trainer?: GANTrainer
-  /** Adds a gradient penalty to the critic's loss. */
-  penalty?: GradientPenaltyOptions
-}
-
-export interface WganOptions extends GANOptions {
-  /** Weight of a gradient penalty (10 in the paper), which takes the place of clipping; or its options. Default none. */
-  gradientPenalty?: number | GradientPenaltyOptions
-}
-
-export interface FromLearnersOptions extends GANOptions {
-  /** Factors of the adversarial loss and of the generator's own loss. Default [1, 1]. */
-  weightsGen?: readonly [number, number]
-}
-
-export interface DcganOptions extends Omit<LearnerOptions, 'lossFunction' | 'optimizer'> {
-  /** Numbers of noise that a picture is made of. Default: the data's `noise`, or 100. */
-  latent?: number
-  /** Channels of the layers next to the pictures. Default 64. */
-  features?: number
-  /** Height and width of the pictures. Default: the data's, if it says, or 64. */
-  size?: number
-  /** Channels of the pictures. Default: the data's, if it says, or 3. */
-  channels?: number
-  /** Learning rate of both networks. Default 2e-4. */
-  lr?: LearningRate
-  /** Adam's first beta. Default 0.5. */
-  beta1?: number
-  /** Pictures of noise that stays the same; see DCGANTrainer. Default 64. */
-  fixedNoise?: number
-  /** Watches for collapse and divergence. Default: a GANGuard; null for none. */
-  guard?: GANGuard | null
-}
-
-export interface ShowFakesOptions {
-  /** Pictures in a row, and rows. Default 8. */
-  rows?: number
-  /** What the pictures are made of, [N, latent, 1, 1]. Default: the fixed noise of a DCGAN, or new noise. */
-  noise?: Tensor
-  /** What pictures were normalised with. Default: 0.5 and 0.5, for pictures in [-1, 1]. */
-  stats?: ImageStats
-}
-
-const ganOptionNames = ['lr', 'switcher', 'genFirst', 'switchEval', 'clip', 'latent', 'guard'] as const
-const plainOptionNames = learnerOptionNames.filter((name) => name !== 'lossFunction')
 
 /**
  * A Learner of a generator and a critic (or discriminator): fits, schedules, mixed precision, checkpoints and resuming are those of
@@ -137,7 +77,7 @@ export class GANLearner extends Learner<GANModule> {
     const { lr = 2e-4, switcher, genFirst, switchEval = true, clip, guard, ...others } = rest
     const { latent = latentOf(generator, data), callbacks = [], ...learner } = others
     const trainer = given ?? new GANTrainer({ genFirst, switchEval, clip, latent })
-    const turns = switcher ?? (given ? undefined : new FixedGANSwitcher({ nCritic: 5, nGen: 1 }))
+    const turns = switcher ?? (given ? undefined : new FixedGANSwitcher({ nCrit: 5, nGen: 1 }))
     const watcher = guard === undefined ? new GANGuard() : guard
     const model = new GANModule(generator, critic, { genMode: trainer.genMode })
     super(data, model, {
@@ -157,8 +97,8 @@ export class GANLearner extends Learner<GANModule> {
    * are `recorder.realScores`, `fakeScoresBefore` and `fakeScoresAfter`.
    *
    * With the same seed the losses are PyTorch's. The engine's generator is drawn from in this order: the generator's layers as they
-   * are made, its N(0, 0.02) weights, the same of the discriminator, the fixed noise `randn([64, latent, 1, 1])`; in a fit, the
-   * loader's seed (if it was given none), then for each batch `randn([N, latent, 1, 1])`.
+   * are made, its N(0, 0.02) weights, the same of the discriminator, the fixed noise `randn([64, latent, 1, 1])`; in a fit, for each
+   * batch `randn([N, latent, 1, 1])`. A loader that was given no seed takes one from where the generator stands, without moving it on.
    *
    * The batches' pictures are targets (as GanDataBunch has them) or inputs (as a classifier's data has them), in [-1, 1].
    * @throws ShapeError for a size that is not 4 times a power of two; ConfigError
@@ -259,6 +199,7 @@ export class GANLearner extends Learner<GANModule> {
   }
 
   override async fit(epochs: number, options: FitOptions = {}): Promise<void> {
+    this.#seedLoaders()
     return super.fit(epochs, { lr: this.lr, ...options })
   }
 
@@ -268,6 +209,16 @@ export class GANLearner extends Learner<GANModule> {
 
   override async fitFlatCosine(epochs: number, options: FitFlatCosineOptions = {}): Promise<void> {
     return super.fitFlatCosine(epochs, { lr: this.lr, ...options })
+  }
+
+  override async lrFind(options: LrFindOptions = {}): Promise<LrFindResult> {
+    this.#seedLoaders()
+    return super.lrFind(options)
+  }
+
+  override async profile(options: ProfileOptions = {}): Promise<FitProfile> {
+    this.#seedLoaders()
+    return super.profile(options)
   }
 
   /**
@@ -312,6 +263,13 @@ export class GANLearner extends Learner<GANModule> {
     })
   }
 
+  /** Loaders draw their seeds when first asked where they stand: aside, so that noise is the same with and without. */
+  #seedLoaders(): void {
+    aside(() => {
+      for (const loader of [this.data.trainDl, this.data.validDl]) loader?.state?.()
+    })
+  }
+
   #noise(count: number): Tensor {
     checkCount('generate', 'number of pictures', count, 1)
     const { latent } = this.trainer
@@ -328,14 +286,21 @@ export class GANLearner extends Learner<GANModule> {
     const fixed = this.trainer instanceof DCGANTrainer ? this.trainer.fixedNoise : undefined
     const missing = count - (fixed?.size(0) ?? 0)
     if (fixed && missing <= 0) return fixed.index(`:${count}`)
-    const state = getRngState()
-    try {
+    return aside(() => {
       manualSeed(0)
       const more = this.#noise(missing)
       return fixed ? cat([fixed, more], 0) : more
-    } finally {
-      setRngState(state)
-    }
+    })
+  }
+}
+
+/** Runs `body`, and puts the engine's generator back where it stood. */
+function aside<Result>(body: () => Result): Result {
+  const state = getRngState()
+  try {
+    return body()
+  } finally {
+    setRngState(state)
   }
 }
 

@@ -15,15 +15,7 @@ export {
   dcganGenerator,
   initialiseDcgan,
 } from './dcgan.ts'
-export {
-  type DcganOptions,
-  type FromLearnersOptions,
-  GANLearner,
-  type GANLearnerOptions,
-  type GANOptions,
-  type ShowFakesOptions,
-  type WganOptions,
-} from './GANLearner.ts'
+export { GANLearner } from './GANLearner.ts'
 export {
   type CriticLoss,
   type CriticLossOption,
@@ -36,6 +28,14 @@ export {
 export { GANModule } from './GANModule.ts'
 export { GANRecorder } from './GANRecorder.ts'
 export { type GanCriticOptions, ganCritic, SelfAttention } from './ganCritic.ts'
+export type {
+  DcganOptions,
+  FromLearnersOptions,
+  GANLearnerOptions,
+  GANOptions,
+  ShowFakesOptions,
+  WganOptions,
+} from './ganOptions.ts'
 export { type GradientPenaltyOptions, gradientPenalty } from './gradientPenalty.ts'
 export { AdaptiveLoss, accuracyThreshExpand, NoopLoss, WassersteinLoss } from './losses.ts'
 export { extractFeatures, type FeatureNetwork } from './measures/features.ts'

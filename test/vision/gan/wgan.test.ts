@@ -143,7 +143,7 @@ describe('GANLearner', () => {
         }
       }
     }
-    const switcher = new FixedGANSwitcher({ nCritic: 2 })
+    const switcher = new FixedGANSwitcher({ nCrit: 2 })
     const gan = GANLearner.wgan(smallData(6), generator, critic, {
       clip: 0.05,
       switcher,
