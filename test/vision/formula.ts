@@ -1,16 +1,20 @@
 import { noGrad, type Tensor, tensor } from '../../src/engine/index.ts'
 import type * as nn from '../../src/nn/index.ts'
 
+/** After so many numbers they come again. A prime, so that rows of a matrix differ. */
+const PERIOD = 1_000_003
+
 /** Numbers in [0, 1) that look random: a hash of the position, by 32-bit arithmetic. As test/fixtures/vision/formula.py. */
 function uniform(stream: number, count: number, convert: (u: number) => number): Float32Array<ArrayBuffer> {
   const values = new Float32Array(count)
   const offset = Math.imul(stream, 0x85ebca77)
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < Math.min(count, PERIOD); i++) {
     let x = (Math.imul(i, 0x9e3779b1) + offset) | 0
     x = Math.imul(x ^ (x >>> 15), 0x2c1b3c6d)
     x = Math.imul(x ^ (x >>> 12), 0x297a2d39)
     values[i] = convert(((x ^ (x >>> 15)) >>> 0) / 2 ** 32)
   }
+  for (let i = PERIOD; i < count; i *= 2) values.copyWithin(i, 0, i)
   return values
 }
 
@@ -30,17 +34,6 @@ function streamOf(name: string): number {
   return value
 }
 
-/** The largest matrix so far. Models of a family (VGG's have 100 million numbers there) share it, and it takes a second to make. */
-let largest = { key: '', values: new Float32Array(0) }
-
-function valuesOf(name: string, count: number, convert: (u: number) => number): Float32Array<ArrayBuffer> {
-  const key = `${name} ${count}`
-  if (largest.key === key) return largest.values
-  const values = uniform(streamOf(name), count, convert)
-  if (count > 5e7) largest = { key, values }
-  return values
-}
-
 /** Gives every tensor of the model values by its name in the state dict: weights as wide as keeps activations in bounds. */
 export function fill<Model extends nn.Module>(model: Model): Model {
   for (const [name, target] of Object.entries(model.stateDict())) {
@@ -54,7 +47,7 @@ export function fill<Model extends nn.Module>(model: Model): Model {
         : name.endsWith('weight')
           ? (u: number) => 0.5 + u
           : (u: number) => 0.4 * u - 0.2
-    const values = tensor(valuesOf(name, countOf(shape), convert), { shape })
+    const values = tensor(uniform(streamOf(name), countOf(shape), convert), { shape })
     noGrad(() => target.copy_(values))
     values[Symbol.dispose]()
   }

@@ -1,7 +1,8 @@
 import { cat, dropout, type Tensor } from '../../engine/index.ts'
 import * as nn from '../../nn/index.ts'
+import { isDiscreet, letGo, markDiscreet } from '../../nn/passing.ts'
 import { architecture, type ModelOptions } from './architecture.ts'
-import { FusedSequential, normActivation } from './normActivation.ts'
+import { FusedSequential, fusedThrough } from './normActivation.ts'
 
 /** Options of the DenseNet models. */
 export interface DenseNetOptions extends ModelOptions {
@@ -45,9 +46,9 @@ export class DenseLayer extends nn.Module {
   }
 
   override forward(x: Tensor): Tensor {
-    x = this.conv1.forward(normActivation(this.norm1, this.relu1, x))
-    x = this.conv2.forward(normActivation(this.norm2, this.relu2, x))
-    return dropout(x, this.#dropout, this.training)
+    const { norm1, relu1, conv1, norm2, relu2, conv2 } = this
+    const out = fusedThrough([norm1, relu1, conv1, norm2, relu2, conv2], x)
+    return dropout(out, this.#dropout, this.training)
   }
 }
 
@@ -63,10 +64,19 @@ export class DenseBlock extends nn.Sequential {
 
   override forward(x: Tensor): Tensor {
     const features = [x]
-    for (const layer of this) features.push(layer.forward(cat(features, 1)))
-    return cat(features, 1)
+    for (const layer of this) {
+      const joined = cat(features, 1)
+      const added = layer.forward(joined)
+      if (isDiscreet(layer)) letGo(joined, added)
+      features.push(added)
+    }
+    const out = cat(features, 1)
+    if ([...this].every(isDiscreet)) for (const added of features.slice(1)) letGo(added, out)
+    return out
   }
 }
+
+markDiscreet(DenseLayer, DenseBlock)
 
 /** Half the channels and half the size: what stands between two dense blocks. */
 const transition = (inChannels: number) =>

@@ -1,5 +1,6 @@
 import type { Tensor } from '../../engine/index.ts'
 import * as nn from '../../nn/index.ts'
+import { isDiscreet, letGo, markDiscreet, passThrough } from '../../nn/passing.ts'
 import { architecture, type ModelOptions } from './architecture.ts'
 import { convNorm } from './convNorm.ts'
 import { StochasticDepth } from './stochasticDepth.ts'
@@ -61,8 +62,8 @@ export class SqueezeExcitation extends nn.Module {
   }
 
   override forward(x: Tensor): Tensor {
-    const squeezed = this.activation.forward(this.fc1.forward(this.avgpool.forward(x)))
-    return this.scaleActivation.forward(this.fc2.forward(squeezed)).mul(x)
+    const { avgpool, fc1, activation, fc2, scaleActivation } = this
+    return passThrough([avgpool, fc1, activation, fc2, scaleActivation], x).mul(x)
   }
 }
 
@@ -89,9 +90,18 @@ export class MBConv extends nn.Module {
 
   override forward(x: Tensor): Tensor {
     const out = this.block.forward(x)
-    return this.#residual ? this.stochasticDepth.forward(out).add(x) : out
+    if (!this.#residual) return out
+    const kept = this.stochasticDepth.forward(out)
+    const sum = kept.add(x)
+    if (this.children().every(isDiscreet)) {
+      letGo(kept, sum)
+      if (kept !== out) letGo(out, sum)
+    }
+    return sum
   }
 }
+
+markDiscreet(SqueezeExcitation, MBConv, StochasticDepth)
 
 /**
  * EfficientNet (Tan and Le 2019, https://arxiv.org/abs/1905.11946) for pictures `[N, 3, H, W]`, giving logits

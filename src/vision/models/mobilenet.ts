@@ -1,5 +1,6 @@
 import type { Tensor } from '../../engine/index.ts'
 import * as nn from '../../nn/index.ts'
+import { isDiscreet, letGo, markDiscreet } from '../../nn/passing.ts'
 import { architecture, type ModelOptions } from './architecture.ts'
 import { convNorm } from './convNorm.ts'
 import { FusedSequential } from './normActivation.ts'
@@ -46,9 +47,14 @@ export class InvertedResidual extends nn.Module {
 
   override forward(x: Tensor): Tensor {
     const out = this.conv.forward(x)
-    return this.#residual ? x.add(out) : out
+    if (!this.#residual) return out
+    const sum = x.add(out)
+    if (isDiscreet(this.conv)) letGo(out, sum)
+    return sum
   }
 }
+
+markDiscreet(InvertedResidual)
 
 /**
  * MobileNet V2 (Sandler et al. 2018, https://arxiv.org/abs/1801.04381) for pictures `[N, 3, H, W]`, giving logits

@@ -34,11 +34,16 @@ export function convNormActivation(
  */
 export class FusedSequential extends nn.Sequential {
   override forward(x: Tensor): Tensor {
-    return runSteps(fusedSteps([...this]), x)
+    return fusedThrough([...this], x)
   }
 }
 
 markDiscreet(FusedSequential)
+
+/** `x` through modules in a row, with each batch norm and the ReLU (or ReLU6) behind it in one pass. */
+export function fusedThrough(modules: readonly nn.Module[], x: Tensor): Tensor {
+  return runSteps(fusedSteps(modules), x)
+}
 
 function* fusedSteps(modules: readonly nn.Module[]): Generator<Step> {
   for (let index = 0; index < modules.length; index++) {

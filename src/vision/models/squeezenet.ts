@@ -1,5 +1,6 @@
 import { cat, type Tensor } from '../../engine/index.ts'
 import * as nn from '../../nn/index.ts'
+import { isDiscreet, letGo, markDiscreet, passThrough } from '../../nn/passing.ts'
 import { architecture, type ModelOptions } from './architecture.ts'
 
 /** Options of the SqueezeNet models. */
@@ -28,16 +29,20 @@ export class Fire extends nn.Module {
   }
 
   override forward(x: Tensor): Tensor {
-    x = this.squeezeActivation.forward(this.squeeze.forward(x))
-    return cat(
-      [
-        this.expand1x1Activation.forward(this.expand1x1.forward(x)),
-        this.expand3x3Activation.forward(this.expand3x3.forward(x)),
-      ],
-      1,
-    )
+    const { squeeze, squeezeActivation, expand1x1, expand3x3 } = this
+    const discreet = this.children().every(isDiscreet)
+    const narrow = passThrough([squeeze, squeezeActivation], x)
+    const parts = [
+      passThrough([expand1x1, this.expand1x1Activation], narrow),
+      passThrough([expand3x3, this.expand3x3Activation], narrow),
+    ]
+    const out = cat(parts, 1)
+    if (discreet) for (const made of [narrow, ...parts]) letGo(made, out)
+    return out
   }
 }
+
+markDiscreet(Fire)
 
 const pool = () => new nn.MaxPool2d(3, { stride: 2, ceilMode: true })
 

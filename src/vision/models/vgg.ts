@@ -1,5 +1,6 @@
 import type { Tensor } from '../../engine/index.ts'
 import * as nn from '../../nn/index.ts'
+import { passThrough } from '../../nn/passing.ts'
 import { architecture, type ModelOptions } from './architecture.ts'
 import { FusedSequential } from './normActivation.ts'
 
@@ -65,7 +66,7 @@ export class VGG extends nn.Module {
   }
 
   override forward(x: Tensor): Tensor {
-    x = this.avgpool.forward(this.features.forward(x))
+    x = passThrough([this.features, this.avgpool], x)
     return this.classifier.forward(x.flatten(1))
   }
 }

@@ -1,7 +1,8 @@
 import type { Tensor } from '../../engine/index.ts'
 import * as nn from '../../nn/index.ts'
+import { isDiscreet, letGo, markDiscreet, passThrough } from '../../nn/passing.ts'
 import { architecture, type ModelOptions } from './architecture.ts'
-import { FusedSequential, normActivation } from './normActivation.ts'
+import { convNormActivation, FusedSequential } from './normActivation.ts'
 
 /** A convolution and batch norm, whose scale starts at `scale`, and ReLU if wanted. */
 function convNormReLU(
@@ -55,13 +56,21 @@ export class XResBlock extends nn.Module {
   }
 
   override forward(x: Tensor): Tensor {
-    let shortcut = this.pool ? this.pool.forward(x) : x
-    if (this.idconv) shortcut = this.idconv.forward(shortcut)
-    const last = this.convs.at(-1) as FusedSequential
-    for (const layer of [...this.convs].slice(0, -1)) x = layer.forward(x)
-    return normActivation(last.at(1)!, this.relu, last.at(0)!.forward(x), shortcut)
+    const ways = [this.pool, this.idconv].filter((module) => module !== null)
+    const shortcut = passThrough(ways, x)
+    const layers = [...this.convs] as FusedSequential[]
+    const inner = passThrough(layers.slice(0, -1), x)
+    const [convolution, norm] = layers.at(-1)!
+    const out = convNormActivation(convolution!, norm!, this.relu, inner, shortcut)
+    if (this.children().every(isDiscreet)) {
+      letGo(inner, out)
+      if (shortcut !== x) letGo(shortcut, out)
+    }
+    return out
   }
 }
+
+markDiscreet(XResBlock)
 
 /** The modules in a row of {@link XResNet}, by their names in the state dict. */
 function xresnetLayers({ expansion, layers }: XResNetDesign, numClasses: number): nn.Module[] {
