@@ -14,6 +14,8 @@ export interface PictureOverlay {
 export interface ShowImagesOptions {
   /** What the pictures were normalised with. Default: they run from 0 to 1, or are bytes. */
   stats?: ImageStats | undefined
+  /** Stands above all. */
+  title?: string
   /** One for each picture. */
   titles?: readonly string[]
   /** One for each title. */
@@ -29,7 +31,7 @@ export interface ShowImagesOptions {
 /** A grid of the pictures of a batch, `[N, 3, H, W]`, as a figure that saves itself. */
 export async function showImages(
   x: Tensor,
-  { stats, titles, titleColors, overlays, columns, count }: ShowImagesOptions,
+  { stats, title, titles, titleColors, overlays, columns, count }: ShowImagesOptions,
 ): Promise<Figure> {
   const [batch = 0, , height = 0, width = 0] = x.shape
   const shown = Math.min(batch, count)
@@ -45,7 +47,7 @@ export async function showImages(
   }))
   // The drawing library is large: it is only loaded by those who look.
   const { imageGrid } = await import('../plot/index.ts')
-  return imageGrid(images, { columns: Math.min(columns, shown) })
+  return imageGrid(images, { columns: Math.min(columns, shown), ...(title !== undefined && { title }) })
 }
 
 /** @throws ShapeError if the overlay is of another size */

@@ -29,6 +29,8 @@ export interface BatchLoader extends AsyncIterable<Batch> {
 
 /** How items are shown. */
 export interface ShowItemsOptions {
+  /** Stands above all. */
+  title?: string
   /** One for each. */
   titles?: readonly string[]
   /** One for each title. */

@@ -185,6 +185,7 @@ export class ClassificationInterpretation {
     const predicted = indices.map((item) => this.predicted[item]!)
     const overlays = heatmap ? await this.#heat?.(indices, predicted) : undefined
     return this.#show(indices, {
+      title: 'predicted / actual / loss / probability',
       titles,
       columns: Math.ceil(Math.sqrt(indices.length)),
       ...(overlays && { overlays }),

@@ -29,6 +29,7 @@ export interface ImageGridOptions {
 
 const gap = 10
 const titleSize = 12
+const headingSize = 16
 const lineHeight = 16
 
 /**
@@ -67,7 +68,10 @@ export function imageGrid(images: readonly GridImage[], options: ImageGridOption
   })
   const place = (field: string) => ({ field, type: 'quantitative' as const, scale: null, axis: null })
   return new Figure({
-    ...(options.title !== undefined && { title: options.title }),
+    // The heading is larger, and bold.
+    ...(options.title !== undefined && {
+      title: wrap(options.title, ((columns * stepX - gap) * titleSize) / (1.1 * headingSize)),
+    }),
     width: columns * stepX - gap,
     height: rows * stepY - gap,
     data: { values },

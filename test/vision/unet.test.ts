@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { afterEach, describe, expect, test } from 'vitest'
 import { ConfigError } from '../../src/engine/errors.ts'
 import { emptyCache, manualSeed, noGrad, scope, type Tensor, zeros } from '../../src/engine/index.ts'
+import { describeModel } from '../../src/learner/modelDescription.ts'
 import * as nn from '../../src/nn/index.ts'
 import { createBody, models, unetLearner, type VisionData } from '../../src/vision/index.ts'
 import { DynamicUnet, type UnetOptions } from '../../src/vision/models/unet.ts'
@@ -168,6 +169,7 @@ describe('unetLearner', () => {
     await learner.fit(3, { lr: 1e-3 })
     const { losses } = learner.recorder
     expect(losses.at(-1)).toBeLessThan(losses[0]!)
+    expect(describeModel(learner.model)).toMatchObject({ kind: 'unet', outputs: 2, size: [64, 64] })
   })
 
   test('what cannot be', async () => {
