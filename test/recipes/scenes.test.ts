@@ -22,6 +22,7 @@ describe('drawScenes', () => {
     for (const [index, line] of lines.entries()) {
       const [name, labels] = line.split(',') as [string, string]
       const mask = await sharp(join(a, 'masks', name.replace('jpg', 'png')))
+        .toColourspace('b-w')
         .raw()
         .toBuffer({ resolveWithObject: true })
       expect(mask.info).toMatchObject({ width: 64, height: 64, channels: 1 })

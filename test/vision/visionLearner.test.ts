@@ -70,11 +70,9 @@ describe('visionLearner', () => {
 
   // Those that fastai does not know.
   test.each([
-    ['wideResnet50_2', 3, 2048],
     ['resnext50_32x4d', 3, 2048],
     ['xresnet18', 3, 512],
     ['squeezenet1_0', 4, 512],
-    ['vgg11', 3, 512],
     ['vgg19Bn', 3, 512],
     ['densenet169', 3, 1664],
     ['efficientnetB0', 3, 1280],
