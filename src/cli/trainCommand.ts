@@ -123,6 +123,7 @@ async function train(dir: string, options: TrainOptions, terminal: Terminal): Pr
     learner.unfreeze()
     await learner.fitOneCycle(epochs, { maxLr: slice(rate / 4, rate / 2), callbacks: [keepBest(reached)] })
   }
+  learner.callbacks.splice(0) // Progress of the fits, which are over.
   await learner.load(best, { withOptimizer: false })
   await rm(`${best}.safetensors`, { force: true })
 

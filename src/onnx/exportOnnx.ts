@@ -65,7 +65,9 @@ export async function exportOnnx(
   module.eval()
   try {
     return await scope(async () => {
-      const { first, second } = examples(options)
+      // Where the model is, which the example need not be.
+      const device = module.namedParameters()[0]?.[1].device
+      const { first, second } = examples(options, device)
       const forward = (...inputs: Tensor[]) => module.forward(...(inputs as never)) as ForwardOutput
       const traced = trace(forward, first, second)
       const graph = buildGraph(module, traced, options)
@@ -91,10 +93,10 @@ export async function exportOnnx(
 }
 
 /** Inputs with two different batches, or with that of the example alone. */
-function examples({ inputShape, inputs, dynamicBatch = true }: ExportOnnxOptions): {
-  first: Tensor[]
-  second?: Tensor[]
-} {
+function examples(
+  { inputShape, inputs, dynamicBatch = true }: ExportOnnxOptions,
+  device: string | undefined,
+): { first: Tensor[]; second?: Tensor[] } {
   if ((inputShape === undefined) === (inputs === undefined)) {
     throw new ConfigError(
       'exportOnnx needs to know what the model takes: either inputShape, as [1, 3, 224, 224], or inputs',
@@ -113,8 +115,8 @@ function examples({ inputShape, inputs, dynamicBatch = true }: ExportOnnxOptions
       )
     }
     const [batch, ...rest] = inputShape
-    if (!dynamicBatch) return { first: [zeros([batch!, ...rest])] }
-    return { first: [zeros([2, ...rest])], second: [zeros([3, ...rest])] }
+    const blank = (count: number) => [zeros([count, ...rest], { device })]
+    return dynamicBatch ? { first: blank(2), second: blank(3) } : { first: blank(batch!) }
   }
   if (
     !Array.isArray(inputs) ||
@@ -123,9 +125,10 @@ function examples({ inputShape, inputs, dynamicBatch = true }: ExportOnnxOptions
   ) {
     throw new ConfigError('exportOnnx: inputs must be a list of tensors, the batch first')
   }
-  if (!dynamicBatch) return { first: [...inputs] }
+  const here = inputs.map((input: Tensor) => (device === undefined ? input : input.to(device)))
+  if (!dynamicBatch) return { first: here }
   const repeated = (count: number) =>
-    inputs.map((input: Tensor) => {
+    here.map((input) => {
       if (input.shape[0] === 0) throw new ShapeError('exportOnnx: the example inputs are empty')
       return cat(new Array<Tensor>(count).fill(input.slice(0, 0, 1)), 0)
     })
