@@ -70,17 +70,18 @@ const pretrained = options.weights !== 'none'
 const learner = await unetLearner(data, models.resnet18, {
   pretrained,
   ...(pretrained && { weights: options.weights }),
+  norm: 'batch',
   bottleneck: true,
   metrics: [metrics.accuracy, metrics.iou],
   path: out,
 })
 if (pretrained) {
   console.log('\nStage 1: the decoder, the body frozen')
-  await learner.fitOneCycle(Math.ceil(options.epochs / 2), { maxLr: 1e-3 })
+  await learner.fitOneCycle(Math.ceil(options.epochs / 2), { maxLr: 3e-3 })
   learner.unfreeze()
   console.log('\nStage 2: the whole network, the body more gently')
 }
-await learner.fitOneCycle(options.epochs, { maxLr: pretrained ? slice(1e-5, 1e-3) : 1e-3 })
+await learner.fitOneCycle(options.epochs, { maxLr: pretrained ? slice(1e-4, 1e-3) : 3e-3 })
 await learner.save(join(out, 'unet'))
 
 // Look.
