@@ -37,7 +37,7 @@ export class GANDivergenceError extends AnnealError {
   readonly keptFrom: number | undefined
 
   constructor(message: string, place: { epoch: number; iteration: number; keptFrom: number | undefined }) {
-    super(message)
+    super(message, 'DIVERGENCE')
     this.epoch = place.epoch
     this.iteration = place.iteration
     this.keptFrom = place.keptFrom

@@ -21,6 +21,7 @@ export class DivergenceError extends AnnealError {
       `the training loss became ${lossValue} in epoch ${epoch}, batch ${numBatch}, at learning rate ${lr.toPrecision(3)}. ` +
         'Lower the learning rate (lrFind suggests one) or clip gradients, and see that inputs and targets are finite; ' +
         'the weights are spoilt: load a saved model or build a new one',
+      'DIVERGENCE',
     )
     this.epoch = epoch
     this.batch = numBatch

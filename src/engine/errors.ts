@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'AUTOGRAD'
   | 'OUT_OF_MEMORY'
   | 'KERNEL'
+  | 'DIVERGENCE'
 
 /** Base of every error that Anneal throws on purpose. `code` is stable across versions; the message is for people. */
 export class AnnealError extends Error {
