@@ -31,8 +31,9 @@ struct ErrorManager {
 
 void leave(j_common_ptr info) { std::longjmp(reinterpret_cast<ErrorManager*>(info->err)->escape, 1); }
 void beQuiet(j_common_ptr) {}
-void countWarning(j_common_ptr info, int level) {
-    if (level < 0) info->err->num_warnings++;
+// Damage of any kind: no use in going on.
+void leaveAtWarning(j_common_ptr info, int level) {
+    if (level < 0) leave(info);
 }
 void limitScans(j_common_ptr info) {
     if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > kMaxScans) leave(info);
@@ -93,7 +94,7 @@ bool decodeRegion(const uint8_t* bytes, size_t count, int scale, int64_t left, i
     info.err = library.stdError(&errors.base);
     errors.base.error_exit = leave;
     errors.base.output_message = beQuiet;
-    errors.base.emit_message = countWarning;
+    errors.base.emit_message = leaveAtWarning;
     volatile bool created = false;
     if (setjmp(errors.escape) != 0) {
         if (created) library.destroyDecompress(&info);
@@ -129,7 +130,6 @@ bool decodeRegion(const uint8_t* bytes, size_t count, int scale, int64_t left, i
         for (int64_t y = top; good && y < bottom; y++, row += rowBytes)
             good = library.readScanlines(&info, &row, 1) == 1;
     }
-    good = good && errors.base.num_warnings == 0;
     library.destroyDecompress(&info);
     return good;
 }
