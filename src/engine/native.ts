@@ -121,7 +121,9 @@ export function call(op: string, ...inputs: Argument[]): Tensor {
  */
 export function callOn(place: Tensor | number, op: string, ...inputs: Argument[]): Tensor {
   invoke(op, inputs, typeof place === 'number' ? place : place.deviceNumber)
-  return new Tensor(addon.results[0] as number)
+  const output = new Tensor(addon.results[0] as number)
+  if (listener !== null) listener(op, inputs, [output])
+  return output
 }
 
 /** Runs an op that gives several tensors. */

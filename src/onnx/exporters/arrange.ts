@@ -170,6 +170,7 @@ export const arrange: Exporters = {
   clone: same,
   contiguous: same,
   channels_last: same,
+  to_device: same,
   view: reshaped,
   reshape: reshaped,
   permute: (builder, args) => {
