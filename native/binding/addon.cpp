@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <future>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -69,6 +70,13 @@ class Addon : public Napi::Addon<Addon> {
     Napi::Value deviceCount(const Napi::CallbackInfo& info);
     void openDevice(const Napi::CallbackInfo& info);
     Napi::Value missingKernels(const Napi::CallbackInfo& info);
+    void setTf32(const Napi::CallbackInfo& info);
+    void beginRecording(const Napi::CallbackInfo& info);
+    Napi::Value endRecording(const Napi::CallbackInfo& info);
+    void replay(const Napi::CallbackInfo& info);
+    Napi::Value isCaptured(const Napi::CallbackInfo& info);
+    void dropRecording(const Napi::CallbackInfo& info);
+    std::shared_ptr<Recording> recordingOf(const Napi::Value& number) const;
     void setThreads(const Napi::CallbackInfo& info);
     void setProfiling(const Napi::CallbackInfo& info);
     Napi::Value profile(const Napi::CallbackInfo& info);
@@ -94,6 +102,8 @@ class Addon : public Napi::Addon<Addon> {
     void reportMemory(napi_env env);
 
     std::unique_ptr<Context> context_;
+    std::map<int32_t, std::shared_ptr<Recording>> recordings_;
+    int32_t lastRecording_ = 0;
     std::unique_ptr<Pictures> pictures_;
     TensorSlots slots_;
     double* arguments_ = nullptr;
@@ -163,6 +173,12 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
                           InstanceMethod("deviceCount", &Addon::deviceCount),
                           InstanceMethod("openDevice", &Addon::openDevice),
                           InstanceMethod("missingKernels", &Addon::missingKernels),
+                          InstanceMethod("setTf32", &Addon::setTf32),
+                          InstanceMethod("beginRecording", &Addon::beginRecording),
+                          InstanceMethod("endRecording", &Addon::endRecording),
+                          InstanceMethod("replay", &Addon::replay),
+                          InstanceMethod("isCaptured", &Addon::isCaptured),
+                          InstanceMethod("dropRecording", &Addon::dropRecording),
                           InstanceMethod("setThreads", &Addon::setThreads),
                           InstanceMethod("setProfiling", &Addon::setProfiling),
                           InstanceMethod("profile", &Addon::profile)});
@@ -219,6 +235,7 @@ Addon::~Addon() {
     // moment has already given its reference back.
     scratchResults_.clear();
     slots_ = TensorSlots();
+    recordings_.clear();
     context_.reset();
 }
 
@@ -241,6 +258,7 @@ napi_value Addon::call(napi_env env, napi_callback_info info) {
               op);
         ArgReader reader(table[static_cast<size_t>(op)].name, addon.arguments_, addon.kinds_, argumentCount,
                          addon.slots_);
+        reader.keepFor(addon.context_->stream().recording());
         table[static_cast<size_t>(op)].run(table[static_cast<size_t>(op)].name, *addon.context_, device,
                                            reader, results);
         result = static_cast<int32_t>(results.size());
@@ -353,6 +371,7 @@ void Addon::enqueueRead(const Tensor& tensor, const Napi::TypedArray& target) {
     out.dtype = tensor.dtype();
     out.sizes = tensor.sizes();
     out.strides = contiguousStrides(tensor.sizes());
+    const Unrecorded pause(*context_);
     cpu::copy(*context_, out, tensor);
 }
 
@@ -361,14 +380,17 @@ void Addon::enqueueDownload(const Tensor& tensor, const Napi::TypedArray& target
     CHECK_SHAPE(target.ByteLength() == tensor.bytes(), "read: ", tensor.bytes(),
                 " bytes do not fit into an array of ", target.ByteLength());
     const OnDevice here(*context_, tensor.device());
+    const Unrecorded pause(*context_);
     const Tensor source = ops::contiguous(*context_, tensor);
-    context_->enqueue("read", [this, runtime = context_->openRuntime(tensor.device()), from = source.data(),
-                               to = static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset(),
-                               bytes = source.bytes(), done] {
-        std::exception_ptr earlier = context_->stream().takePendingError();
-        runtime->download(to, from, bytes,
-                          [earlier, done](std::exception_ptr failure) { done(earlier ? earlier : failure); });
-    });
+    context_->stream().enqueueOnce(
+        "read", [this, runtime = context_->openRuntime(tensor.device()), from = source.data(),
+                 to = static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset(),
+                 bytes = source.bytes(), done] {
+            std::exception_ptr earlier = context_->stream().takePendingError();
+            runtime->download(to, from, bytes, [earlier, done](std::exception_ptr failure) {
+                done(earlier ? earlier : failure);
+            });
+        });
 }
 
 void Addon::readSync(const Napi::CallbackInfo& info) {
@@ -440,7 +462,7 @@ Napi::Value Addon::readAsync(const Napi::CallbackInfo& info) {
         read->target = Napi::Persistent(info[1].As<Napi::Object>());
         read->done = Napi::Persistent(info[3].As<Napi::Function>());
         if (pendingReads_++ == 0) napi_ref_threadsafe_function(info.Env(), readDone_);
-        context_->enqueue("read", [this, pending = read.release()] {
+        context_->stream().enqueueOnce("read", [this, pending = read.release()] {
             pending->error = context_->stream().takePendingError();
             announce(pending);
         });
@@ -530,6 +552,48 @@ Napi::Value Addon::cudaInfo(const Napi::CallbackInfo& info) {
     });
 }
 
+void Addon::setTf32(const Napi::CallbackInfo& info) { cudaAllowTf32(info[0].As<Napi::Boolean>().Value()); }
+
+void Addon::beginRecording(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] { context_->beginRecording(); });
+}
+
+Napi::Value Addon::endRecording(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        recordings_[++lastRecording_] = context_->endRecording();
+        return Napi::Number::New(info.Env(), lastRecording_);
+    });
+}
+
+std::shared_ptr<Recording> Addon::recordingOf(const Napi::Value& number) const {
+    const auto found = recordings_.find(number.IsNumber() ? number.As<Napi::Number>().Int32Value() : -1);
+    CHECK(found != recordings_.end(), ErrorKind::General, "this recording has been freed");
+    return found->second;
+}
+
+void Addon::replay(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] { context_->replay(recordingOf(info[0])); });
+}
+
+Napi::Value Addon::isCaptured(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const std::shared_ptr<Recording> recording = recordingOf(info[0]);
+        context_->stream().wait();
+        return Napi::Boolean::New(info.Env(), recording->captured());
+    });
+}
+
+// Its steps may still be in the queue.
+void Addon::dropRecording(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+        const auto found =
+            recordings_.find(info[0].IsNumber() ? info[0].As<Napi::Number>().Int32Value() : -1);
+        if (found == recordings_.end()) return;
+        context_->stream().wait();
+        recordings_.erase(found);
+    });
+}
+
 // The kernels that CUDA lacks, for tests.
 Napi::Value Addon::missingKernels(const Napi::CallbackInfo& info) {
     Napi::Array result = Napi::Array::New(info.Env());
@@ -546,7 +610,7 @@ Napi::Value Addon::missingKernels(const Napi::CallbackInfo& info) {
 void Addon::manualSeed(const Napi::CallbackInfo& info) {
     bool lossless = true;
     const uint64_t seed = info[0].As<Napi::BigInt>().Uint64Value(&lossless);
-    context_->enqueue("manual_seed", [this, seed] { context_->generator().manualSeed(seed); });
+    context_->stream().enqueueOnce("manual_seed", [this, seed] { context_->generator().manualSeed(seed); });
 }
 
 Napi::Value Addon::generatorState(const Napi::CallbackInfo& info) {
@@ -605,7 +669,7 @@ Napi::Value Addon::profile(const Napi::CallbackInfo& info) {
 // The team belongs to the engine thread, hence through the queue.
 void Addon::setThreads(const Napi::CallbackInfo& info) {
     const int count = info[0].As<Napi::Number>().Int32Value();
-    context_->enqueue("set_threads", [count] { omp_set_num_threads(count); });
+    context_->stream().enqueueOnce("set_threads", [count] { omp_set_num_threads(count); });
     omp_set_num_threads(count);
 }
 

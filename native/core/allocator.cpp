@@ -138,7 +138,7 @@ void CachingAllocator::release(void* block, size_t bytes) {
     const size_t rounded = kSanitized ? std::max<size_t>(bytes, 1) : roundUp(bytes);
     stats_.inUse -= rounded;
     if constexpr (kSanitized) {
-        stream_.enqueue("free", [block] { std::free(block); });
+        stream_.enqueueOnce("free", [block] { std::free(block); });
         return;
     }
     stats_.cached += rounded;

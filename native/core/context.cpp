@@ -10,16 +10,61 @@ namespace anneal {
 Storage::Storage(Context& context, Device device, size_t bytes, bool forHost)
     : context_(context),
       device_(device),
-      data_(device.isCpu() ? context.allocator().allocate(bytes, forHost)
-                           : context.runtime(device).allocate(bytes)),
-      bytes_(bytes) {}
+      data_(nullptr),
+      bytes_(bytes),
+      capacity_(bytes),
+      recording_(context.stream().recording()) {
+    if (recording_) {
+        // Classes of sizes, so that a recording's blocks serve more than one shape.
+        capacity_ = CachingAllocator::roundUp(bytes);
+        if (!forHost) data_ = recording_->reuse(device, capacity_);
+    }
+    if (!data_) {
+        data_ = device.isCpu() ? context.allocator().allocate(capacity_, forHost)
+                               : context.runtime(device).allocate(capacity_);
+    }
+    if (recording_) {
+        recording_->bornHere(this);
+        // What the host writes is written once: it must last.
+        if (forHost) recording_->keepAlways(this);
+    }
+}
 
 Storage::~Storage() {
-    if (device_.isCpu()) {
-        context_.allocator().release(data_, bytes_);
+    Recording* const current = context_.making();
+    if (current && current == recording_) {
+        current->diedHere(this);
+        current->leave(device_, capacity_, data_);
     } else {
-        context_.openRuntime(device_)->release(data_, bytes_);
+        context_.release(device_, data_, capacity_);
     }
+}
+
+void Context::release(Device device, void* block, size_t bytes) {
+    if (device.isCpu()) {
+        allocator_.release(block, bytes);
+    } else {
+        openRuntime(device)->release(block, bytes);
+    }
+}
+
+void Context::beginRecording() {
+    CHECK(!made_, ErrorKind::General, "a recording is being made already: recordings do not nest");
+    made_ = std::make_shared<Recording>(*this);
+    stream_.setRecording(made_.get());
+}
+
+std::shared_ptr<Recording> Context::endRecording() {
+    CHECK(made_, ErrorKind::General, "no recording is being made");
+    stream_.setRecording(nullptr);
+    made_->finish();
+    return std::move(made_);
+}
+
+void Context::replay(const std::shared_ptr<Recording>& recording) {
+    CHECK(!made_, ErrorKind::General, "a recording cannot be repeated within another");
+    // Whoever drops it waits for the queue first.
+    stream_.enqueueOnce("replay", [recording = recording.get()] { recording->run(); });
 }
 
 std::string describe(const Tensor& tensor) {
@@ -46,7 +91,7 @@ void Context::switchTo(Device device) {
 
 void Context::enqueueDeviceWait() {
     for (const auto& runtime : runtimes_) {
-        if (runtime) stream_.enqueue("wait", [device = runtime.get()] { device->wait(); });
+        if (runtime) stream_.enqueueOnce("wait", [device = runtime.get()] { device->wait(); });
     }
 }
 

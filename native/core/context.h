@@ -5,6 +5,7 @@
 #include "core/allocator.h"
 #include "core/device.h"
 #include "core/random.h"
+#include "core/recording.h"
 #include "core/stream.h"
 #include "core/tensor.h"
 
@@ -34,6 +35,15 @@ class Context {
     DeviceRuntime* openRuntime(Device device) {
         return device.isCpu() ? nullptr : runtimes_[static_cast<size_t>(device.ordinal())].get();
     }
+    // Gives a block back that was asked for with so many bytes.
+    void release(Device device, void* block, size_t bytes);
+    // From here on what is enqueued is recorded; endRecording() gives it. They do not nest.
+    void beginRecording();
+    Recording* making() const { return made_.get(); }
+    std::shared_ptr<Recording> endRecording();
+    // Enqueues all of it again.
+    void replay(const std::shared_ptr<Recording>& recording);
+
     // Blocks until everything enqueued so far has run, on every device; throws what has failed.
     void synchronize();
     // Gives all cached blocks back, on every device; waits for the queued work first.
@@ -70,6 +80,7 @@ class Context {
     CachingAllocator allocator_;
     Generator generator_;
     std::array<std::unique_ptr<DeviceRuntime>, kMaxDevices - 1> runtimes_;
+    std::shared_ptr<Recording> made_;  // that is being made
 };
 
 // Calls of ops within its life run on another device than the op around them.

@@ -18,6 +18,7 @@ bool cudaCompiled() { return false; }
 bool cudaEmulated() { return false; }
 int cudaDeviceCount() { return 0; }
 std::string cudaProblem() { return kAbsent; }
+void cudaAllowTf32(bool) {}
 DeviceFacts cudaDeviceFacts(int) { return {}; }
 std::vector<std::pair<std::string, std::string>> cudaLibraries() { return {}; }
 

@@ -60,6 +60,10 @@ class DeviceRuntime {
     virtual void download(void* target, const void* source, size_t bytes,
                           std::function<void(std::exception_ptr)> done) = 0;
     virtual void copyWithin(void* target, const void* source, size_t bytes) = 0;
+    // Keeps what `body` launches, without running it, to be launched as a whole; null where that is not
+    // possible.
+    virtual std::shared_ptr<void> capture(const std::function<void()>& body) = 0;
+    virtual void launchCaptured(const std::shared_ptr<void>& captured) = 0;
     // Waits for all that was launched; throws what has failed since the last wait.
     virtual void wait() = 0;
 };
@@ -83,6 +87,8 @@ int cudaDeviceCount();
 // Why there are none, or what is missing to use them; empty if nothing is.
 std::string cudaProblem();
 DeviceFacts cudaDeviceFacts(int ordinal);
+// Whether float32 products may use TF32 from now on.
+void cudaAllowTf32(bool allowed);
 // The libraries that are opened at run time, with their versions or with what is wrong.
 std::vector<std::pair<std::string, std::string>> cudaLibraries();
 std::unique_ptr<DeviceRuntime> openCudaDevice(Context& context, int ordinal);

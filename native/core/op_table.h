@@ -48,12 +48,16 @@ class ArgReader {
     std::optional<double> optionalNumber();
     void finish() const;
 
+    // Holds on to the memory of the tensors that are read.
+    void keepFor(Recording* recording) { recording_ = recording; }
+
     // The one device of the tensors read so far. What the caller asked for counts where there are none.
     Device device(Device asked) const { return seen_ ? device_ : asked; }
     void requireOneDevice() const { CHECK_DEVICE(!mixed_, mixedMessage()); }
 
   private:
     const Tensor& note(const Tensor& tensor) {
+        if (__builtin_expect(recording_ != nullptr, 0)) recording_->keep(tensor.storage());
         if (!seen_) {
             seen_ = true;
             device_ = tensor.device();
@@ -76,6 +80,7 @@ class ArgReader {
     int position_ = 0;
     bool seen_ = false, mixed_ = false;
     Device device_, other_;
+    Recording* recording_ = nullptr;
 };
 
 // `device`: where an op without tensors among its arguments makes its result.

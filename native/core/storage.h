@@ -8,6 +8,7 @@
 namespace anneal {
 
 class Context;
+class Recording;
 
 // A block of a device's memory with a reference count. Counts are plain integers: only the enqueuing thread
 // holds references, since queued kernels work on raw pointers.
@@ -22,6 +23,8 @@ class Storage {
     size_t bytes() const { return bytes_; }
     Device device() const { return device_; }
     int references() const { return references_; }
+    // The recording during which it was made, if any.
+    Recording* recording() const { return recording_; }
 
   private:
     friend class StorageRef;
@@ -29,6 +32,8 @@ class Storage {
     Device device_;
     void* data_;
     size_t bytes_;
+    size_t capacity_;  // of the block, as it was asked for
+    Recording* recording_;
     int references_ = 0;
 };
 

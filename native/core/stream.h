@@ -17,6 +17,12 @@
 
 namespace anneal {
 
+class Recording;
+
+namespace detail {
+void addToRecording(Recording& recording, const char* op, std::shared_ptr<void> body, void (*run)(void*));
+}
+
 // The CPU device: a queue of kernels drained in order by one engine thread, which leads the OpenMP team.
 // One thread enqueues (the one that runs JavaScript); handing over costs tens of nanoseconds while the engine
 // is busy or spinning, and a wake-up only when it has gone to sleep.
@@ -32,6 +38,13 @@ class Stream {
     // to be kept alive.
     template <typename Body>
     void enqueue(const char* op, Body&& body) {
+        if (__builtin_expect(recording_ != nullptr, 0)) return enqueueRecorded(op, std::forward<Body>(body));
+        enqueueOnce(op, std::forward<Body>(body));
+    }
+
+    // As enqueue, for what a recording is not to repeat.
+    template <typename Body>
+    void enqueueOnce(const char* op, Body&& body) {
         using Stored = std::decay_t<Body>;
         Slot& slot = claim(op);
         if constexpr (sizeof(Stored) <= kInlineBytes && alignof(Stored) <= alignof(std::max_align_t)) {
@@ -67,6 +80,10 @@ class Stream {
     // The pending failure as text, taken from the queue; called on the engine thread by asynchronous reads.
     std::exception_ptr takePendingError();
 
+    // What is enqueued goes into it as well, until it is null again.
+    Recording* recording() const { return recording_; }
+    void setRecording(Recording* recording) { recording_ = recording; }
+
     // Run every op to its end before returning from enqueue (ANNEAL_SYNC=1).
     bool synchronous = false;
 
@@ -89,12 +106,21 @@ class Stream {
         alignas(std::max_align_t) unsigned char storage[kInlineBytes];
     };
 
+    template <typename Body>
+    void enqueueRecorded(const char* op, Body&& body) {
+        using Stored = std::decay_t<Body>;
+        auto shared = std::make_shared<Stored>(std::forward<Body>(body));
+        detail::addToRecording(*recording_, op, shared, [](void* it) { (*static_cast<Stored*>(it))(); });
+        enqueueOnce(op, [shared] { (*shared)(); });
+    }
+
     Slot& claim(const char* op);
     void publish();
     void drain();
     void runOne(Slot& slot);
     void runTimed(Slot& slot);
 
+    Recording* recording_ = nullptr;
     std::unique_ptr<Slot[]> slots_;
     alignas(64) std::atomic<uint64_t> tail_{0};  // next to be written
     alignas(64) std::atomic<uint64_t> head_{0};  // next to be run

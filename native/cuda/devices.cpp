@@ -5,6 +5,7 @@
 #include "core/kernels.h"
 #include "cuda/library.h"
 #include "cuda/runtime.h"
+#include "cuda/settings.h"
 
 namespace anneal {
 
@@ -75,6 +76,8 @@ DeviceFacts cudaDeviceFacts(int ordinal) {
     cuda::check(cudaMemGetInfo(&facts.freeBytes, &facts.totalBytes), "reading the device's memory");
     return facts;
 }
+
+void cudaAllowTf32(bool allowed) { cuda::tf32Setting() = allowed; }
 
 std::vector<std::pair<std::string, std::string>> cudaLibraries() {
     return {{"cuBLASLt", cuda::cublasLtLibrary().state()}, {"cuDNN", cuda::cudnnLibrary().state()}};

@@ -84,7 +84,7 @@ void DeviceAllocator::release(void* block, size_t bytes) {
     const size_t rounded = roundedSize(bytes);
     stats_.inUse -= rounded;
     if constexpr (kSanitized) {
-        context_.enqueue("free", [block] { cudaFree(block); });
+        context_.stream().enqueueOnce("free", [block] { cudaFree(block); });
         return;
     }
     stats_.cached += rounded;

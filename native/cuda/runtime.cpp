@@ -18,6 +18,31 @@ void check(cudaError_t status, const char* what) {
     fail(kind, what, ": ", cudaGetErrorString(status));
 }
 
+struct CudaRuntime::Graph {
+    CudaRuntime& runtime;
+    cudaGraphExec_t executable = nullptr;
+    std::vector<std::pair<void*, size_t>> memory;
+    std::vector<std::pair<void*, std::function<void(void*)>>> fresh;
+    cudaEvent_t launched = nullptr;
+
+    explicit Graph(CudaRuntime& owner) : runtime(owner) {}
+    Graph(const Graph&) = delete;
+    // Whoever lets go of it has waited for the queue, on a thread that may have chosen another device.
+    ~Graph() {
+        cudaSetDevice(runtime.ordinal_);
+        cudaStreamSynchronize(runtime.stream_);
+#ifndef ANNEAL_CUDA_EMULATED
+        if (executable) cudaGraphExecDestroy(executable);
+#endif
+        if (launched) cudaEventDestroy(launched);
+        for (const auto& [block, bytes] : memory) runtime.pinned_.giveBack(block, bytes);
+    }
+    void* take(size_t bytes) {
+        memory.emplace_back(runtime.pinned_.take(bytes), bytes);
+        return memory.back().first;
+    }
+};
+
 CudaRuntime::CudaRuntime(Context& context, int ordinal)
     : context_(context), ordinal_(ordinal), allocator_(context, ordinal) {
     select();
@@ -52,6 +77,7 @@ CudaRuntime::~CudaRuntime() {
     }
     for (cudaEvent_t event : events_) cudaEventDestroy(event);
     if (workspace_) cudaFree(workspace_);
+    for (void* block : outgrown_) cudaFree(block);
     cudaFree(faults_);
     cudaStreamDestroy(copyStream_);
     cudaStreamDestroy(stream_);
@@ -66,11 +92,14 @@ void CudaRuntime::select() const {
 
 void* CudaRuntime::workspace(size_t bytes) {
     if (bytes > workspaceBytes_) {
-        if (workspace_) {
+        CHECK(!capturing_, ErrorKind::Kernel, "a library asks for more memory than before");
+        if (workspace_ && hasCaptured_) {
+            outgrown_.push_back(workspace_);
+        } else if (workspace_) {
             check(cudaStreamSynchronize(stream_), "waiting");
             check(cudaFree(workspace_), "freeing");
-            workspace_ = nullptr;
         }
+        workspace_ = nullptr;
         check(cudaMalloc(&workspace_, bytes), "allocating a library's workspace");
         workspaceBytes_ = bytes;
     }
@@ -78,7 +107,7 @@ void* CudaRuntime::workspace(size_t bytes) {
 }
 
 void CudaRuntime::emptyCache() {
-    context_.stream().enqueue("emptyCache", [this] { wait(); });
+    context_.stream().enqueueOnce("emptyCache", [this] { wait(); });
     context_.stream().wait();
     select();
     allocator_.emptyCache();
@@ -104,6 +133,7 @@ void CudaRuntime::uploadPieces(char* target, const char* source, size_t bytes, c
 // Large copies land in memory of their own on a stream of their own, beside the kernels that still work, and
 // are moved to their target in the queue's order, at the speed of the device's memory.
 void CudaRuntime::upload(void* target, const void* source, size_t bytes) {
+    CHECK(!capturing_, ErrorKind::Kernel, "a copy from the processor cannot be captured");
     begin("to");
     if (bytes <= kSmallUpload) {
         uploadPieces(static_cast<char*>(target), static_cast<const char*>(source), bytes, stream_);
@@ -134,6 +164,71 @@ void CudaRuntime::upload(void* target, const void* source, size_t bytes) {
     end();
 }
 
+void CudaRuntime::setValue(void* target, const void* source, size_t bytes) {
+    if (!capturing_)
+        return uploadPieces(static_cast<char*>(target), static_cast<const char*>(source), bytes, stream_);
+    void* const place = capturing_->take(bytes);
+    std::memcpy(place, source, bytes);
+    check(cudaMemcpyAsync(target, place, bytes, cudaMemcpyHostToDevice, stream_), "copying");
+}
+
+void CudaRuntime::setFresh(void* target, size_t bytes, const std::function<void(void*)>& fill) {
+    if (capturing_) {
+        void* const place = capturing_->take(bytes);
+        capturing_->fresh.emplace_back(place, fill);
+        check(cudaMemcpyAsync(target, place, bytes, cudaMemcpyHostToDevice, stream_), "copying");
+        return;
+    }
+    std::vector<char> made(bytes);
+    fill(made.data());
+    setValue(target, made.data(), bytes);
+}
+
+std::shared_ptr<void> CudaRuntime::capture(const std::function<void()>& body) {
+#ifdef ANNEAL_CUDA_EMULATED
+    (void)body;
+    return nullptr;  // repetitions run the steps one by one
+#else
+    select();
+    auto graph = std::make_shared<Graph>(*this);
+    check(cudaEventCreateWithFlags(&graph->launched, cudaEventDisableTiming), "creating an event");
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "beginning to capture");
+    capturing_ = graph.get();
+    bool whole = true;
+    try {
+        body();
+    } catch (const std::exception&) {
+        whole = false;  // something in it cannot be captured: the steps are run one by one
+    }
+    capturing_ = nullptr;
+    cudaGraph_t captured = nullptr;
+    const cudaError_t status = cudaStreamEndCapture(stream_, &captured);
+    whole = whole && status == cudaSuccess && captured != nullptr;
+    if (whole) whole = cudaGraphInstantiate(&graph->executable, captured, 0) == cudaSuccess;
+    if (captured) cudaGraphDestroy(captured);
+    cudaGetLastError();
+    if (!whole) return nullptr;
+    hasCaptured_ = true;
+    return graph;
+#endif
+}
+
+void CudaRuntime::launchCaptured(const std::shared_ptr<void>& captured) {
+#ifdef ANNEAL_CUDA_EMULATED
+    (void)captured;
+#else
+    auto& graph = *static_cast<Graph*>(captured.get());
+    begin("compiled step");
+    if (!graph.fresh.empty()) {
+        check(cudaEventSynchronize(graph.launched), "waiting for the step before");
+        for (const auto& [place, fill] : graph.fresh) fill(place);
+    }
+    check(cudaGraphLaunch(graph.executable, stream_), "launching a captured step");
+    check(cudaEventRecord(graph.launched, stream_), "recording an event");
+    end();
+#endif
+}
+
 void CudaRuntime::copyWithin(void* target, const void* source, size_t bytes) {
     check(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToDevice, stream_), "copying");
 }
@@ -155,6 +250,7 @@ cudaEvent_t CudaRuntime::takeEvent() {
 void CudaRuntime::download(void* target, const void* source, size_t bytes,
                            std::function<void(std::exception_ptr)> done) {
     try {
+        CHECK(!capturing_, ErrorKind::Kernel, "reading cannot be captured");
         select();
         Arrival arrival{takeEvent(), target, pinned_.take(bytes), bytes, nullptr, std::move(done)};
         arrival.fault = static_cast<FaultRecord*>(pinned_.take(sizeof(FaultRecord)));
@@ -222,6 +318,7 @@ void CudaRuntime::await() {
 }
 
 void CudaRuntime::wait() {
+    CHECK(!capturing_, ErrorKind::Kernel, "waiting cannot be captured");
     select();
     FaultRecord* const fault = static_cast<FaultRecord*>(pinned_.take(sizeof(FaultRecord)));
     cudaError_t status =

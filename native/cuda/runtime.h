@@ -69,6 +69,8 @@ class CudaRuntime : public DeviceRuntime {
     void download(void* target, const void* source, size_t bytes,
                   std::function<void(std::exception_ptr)> done) override;
     void copyWithin(void* target, const void* source, size_t bytes) override;
+    std::shared_ptr<void> capture(const std::function<void()>& body) override;
+    void launchCaptured(const std::shared_ptr<void>& captured) override;
     void wait() override;
 
     // --- on the engine thread, for kernels
@@ -78,7 +80,7 @@ class CudaRuntime : public DeviceRuntime {
         recent_[launched_++ % recent_.size()] = op;
     }
     void end() {
-        if (context_.stream().synchronous || context_.stream().profiling()) wait();
+        if ((context_.stream().synchronous || context_.stream().profiling()) && !capturing_) wait();
     }
     cudaStream_t stream() const { return stream_; }
     Faults faultsFor(const char* op) const { return {faults_, op}; }
@@ -86,9 +88,10 @@ class CudaRuntime : public DeviceRuntime {
     int processors() const { return processors_; }
     // A few bytes of the host, which may change as soon as the call returns, to the device in the queue's
     // order.
-    void setValue(void* target, const void* source, size_t bytes) {
-        uploadPieces(static_cast<char*>(target), static_cast<const char*>(source), bytes, stream_);
-    }
+    void setValue(void* target, const void* source, size_t bytes);
+    // As setValue, with bytes that `fill` makes: anew for each launch of what is being captured, if anything
+    // is.
+    void setFresh(void* target, size_t bytes, const std::function<void(void*)>& fill);
     // Memory for a library to work in, grown as needed; what was enqueued before keeps its contents only
     // until then.
     void* workspace(size_t bytes);
@@ -105,6 +108,8 @@ class CudaRuntime : public DeviceRuntime {
     void select() const;
 
   private:
+    // A captured graph, the host memory that it reads, and what fills that before each launch.
+    struct Graph;
     struct Arrival {
         cudaEvent_t event;
         void *target, *staging;
@@ -136,7 +141,10 @@ class CudaRuntime : public DeviceRuntime {
     PinnedPool pinned_;
     cudaStream_t stream_ = nullptr, copyStream_ = nullptr;
     FaultRecord* faults_ = nullptr;  // on the device
+    Graph* capturing_ = nullptr;
+    bool hasCaptured_ = false;
     void* workspace_ = nullptr;
+    std::vector<void*> outgrown_;  // workspaces that graphs may still use
     size_t workspaceBytes_ = 0;
     std::array<UploadSlot, 4> uploads_;
     size_t nextUpload_ = 0;

@@ -87,6 +87,14 @@ export interface Addon {
   openDevice(device: number): void
   /** The kernels of the table that CUDA lacks. */
   missingKernels(): string[]
+  /** Whether float32 products and convolutions on CUDA may use TF32. */
+  setTf32(allowed: boolean): void
+  beginRecording(): void
+  /** The number of what was recorded. */
+  endRecording(): number
+  replay(recording: number): void
+  isCaptured(recording: number): boolean
+  dropRecording(recording: number): void
   setThreads(count: number): void
   setProfiling(enabled: boolean): void
   profile(): OpTime[]

@@ -79,3 +79,14 @@ export function setNumThreads(count: number): void {
   }
   addon.setThreads(count)
 }
+
+/**
+ * Whether float32 convolutions and matrix products on CUDA may round their operands to 10 bits of fraction (TF32), which tensor
+ * cores multiply several times faster. Off by default: float32 then gives the processor's numbers.
+ */
+export function allowTf32(allowed = true): void {
+  if (typeof allowed !== 'boolean') {
+    throw new ConfigError(`allowTf32: expected true or false, got ${show(allowed)}`)
+  }
+  addon.setTf32(allowed)
+}

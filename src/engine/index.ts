@@ -10,6 +10,7 @@ export {
 } from './autograd.ts'
 export { defineOp, type OpContext, type OpDefinition } from './define.ts'
 export {
+  allowTf32,
   device,
   emptyCache,
   getDefaultDevice,

@@ -23,10 +23,25 @@ export class CallbackHandler {
   }
 
   /** Tells everyone who listens. The first error, or cancellation, ends it. */
-  async emit(event: Exclude<EventName, 'onTrainBegin' | 'onTrainEnd'>): Promise<void> {
+  async emit(
+    event: Exclude<EventName, 'onTrainBegin' | 'onTrainEnd'>,
+    whom: (callback: Callback) => boolean = () => true,
+  ): Promise<void> {
     for (const callback of this.#listening(event)) {
+      if (!whom(callback)) continue
       this.#told = callback
       await this.#tell(callback, event)
+    }
+  }
+
+  /** As `emit`, for listeners that answer at once. */
+  emitNow(event: EventName, whom: (callback: Callback) => boolean): void {
+    for (const callback of this.#listening(event)) {
+      if (!whom(callback)) continue
+      this.#told = callback
+      this.#state.event = event
+      const changes: unknown = callback[event]!(this.#state)
+      if (changes !== undefined && changes !== null) this.#apply(callback, event, changes)
     }
   }
 

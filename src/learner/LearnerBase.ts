@@ -7,6 +7,7 @@ import { ConfigError } from '../engine/errors.ts'
 import type * as nn from '../nn/index.ts'
 import { Adam } from '../optim/Adam.ts'
 import { type Callback, checkCallback } from './Callback.ts'
+import { CompiledStep } from './CompiledStep.ts'
 import type { LearnerData } from './data.ts'
 import type { Learner } from './Learner.ts'
 import { type AnyModule, isBatchNorm, type Split, splitModel } from './layerGroups.ts'
@@ -40,6 +41,7 @@ export abstract class LearnerBase<Model extends AnyModule = nn.Module> {
   readonly silent: boolean
   readonly #optimizerOption: OptimizerOption
   #optimizer: OptimizerWrapper | undefined
+  #compiled: CompiledStep | undefined
   #layerGroups: nn.Sequential[]
 
   /** @throws ConfigError for unknown options, a missing loss, unusable metrics or callbacks */
@@ -176,6 +178,27 @@ export abstract class LearnerBase<Model extends AnyModule = nn.Module> {
   toFp16(options: LossScalingOptions = {}): this {
     const scaling = new LossScaling(options)
     this.toFp32().callbacks.push(new MixedPrecision({ dtype: 'float16' }), scaling)
+    return this
+  }
+
+  /** What {@link compile} has made; undefined while it is off. */
+  get compiled(): CompiledStep | undefined {
+    return this.#compiled
+  }
+
+  /**
+   * From now on, forward and backward pass of a training batch are recorded when a batch of its shape comes a second time, and
+   * repeated for all that follow: without TypeScript in between, and on CUDA as one graph. Batches of another shape (the last
+   * of an epoch) run as before, until theirs comes again. The numbers are the same. `compile(false)` switches it off.
+   *
+   * What the forward pass does must depend on the shapes of its inputs alone, not on values, nor on numbers that JavaScript
+   * draws. Callbacks may look at everything; `onLossBegin` and `onBackwardBegin`, which come after the passes then, may change
+   * nothing (mixed precision and scaled losses are part of the recording).
+   * @returns this
+   */
+  compile(enabled = true): this {
+    this.#compiled?.dispose()
+    this.#compiled = enabled ? new CompiledStep() : undefined
     return this
   }
 

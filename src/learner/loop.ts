@@ -76,15 +76,22 @@ async function train(fit: Fit): Promise<void> {
   await eachBatch(learner.data.trainDl, runBatch, state.stopEpoch)
 }
 
-async function trainBatch({ learner, state, callbacks }: Fit): Promise<void> {
-  const { model, lossFunction, optimizer } = learner
+async function trainBatch(fit: Fit): Promise<void> {
+  const { learner, state, callbacks } = fit
+  const { model, lossFunction, optimizer, compiled } = learner
   await callbacks.emit('onBatchBegin')
-  state.lastOutput = forward(model, state)
-  await callbacks.emit('onLossBegin')
-  state.lastLoss = computeLoss(lossFunction, state.lastOutput, state.lastTarget)
-  const loss = readAhead(state.lastLoss)
-  await callbacks.emit('onBackwardBegin')
-  if (!state.skipBackward) state.backward()
+  let loss: Promise<TensorData>
+  if (compiled?.run(fit)) {
+    loss = readAhead(state.lastLoss)
+    await compiled.tell(fit)
+  } else {
+    state.lastOutput = forward(model, state)
+    await callbacks.emit('onLossBegin')
+    state.lastLoss = computeLoss(lossFunction, state.lastOutput, state.lastTarget)
+    loss = readAhead(state.lastLoss)
+    await callbacks.emit('onBackwardBegin')
+    if (!state.skipBackward) state.backward()
+  }
   await callbacks.emit('onBackwardEnd')
   if (!state.skipStep) optimizer.step()
   await callbacks.emit('onStepEnd')
