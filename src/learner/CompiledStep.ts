@@ -1,3 +1,4 @@
+import { GradientAccumulation } from '../../callbacks/GradientAccumulation.ts'
 import { LossScaling } from '../../callbacks/LossScaling.ts'
 import { MixedPrecision } from '../../callbacks/MixedPrecision.ts'
 import { ConfigError } from '../engine/errors.ts'
@@ -39,7 +40,9 @@ export class CompiledStep {
    * False if the loop must do it. Listeners to what lies between (`onLossBegin`, `onBackwardBegin`) are not told here.
    */
   run(fit: Fit): boolean {
-    const { learner, state } = fit
+    const { learner, state, callbacks } = fit
+    // Where gradients add up over batches, no pass is like the one before.
+    if (callbacks.callbacks.some((callback) => callback instanceof GradientAccumulation)) return false
     const input = tensorList(state.lastInput)
     const target = tensorList(state.lastTarget)
     const params = learner.optimizer.parameters()

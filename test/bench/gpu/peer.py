@@ -1,0 +1,112 @@
+"""The same cases in PyTorch on a CUDA device: `peer.py CASE eager|compiled STEPS` prints one JSON line."""
+
+import json
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+name, mode, steps = sys.argv[1], sys.argv[2], int(sys.argv[3])
+torch.backends.cudnn.benchmark = True
+torch.manual_seed(0)
+LAST = torch.channels_last
+
+
+class LeNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 16, 5)
+        self.head = nn.Sequential(
+            nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10))
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        return self.head(x.flatten(1))
+
+
+def generator(latent=100, features=64):
+    layers, channels = [], latent
+    for i, width in enumerate((8, 4, 2, 1)):
+        stride, padding = (1, 0) if i == 0 else (2, 1)
+        layers += [nn.ConvTranspose2d(channels, width * features, 4, stride, padding, bias=False),
+                   nn.BatchNorm2d(width * features), nn.ReLU(True)]
+        channels = width * features
+    return nn.Sequential(*layers, nn.ConvTranspose2d(channels, 3, 4, 2, 1, bias=False), nn.Tanh())
+
+
+def discriminator(features=64):
+    layers, channels = [], 3
+    for i, width in enumerate((1, 2, 4, 8)):
+        layers.append(nn.Conv2d(channels, width * features, 4, 2, 1, bias=False))
+        if i > 0:
+            layers.append(nn.BatchNorm2d(width * features))
+        layers.append(nn.LeakyReLU(0.2, inplace=True))
+        channels = width * features
+    return nn.Sequential(*layers, nn.Conv2d(channels, 1, 4, 1, 0, bias=False), nn.Flatten())
+
+
+def prepared(model):
+    model = model.cuda().to(memory_format=LAST)
+    return torch.compile(model) if mode == "compiled" else model
+
+
+def training(model, x, y, bf16):
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=bf16):
+            loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+    return step
+
+
+def resnet18():
+    import torchvision
+    model = prepared(torchvision.models.resnet18(num_classes=10))
+    x = torch.randn(128, 3, 224, 224, device="cuda").to(memory_format=LAST)
+    return training(model, x, torch.randint(10, (128,), device="cuda"), True)
+
+
+def lenet():
+    x = torch.randn(64, 3, 32, 32, device="cuda").to(memory_format=LAST)
+    return training(prepared(LeNet()), x, torch.randint(10, (64,), device="cuda"), False)
+
+
+def dcgan():
+    make, judge = prepared(generator()), prepared(discriminator())
+    options = dict(lr=2e-4, betas=(0.5, 0.999))
+    first, second = torch.optim.Adam(judge.parameters(), **options), torch.optim.Adam(make.parameters(), **options)
+    real = torch.randn(128, 3, 64, 64, device="cuda").to(memory_format=LAST)
+    noise = torch.randn(128, 100, 1, 1, device="cuda").to(memory_format=LAST)
+    yes, no = torch.ones(128, 1, device="cuda"), torch.zeros(128, 1, device="cuda")
+    loss = F.binary_cross_entropy_with_logits
+
+    def step():
+        fake = make(noise)
+        first.zero_grad(set_to_none=True)
+        critic = loss(judge(real), yes) + loss(judge(fake.detach()), no)
+        critic.backward()
+        first.step()
+        second.zero_grad(set_to_none=True)
+        total = loss(judge(fake), yes)
+        total.backward()
+        second.step()
+        return critic.detach() + total.detach()
+    return step
+
+
+step = {"resnet18": resnet18, "lenet": lenet, "dcgan": dcgan}[name]()
+times, value = [], 0.0
+for i in range(-10, steps):
+    start = time.perf_counter()
+    value = step().item()
+    torch.cuda.synchronize()
+    if i >= 0:
+        times.append((time.perf_counter() - start) * 1000)
+print(json.dumps({"times": times, "loss": value, "torch": torch.__version__}))

@@ -1,0 +1,85 @@
+// `npm run bench:gpu`: training steps on a CUDA device, eager and compiled, beside PyTorch's, eager and compiled, in turns. Prints
+// the median of each in milliseconds and PyTorch's over ours; without a device it says so, without a PyTorch that has one it
+// measures ours alone. Options: --rounds N (3), --steps N (50), --only CASE, --python COMMAND (python3).
+//
+// Where PyTorch's step reuses the fake pictures of the critic's pass for the generator's, ours makes them again: it does more.
+
+import { spawnSync } from 'node:child_process'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import process from 'node:process'
+import { parseArgs } from 'node:util'
+import { root } from '../../../native/build.mjs'
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    steps: { type: 'string', default: '50' },
+    only: { type: 'string' },
+    python: { type: 'string', default: 'python3' },
+  },
+})
+const file = process.env.ANNEAL_ADDON ?? path.join(root, 'build', 'Release', 'anneal.node')
+const { devices, problem } = createRequire(import.meta.url)(file).cudaInfo()
+if (devices.length === 0) {
+  console.log(`no CUDA device: ${problem}. Nothing was measured.`)
+  process.exit(0)
+}
+
+const run = (command, args) => spawnSync(command, args, { cwd: root, encoding: 'utf8' })
+const asked = run(values.python, [
+  '-c',
+  'import torch; print(torch.__version__ if torch.cuda.is_available() else "")',
+])
+const torch = asked.status === 0 ? asked.stdout.trim() : ''
+console.log(`${devices[0].name}; ${torch ? `PyTorch ${torch}` : 'no PyTorch with CUDA to compare with'}`)
+
+const here = path.dirname(new URL(import.meta.url).pathname)
+const tsx = path.join(root, 'node_modules', 'tsx', 'dist', 'cli.mjs')
+const sides = {
+  ours: (name) => [process.execPath, [tsx, path.join(here, 'ours.ts'), name, 'eager', values.steps]],
+  'ours, compiled': (name) => [
+    process.execPath,
+    [tsx, path.join(here, 'ours.ts'), name, 'compiled', values.steps],
+  ],
+  ...(torch && {
+    PyTorch: (name) => [values.python, [path.join(here, 'peer.py'), name, 'eager', values.steps]],
+    'torch.compile': (name) => [values.python, [path.join(here, 'peer.py'), name, 'compiled', values.steps]],
+  }),
+}
+const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1]
+
+let failed = false
+for (const name of ['resnet18', 'lenet', 'dcgan'].filter((each) => !values.only || each === values.only)) {
+  const times = Object.fromEntries(Object.keys(sides).map((side) => [side, []]))
+  const losses = {}
+  for (let round = 0; round < Number(values.rounds); round++) {
+    for (const [side, command] of Object.entries(sides)) {
+      const { status, stdout, stderr } = run(...command(name))
+      if (status !== 0) {
+        failed = true
+        console.error(`${name}, ${side}: ${stderr.trim().split('\n').at(-1)}`)
+        continue
+      }
+      const result = JSON.parse(stdout.trim().split('\n').at(-1))
+      times[side].push(median(result.times))
+      losses[side] = result.loss
+    }
+  }
+  const medians = Object.entries(times).filter(([, list]) => list.length > 0)
+  console.log(name)
+  for (const [side, list] of medians) {
+    console.log(
+      `  ${side.padEnd(16)}${median(list).toFixed(3).padStart(10)} ms   loss ${losses[side].toFixed(4)}`,
+    )
+  }
+  for (const [theirs, ours] of [
+    ['PyTorch', 'ours'],
+    ['PyTorch', 'ours, compiled'],
+    ['torch.compile', 'ours, compiled'],
+  ]) {
+    if (!times[theirs]?.length || !times[ours].length) continue
+    console.log(`  ${theirs} / ${ours}: ${(median(times[theirs]) / median(times[ours])).toFixed(2)}`)
+  }
+}
+process.exit(failed ? 1 : 0)
