@@ -1,5 +1,5 @@
 import { ConfigError } from '../src/engine/errors.ts'
-import { noGrad, stack, type Tensor } from '../src/engine/index.ts'
+import { full, noGrad, stack, type Tensor } from '../src/engine/index.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { BackwardBeginContext, BackwardEndContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
@@ -26,8 +26,9 @@ export class LossScaling extends Callback {
   readonly growthFactor: number
   readonly backoffFactor: number
   readonly growthInterval: number
-  /** The factor now. */
-  scale: number
+  #scale: number
+  /** The same beside the loss: a recorded step (`learner.compile()`) reads it anew each time. */
+  #factor: Tensor | null = null
   #goodSteps = 0
 
   constructor(options: LossScalingOptions = {}) {
@@ -52,14 +53,30 @@ export class LossScaling extends Callback {
       Number.isInteger(growthInterval) && growthInterval > 0,
       'a positive integer',
     )
-    this.scale = initialScale
+    this.#scale = initialScale
     this.growthFactor = growthFactor
     this.backoffFactor = backoffFactor
     this.growthInterval = growthInterval
   }
 
+  /** The factor now. */
+  get scale(): number {
+    return this.#scale
+  }
+
+  set scale(scale: number) {
+    this.#scale = scale
+    const factor = this.#factor
+    if (factor) noGrad(() => factor.fill_(scale))
+  }
+
   override onBackwardBegin({ lastLoss }: BackwardBeginContext) {
-    return { lastLoss: lastLoss.mul(this.scale) }
+    const { dtype, device } = lastLoss
+    if (this.#factor?.dtype !== dtype || this.#factor.device !== device) {
+      this.#factor?.dispose()
+      this.#factor = full([], this.scale, { dtype, device }).keep()
+    }
+    return { lastLoss: lastLoss.mul(this.#factor) }
   }
 
   override async onBackwardEnd({ learner, skipStep }: BackwardEndContext) {

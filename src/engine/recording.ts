@@ -1,5 +1,6 @@
 import { addon, guarded } from './addon.ts'
 import { requireFunction } from './check.ts'
+import { reads } from './state.ts'
 
 const finalizers = new FinalizationRegistry<number>((id) => addon.dropRecording(id))
 
@@ -14,9 +15,12 @@ const finalizers = new FinalizationRegistry<number>((id) => addon.dropRecording(
  */
 export class Recording {
   readonly #id: number
+  /** Whether the function read a tensor's values: whatever it did with them is not repeated. */
+  readonly readsValues: boolean
 
-  private constructor(id: number) {
+  private constructor(id: number, readsValues: boolean) {
     this.#id = id
+    this.readsValues = readsValues
     finalizers.register(this, id, this)
   }
 
@@ -24,6 +28,7 @@ export class Recording {
   static of<Result>(body: () => Result): { recording: Recording; result: Result } {
     requireFunction('Recording.of', 'argument', body)
     guarded(() => addon.beginRecording())
+    const earlier = reads.count
     let result: Result
     try {
       result = body()
@@ -31,7 +36,7 @@ export class Recording {
       addon.dropRecording(addon.endRecording())
       throw error
     }
-    return { recording: new Recording(addon.endRecording()), result }
+    return { recording: new Recording(addon.endRecording(), reads.count > earlier), result }
   }
 
   /** Enqueues all of it again and returns at once. */

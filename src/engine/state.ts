@@ -31,3 +31,6 @@ export function withState<T>(changes: Partial<EngineState>, body: () => T): T {
   contextsInUse = true
   return contexts.run({ ...engineState(), ...changes }, body)
 }
+
+/** How often a tensor's values have been handed to JavaScript, in whatever context. */
+export const reads = { count: 0 }

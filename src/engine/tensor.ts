@@ -5,7 +5,7 @@ import { deviceName } from './deviceName.ts'
 import { type DType, dtypes, type TensorData } from './dtype.ts'
 import { AnnealError, AutogradError, ShapeError } from './errors.ts'
 import type { GraphNode } from './graph.ts'
-import { engineState, type TensorScope } from './state.ts'
+import { engineState, reads, type TensorScope } from './state.ts'
 
 // The safety net for tensors that no scope owns: V8 tells when one has become unreachable. It only does so between
 // macrotasks, which is why training loops yield one per batch.
@@ -326,6 +326,7 @@ export class Tensor {
   /** As `data()`, blocking until the values are there. */
   dataSync(): TensorData {
     const { source, target, borrowed } = this.readPlan()
+    reads.count++
     guarded(() => addon.readSync(source.liveHandle(), target))
     if (borrowed) source.dispose()
     return target
@@ -397,6 +398,7 @@ function readInto<Target extends ArrayBufferView>(
   patient: boolean,
 ): Promise<Target> {
   return new Promise((resolve, reject) => {
+    reads.count++
     const ready = guarded(() =>
       addon.readAsync(source.liveHandle(), target, patient, (error) => {
         lastTurn = performance.now()

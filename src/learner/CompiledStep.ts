@@ -7,6 +7,7 @@ import { Recording } from '../engine/recording.ts'
 import type { Callback } from './Callback.ts'
 import type { Input, Target } from './data.ts'
 import { forward } from './evaluate.ts'
+import type { AnyModule } from './layerGroups.ts'
 import type { Fit } from './loop.ts'
 import { computeLoss } from './lossFunction.ts'
 
@@ -34,6 +35,7 @@ const recordable = (callback: Callback) =>
 export class CompiledStep {
   readonly #passes = new Map<string, Pass>()
   readonly #seen = new Set<string>()
+  #model = ''
 
   /**
    * Runs both passes of the batch by a recording, if it can, up to the gradients: output and loss are then in the fit's state.
@@ -48,7 +50,8 @@ export class CompiledStep {
     const params = learner.optimizer.parameters()
     if (input === null || target === null || params.some(({ accumulated }) => accumulated !== null))
       return false
-    const key = keyOf(fit, [...input, ...target])
+    this.#keepTo(modelKey(learner.model))
+    const key = passKey(fit, [...input, ...target])
     let pass = this.#passes.get(key)
     if (pass === undefined) {
       // The first batch of a shape makes what is made once: states, plans, caches.
@@ -84,6 +87,13 @@ export class CompiledStep {
     }
   }
 
+  /** What was recorded of the model as it was before (others of its layers frozen, another dtype) is of no use any more. */
+  #keepTo(model: string): void {
+    if (model === this.#model) return
+    this.dispose()
+    this.#model = model
+  }
+
   /** Frees what was recorded. */
   dispose(): void {
     for (const { recording, input, target, output, loss, gradients } of this.#passes.values()) {
@@ -100,15 +110,17 @@ function tensorList(value: Input | Target): Tensor[] | null {
   return Array.isArray(list) && list.every((item) => item instanceof Tensor) ? (list as Tensor[]) : null
 }
 
-/** All that decides which ops run: what differs here is recorded apart. */
-function keyOf({ learner, state, callbacks }: Fit, tensors: readonly Tensor[]): string {
+/** All of a model that decides which ops run; a parameter that lies elsewhere by now has another handle. */
+function modelKey(model: AnyModule): string {
+  const params = model.parameters().map((param) => `${param.liveHandle()}${param.requiresGrad ? '' : '-'}`)
+  const modes = model.modules().map(({ training }) => Number(training))
+  return `${params.join()};${modes.join('')}`
+}
+
+/** What else decides it: where this differs, a pass is recorded apart. */
+function passKey({ state }: Fit, tensors: readonly Tensor[]): string {
   const shapes = tensors.map(({ shape, strides, dtype, device }) => `${dtype}[${shape}](${strides})${device}`)
-  const trained = learner.model.parameters().map((param) => Number(param.requiresGrad))
-  const modes = learner.model.modules().map(({ training }) => Number(training))
-  const scales = callbacks.callbacks.map((callback) =>
-    callback instanceof LossScaling ? callback.scale : '',
-  )
-  return [shapes.join(), trained.join(''), modes.join(''), state.autocast ?? '', scales.join('')].join(';')
+  return [shapes.join(), state.autocast ?? ''].join(';')
 }
 
 function record(
@@ -138,6 +150,13 @@ function record(
       state.lastLoss.backward()
       return { output, loss }
     })
+    if (recording.readsValues) {
+      recording.dispose()
+      throw new ConfigError(
+        'compile: the model or the loss reads a tensor (item(), data(), dataSync()) in its forward pass, ' +
+          'which a recording does not repeat; train without compile()',
+      )
+    }
     const gradients = params.map(({ accumulated }) => {
       if (accumulated === null) return null
       accumulated.exposed = true // zeroGrad leaves it alone

@@ -69,6 +69,16 @@ describe('Recording', () => {
     expect(valuesOf(result)).toEqual([0, 10, 200, 3000])
   })
 
+  it('knows whether values were read, which is not repeated', () => {
+    const x = ones([4])
+    expect(Recording.of(() => x.mul(2)).recording.readsValues).toBe(false)
+    const { recording, result } = Recording.of(() => x.mul(x.sum().item()))
+    expect(recording.readsValues).toBe(true)
+    x.fill_(2)
+    recording.replay()
+    expect(valuesOf(result)).toEqual([8, 8, 8, 8])
+  })
+
   it('draws random numbers anew', () => {
     const x = ones([64])
     manualSeed(3)

@@ -117,6 +117,15 @@ describe('learner.compile', () => {
     await learner.fit(1, { callbacks: [new Doubled()] })
   })
 
+  it('refuses a loss that reads values, which a recording would not do again', async () => {
+    const learner = make().compile()
+    learner.lossFunction = (output, target) => {
+      const loss = new nn.CrossEntropyLoss().forward(output, target as Tensor)
+      return loss.mul(loss.item() > 1 ? 2 : 1)
+    }
+    await expect(learner.fit(1)).rejects.toThrow('reads a tensor')
+  })
+
   it('takes no more memory from step to step, and gives it back', async () => {
     const device = getDefaultDevice()
     const learner = make(48).compile()
