@@ -46,9 +46,9 @@ void drawMask(Context& context, const View& mask, double keep) {
            [=, &generator = context.generator(), place = key.data()](CudaRuntime& runtime) {
                if (count == 0) return;
                // At a probability of one nothing is drawn, as on the processor.
-        runtime.setFresh(place, sizeof(uint64_t), [&generator, keep](void* to) {
-            *static_cast<uint64_t*>(to) = keep > 0 ? generator.random64() : 0;
-        });
+               runtime.setFresh(place, sizeof(uint64_t), [&generator, keep](void* to) {
+                   *static_cast<uint64_t*>(to) = keep > 0 ? generator.random64() : 0;
+               });
                launch(drawBytes, gridFor((count + 3) / 4), runtime.stream(), mask.as<uint8_t>(), count,
                       static_cast<const uint64_t*>(place), keep);
            });
