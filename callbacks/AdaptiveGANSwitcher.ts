@@ -1,5 +1,6 @@
 import { ConfigError } from '../src/engine/errors.ts'
 import { Callback } from '../src/learner/Callback.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { BatchEndContext, TrainBeginContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
 import { trainerOf } from './GANTrainer.ts'
@@ -33,6 +34,10 @@ export class AdaptiveGANSwitcher extends Callback {
         throw new ConfigError(`AdaptiveGANSwitcher: ${name} must be a number, got ${String(threshold)}`)
       }
     }
+  }
+
+  override steering(): CallbackState {
+    return { genThresh: this.genThresh, criticThresh: this.criticThresh }
   }
 
   override onTrainBegin({ learner }: TrainBeginContext): void {

@@ -1,5 +1,6 @@
 import { ConfigError } from '../src/engine/errors.ts'
 import { randn, stack, Tensor } from '../src/engine/index.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import type {
   BackwardBeginContext,
   BackwardEndContext,
@@ -14,6 +15,7 @@ import { asFloat, type GANModule } from '../src/vision/gan/GANModule.ts'
 import { realOrFake } from '../src/vision/gan/losses.ts'
 import { GANTrainer } from './GANTrainer.ts'
 import { GradientClipping } from './GradientClipping.ts'
+import { LossScaling } from './LossScaling.ts'
 
 export interface DCGANTrainerOptions {
   /** Numbers of noise that a picture is made of. Default 100. */
@@ -81,22 +83,29 @@ export class DCGANTrainer extends GANTrainer {
   }
 
   /** The discriminator's part: it comes between the generator's forward pass and its loss. */
-  override onLossBegin(context: LossBeginContext): undefined {
-    const { learner, lastOutput, lastTarget, train } = context
+  override async onLossBegin({
+    learner,
+    lastOutput,
+    lastTarget,
+    train,
+  }: LossBeginContext): Promise<undefined> {
     if (!train) return
     const model = learner.model as unknown as GANModule
+    const scaling = learner.callbacks.find((callback) => callback instanceof LossScaling)
+    const backward = (loss: Tensor) => (scaling ? loss.mul(scaling.scale) : loss).backward()
     const ofReal = model.criticise(lastTarget as Tensor)
     const realLoss = realOrFake(ofReal, true)
-    realLoss.backward()
+    backward(realLoss)
     const ofFake = model.criticise(asFloat(lastOutput.detach()))
     const fakeLoss = realOrFake(ofFake, false)
-    fakeLoss.backward()
+    backward(fakeLoss)
+    // The loop tells of one backward pass a batch, the generator's: these are told of the discriminator's here.
+    const context = { learner, skipStep: false } as BackwardEndContext
+    const scaled = await scaling?.onBackwardEnd(context)
     for (const callback of learner.callbacks) {
-      if (callback instanceof GradientClipping) {
-        callback.onBackwardEnd({ learner, skipStep: false } as BackwardEndContext)
-      }
+      if (callback instanceof GradientClipping) callback.onBackwardEnd(context)
     }
-    learner.optimizer.step()
+    if (!scaled?.skipStep) learner.optimizer.step()
     learner.optimizer.zeroGrad()
     this.#losses = [realLoss.detach().add(fakeLoss.detach()), ofReal.detach().mean(), ofFake.detach().mean()]
   }
@@ -121,6 +130,10 @@ export class DCGANTrainer extends GANTrainer {
     this.#values = undefined
     this.scores = { real, fakeBefore, fakeAfter }
     this.note({ genLoss: lossValue, criticLoss })
+  }
+
+  override steering(): CallbackState {
+    return { ...super.steering(), latent: this.latent }
   }
 
   override stateDict() {

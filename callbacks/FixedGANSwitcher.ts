@@ -54,6 +54,11 @@ export class FixedGANSwitcher extends Callback {
     trainer.switch()
   }
 
+  override steering(): CallbackState {
+    const length = (value: TurnLength) => (typeof value === 'number' ? value : 'a function')
+    return { nCrit: length(this.nCrit), nGen: length(this.nGen) }
+  }
+
   override stateDict(): CallbackState {
     return { count: this.#count }
   }

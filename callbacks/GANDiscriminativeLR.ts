@@ -1,5 +1,6 @@
 import { ConfigError } from '../src/engine/errors.ts'
 import { Callback } from '../src/learner/Callback.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { BatchBeginContext, BatchEndContext, StepEndContext } from '../src/learner/events.ts'
 import type { Learner } from '../src/learner/Learner.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
@@ -31,6 +32,10 @@ export class GANDiscriminativeLR extends Callback {
     if (!(this.multLr > 0 && Number.isFinite(this.multLr))) {
       throw new ConfigError(`GANDiscriminativeLR: multLr must be above 0, got ${String(this.multLr)}`)
     }
+  }
+
+  override steering(): CallbackState {
+    return { multLr: this.multLr }
   }
 
   override onBatchBegin({ train, learner }: BatchBeginContext): void {

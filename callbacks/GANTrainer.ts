@@ -140,6 +140,11 @@ export class GANTrainer extends Callback {
     ganOf(learner).switch(true)
   }
 
+  override steering(): CallbackState {
+    const { switchEval, clip, genFirst } = this
+    return { switchEval, clip, genFirst }
+  }
+
   override stateDict(): CallbackState {
     const { genLoss, criticLoss } = this.#smoothed
     return { genMode: this.#genMode, genLoss: genLoss.state, criticLoss: criticLoss.state }

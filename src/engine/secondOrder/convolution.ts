@@ -68,7 +68,7 @@ function winners(taps: Tensor, height: number, width: number, geometry: readonly
   const tap = toDType(taps, 'int64')
   const places = [tap.floorDivide(kernel[1] as number), tap.remainder(kernel[1] as number)].map((step, i) => {
     const count = taps.size(2 + i)
-    const first = arange(count)
+    const first = arange(count, { device: taps.device })
       .mul(stride[i] as number)
       .sub(padding[i] as number)
     return step.mul(dilation[i] as number).add(i === 0 ? first.reshape([count, 1]) : first)

@@ -3,7 +3,7 @@ import { record } from '../graph.ts'
 import { type Argument, call } from '../native.ts'
 import { relu, sigmoid, tanh } from '../ops/activation.ts'
 import { add, div, maximum, minimum, mul, type Operand, pow, remainder, sub } from '../ops/binary.ts'
-import { toDType } from '../ops/convert.ts'
+import { toDevice, toDType } from '../ops/convert.ts'
 import { where } from '../ops/indexing.ts'
 import * as trigonometry from '../ops/trigonometry.ts'
 import * as unary from '../ops/unary.ts'
@@ -44,6 +44,7 @@ export const elementwiseOps: Record<string, RecordedOp> = {
   ...{ abs, cos, erf, exp, exp2, expm1, log, log1p, neg, reciprocal, rsqrt, sign, sin, sqrt, square, tan },
   ...{ cosh, sinh, relu, sigmoid, tanh },
   to_dtype: (x: Tensor, code: number) => toDType(x, dtypes[code] as DType),
+  to_device: toDevice,
   alias: (x: Tensor) => x,
   relu_backward: gated('relu_backward'),
   leaky_relu_backward: (g: Tensor, x: Tensor, slope: number) => gated('leaky_relu_backward', [slope])(g, x),

@@ -228,15 +228,16 @@ export class GANLearner extends Learner<GANModule> {
    */
   async generate(noise: Tensor | number, { batchSize = 64 }: { batchSize?: number } = {}): Promise<Tensor> {
     checkCount('generate', 'batchSize', batchSize, 1)
-    const input = typeof noise === 'number' ? this.#noise(noise) : noise
     const { generator } = this.model
+    const input = typeof noise === 'number' ? this.#noise(noise) : noise
+    const device = generator.parameters()[0]?.device ?? input.device
     const parts: Tensor[] = []
     await inEvalMode(generator, async () => {
       for (let first = 0; first < input.size(0); first += batchSize) {
         const part = scope(() =>
           noGrad(() =>
             generator
-              .forward(input.index(`${first}:${first + batchSize}`))
+              .forward(input.index(`${first}:${first + batchSize}`).to(device))
               .float()
               .to('cpu')
               .keep(),

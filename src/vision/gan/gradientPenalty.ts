@@ -39,7 +39,10 @@ export function gradientPenalty(
     )
   }
   const count = real.shape[0] as number
-  const share = rand([count, ...real.shape.slice(1).map(() => 1)], { dtype: 'float32' }).to(real.dtype)
+  const share = rand([count, ...real.shape.slice(1).map(() => 1)], {
+    dtype: 'float32',
+    device: real.device,
+  }).to(real.dtype)
   const between = real
     .detach()
     .mul(share)
@@ -49,7 +52,7 @@ export function gradientPenalty(
   // Of a batch's mean each picture has its share of the slope.
   const total = scores.numel === 1 ? scores.mul(count) : scores
   const [slopes] = grad(total, between, {
-    gradOutputs: [ones(total.shape, { dtype: total.dtype })],
+    gradOutputs: [ones(total.shape, { dtype: total.dtype, device: total.device })],
     createGraph: true,
   }) as [Tensor]
   return slopes.flatten(1).norm(2, 1).sub(center).square().mean().mul(weight)

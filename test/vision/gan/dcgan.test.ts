@@ -127,14 +127,17 @@ describe('GANLearner.dcgan', () => {
     expect(gan.recorder.lrs[0]).toBeCloseTo(4e-5, 10)
 
     const runs: Record<string, number[]> = {}
-    for (const kind of ['float32', 'bfloat16', 'clipped']) {
+    for (const kind of ['float32', 'bfloat16', 'float16', 'clipped']) {
       manualSeed(4)
       const learner = GANLearner.dcgan(pictureData(32, 8), { ...small, features: 8 })
       if (kind === 'bfloat16') learner.toBf16()
+      if (kind === 'float16') learner.toFp16()
       if (kind === 'clipped') learner.callbacks.push(new GradientClipping(1e-3))
       await learner.fit(1)
       runs[kind] = [...learner.recorder.criticLosses, ...learner.recorder.genLosses]
     }
+    expect(runs.float16).not.toEqual(runs.float32)
+    for (const loss of runs.float16!) expect(Math.abs(loss - 1)).toBeLessThan(0.6)
     expect(runs.bfloat16).not.toEqual(runs.float32)
     expect(runs.clipped!.slice(1)).not.toEqual(runs.float32!.slice(1))
     for (const [i, loss] of runs.float32!.entries())
