@@ -62,18 +62,19 @@ class Cool extends Callback {
 export function resumableLearner(
   path: string,
   options: LearnerOptions = {},
+  width = 12,
 ): Learner & { points: ShakenPoints } {
   manualSeed(11)
   const points = new ShakenPoints()
   const trainDl = new DataLoader(points, { batchSize: 8, shuffle: true, workers: 3 })
   const validDl = new DataLoader(new ShakenPoints(), { batchSize: 16, workers: 2 })
   const body = new nn.Sequential(
-    new nn.Linear(6, 12),
-    new nn.BatchNorm1d(12),
+    new nn.Linear(6, width),
+    new nn.BatchNorm1d(width),
     new nn.ReLU(),
     new nn.Dropout(0.3),
   )
-  const head = new nn.Linear(12, 2)
+  const head = new nn.Linear(width, 2)
   const learner = new Learner({ trainDl, validDl, classes: ['a', 'b'] }, new nn.Sequential(body, head), {
     lossFunction: new nn.CrossEntropyLoss(),
     metrics: [metrics.accuracy],
