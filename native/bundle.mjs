@@ -55,6 +55,7 @@ export LD_LIBRARY_PATH="$here/lib\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 # Figures have words also where the machine has no fonts.
 [ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_PATH="$here/lib/fonts"
 node="$here/lib/node"
+export TSX_TSCONFIG_PATH="$here/tsconfig.json" # what 'anneal' means in an import
 case "\${1:-}" in
   test-gpu) shift; exec "$node" "$here/test/gpu/run.mjs" "$@" ;;
   bench-gpu) shift; exec "$node" --import "file://$here/node_modules/tsx/dist/loader.mjs" "$here/test/bench/gpu/run.ts" "$@" ;;
@@ -73,8 +74,8 @@ case "\${1:-}" in
   '' | -h | --help)
     "$node" "$here/bin/anneal.mjs" --help
     echo
-    echo "In this bundle also: anneal recipe NAME, anneal run FILE.ts (import { … } from '$here/src/index.ts'),"
-    echo "anneal test-gpu, anneal bench-gpu" ;;
+    echo "In this bundle also: anneal recipe NAME, anneal run FILE.ts (which imports from 'anneal'), anneal test-gpu,"
+    echo "anneal bench-gpu" ;;
   *) exec "$node" "$here/bin/anneal.mjs" "$@" ;;
 esac
 `

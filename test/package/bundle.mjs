@@ -98,7 +98,11 @@ try {
     inside(`${home} && ./anneal predict /tmp/out/model.safetensors ${shapes}/valid/circle/0000.jpg`),
     /circle/,
   )
-  inside(`${home} && ./anneal test-gpu --quick`)
+  const program =
+    "import { tensor } from 'anneal'; const sum: number = tensor([1, 2]).sum().item(); console.log(sum)"
+  fs.writeFileSync(path.join(root, 'tmp', 'mine.ts'), program)
+  assert.match(inside(`${home} && ./anneal run /tmp/mine.ts`), /^3$/m)
+  assert.match(inside(`${home} && ./anneal test-gpu --quick`), /no CUDA device/)
   console.log('the bundle works in an empty root')
 } finally {
   if (mounted) run('umount', [path.join(root, 'proc')])
