@@ -151,7 +151,7 @@ void binaryCrossEntropy(Context& context, const View& out, const View& input, co
             }
             reduceTerms(loss, count, reduction, partial, [=](int64_t i, auto lanes) {
                 const V probability = load(x + i, lanes), label = load(y + i, lanes);
-                V term;
+                V term{};
                 for (int lane = 0; lane < Lanes<C>::kCount; lane++) {
                     // As in PyTorch, no logarithm counts for less than -100.
                     const C yes = std::max(logarithm<C>(probability[lane]), C(-100));
@@ -190,7 +190,7 @@ void binaryCrossEntropyBackward(Context& context, const View* gradInput, const V
                         store(toInput + i, (probability - label) / divisor * scale, lanes);
                     }
                     if (toTarget) {
-                        V value;
+                        V value{};
                         for (int lane = 0; lane < Lanes<C>::kCount; lane++) {
                             value[lane] = std::max(std::log1p(-probability[lane]), C(-100)) -
                                           std::max(logarithm<C>(probability[lane]), C(-100));

@@ -8,18 +8,19 @@ import { Embedding } from './embedding.ts'
 import { Identity, Linear } from './linear.ts'
 import { GroupNorm, LayerNorm } from './normalization.ts'
 import * as padding from './padding.ts'
-import { markDiscreet } from './passing.ts'
+import { markDiscreet, markDiscreetLeaves } from './passing.ts'
 import * as pooling from './pooling.ts'
 import * as resampling from './resampling.ts'
 import { Flatten } from './shape.ts'
 
 // The layers of this folder show what flows through them to nobody. A class derived from one says so for itself.
-markDiscreet(
+markDiscreet(Sequential, pooling.AdaptiveConcatPool2d)
+markDiscreetLeaves(
   ...Object.values(activations),
   ...[BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm],
   ...[Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Linear, Embedding],
-  ...[Dropout, Dropout2d, Flatten, Identity, Sequential],
+  ...[Dropout, Dropout2d, Flatten, Identity],
   ...Object.values(padding),
-  ...Object.values(pooling),
+  ...Object.values(pooling).filter((layer) => layer !== pooling.AdaptiveConcatPool2d),
   ...Object.values(resampling),
 )

@@ -13,15 +13,19 @@ export function markDiscreet(...classes: readonly unknown[]): void {
   for (const each of classes) discreetClasses.add(each)
 }
 
+const leafClasses = new Set<unknown>()
+
+/** The same of classes whose modules have no children: asked of every layer at every step. */
+export function markDiscreetLeaves(...classes: readonly unknown[]): void {
+  for (const each of classes) leafClasses.add(each)
+}
+
 /** Whether nobody sees the tensors that flow through `module`: it and all its children are discreet and without hooks. */
 export function isDiscreet(module: Module): boolean {
   const Class = module.constructor
-  return (
-    discreetClasses.has(Class) &&
-    // A hook puts a `forward` of its own in front of the class's.
-    module.forward === (Class.prototype as Module).forward &&
-    module.children().every(isDiscreet)
-  )
+  // A hook puts a `forward` of its own in front of the class's.
+  if (module.forward !== (Class.prototype as Module).forward) return false
+  return leafClasses.has(Class) || (discreetClasses.has(Class) && module.children().every(isDiscreet))
 }
 
 /** Frees `x`, which nobody sees any more, unless it lives on as `output` or `output` is a view. */
