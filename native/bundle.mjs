@@ -200,14 +200,16 @@ async function makeBundle({ out, addons, level }) {
     for (const [library, where] of libraries) fs.copyFileSync(fs.realpathSync(where), target('lib', library))
     fs.copyFileSync(process.execPath, target('lib', 'node'))
     fs.chmodSync(target('lib', 'node'), 0o755)
-    run('strip', ['--strip-unneeded', ...[...libraries.keys()].map((file) => target('lib', file))])
+    const programs = [...libraries.keys(), 'node'].map((file) => target('lib', file))
+    programs.push(...engine.map((file) => target('build', 'Release', file)))
+    run('strip', ['--strip-unneeded', ...programs])
     copyFonts(target('lib', 'fonts'))
     fs.writeFileSync(target(path.relative(root, bundleNote)), JSON.stringify({ oneDnnLibrary: 'lib' }))
     fs.writeFileSync(target('anneal'), launcher, { mode: 0o755 })
 
     fs.mkdirSync(path.dirname(archive), { recursive: true })
     run('tar', ['--sort=name', '--owner=0', '--group=0', '-C', work, '-cf', path.join(work, 'all.tar'), name])
-    run('xz', [`-${level}`, '-e', '-T1', '--keep', path.join(work, 'all.tar')])
+    run('xz', [`-${level}`, '-T1', '--keep', path.join(work, 'all.tar')])
     const bytes = fs.statSync(path.join(work, 'all.tar.xz')).size
     if (bytes > largest)
       throw new BuildError(`the archive has ${(bytes / 2 ** 20).toFixed(1)} MiB; 60 are allowed`)
