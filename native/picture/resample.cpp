@@ -19,6 +19,13 @@ constexpr size_t kBeyond = 16;
 using Four = int32_t __attribute__((vector_size(16)));
 using Bytes = uint8_t __attribute__((vector_size(16)));
 
+// GCC 11 does not know clang's name for it.
+#ifdef __clang__
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Bytes{__VA_ARGS__})
+#endif
+
 // Rounded weights may add up to a little more than one.
 constexpr Four kMost = {255, 255, 255, 255};
 
@@ -35,7 +42,7 @@ inline Four pixelOf(Bytes bytes) {
     constexpr int a = kAt * kChannels, o = 16;
     constexpr Bytes zero = {};
     return reinterpret_cast<Four>(
-        __builtin_shufflevector(bytes, zero, a, o, o, o, a + 1, o, o, o, a + 2, o, o, o, o, o, o, o));
+        SHUFFLE(bytes, zero, a, o, o, o, a + 1, o, o, o, a + 2, o, o, o, o, o, o, o));
 }
 
 // Writes a pixel and a byte that the next one overwrites.
@@ -43,7 +50,7 @@ inline void storePixel(Four sum, uint8_t* to) {
     Four value = sum >> kWeightBits;
     value = value > kMost ? kMost : value;
     const Bytes all = reinterpret_cast<Bytes>(value);
-    const Bytes bytes = __builtin_shufflevector(all, all, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+    const Bytes bytes = SHUFFLE(all, all, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
     std::memcpy(to, &bytes, kChannels + 1);
 }
 

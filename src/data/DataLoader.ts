@@ -20,8 +20,9 @@ export interface DataLoaderOptions<Item = unknown, B = Collated<Item>> {
   /** Leave out the last batch of an epoch if it is not full. Default false. */
   dropLast?: boolean
   /**
-   * Items that are fetched at the same time, in the background. Default: the number of cores, but no more than libuv has
-   * threads (4, or `UV_THREADPOOL_SIZE`). 0 fetches one after the other, when its batch is asked for.
+   * Items that are fetched at the same time, in the background; of pictures, those that are decoded. Default: the number of cores,
+   * but no more than 16 (what sharp decodes keeps to libuv's threads besides: 4, or `UV_THREADPOOL_SIZE`). 0 fetches one after
+   * the other, when its batch is asked for.
    */
   workers?: number
   /** Batches that are prepared ahead. Default 2; always 0 with `workers: 0`. */
@@ -219,7 +220,7 @@ export class DataLoader<Item = unknown, B = Collated<Item>> implements AsyncIter
   }
 }
 
-// libuv decodes in this many threads; more pictures at a time would only wait.
+// As fastai: more would only wait for the disk.
 function defaultWorkers(): number {
-  return Math.min(availableParallelism(), Number(process.env.UV_THREADPOOL_SIZE) || 4)
+  return Math.min(availableParallelism(), 16)
 }

@@ -30,12 +30,19 @@ const pipeline = T.compose([
   T.normalize(imagenetStats.mean, imagenetStats.std),
 ])
 
-/** Pictures a second of one epoch. */
-async function ours(workers: number): Promise<number> {
+/** One epoch. */
+interface Turn {
+  picturesPerSecond: number
+  /** Milliseconds of processor for a picture: what a machine in use does not change much. */
+  processor: number
+}
+
+async function ours(workers: number): Promise<Turn> {
   const dataset = new ImageFolder(folder, { transform: pipeline, extensions: torchvisionExtensions })
   const loader = new DataLoader(dataset, { batchSize: 16, shuffle: true, dropLast: true, workers, seed: 1 })
   const iterator = loader[Symbol.asyncIterator]()
   let pictures = 0
+  const before = process.cpuUsage()
   let start = performance.now()
   // The first batch warms caches and compilers, as it does on the other side.
   for (let first = true; ; first = false) {
@@ -48,7 +55,9 @@ async function ours(workers: number): Promise<number> {
     if (first) start = performance.now()
     else pictures += count
   }
-  return pictures / ((performance.now() - start) / 1000)
+  const picturesPerSecond = pictures / ((performance.now() - start) / 1000)
+  const { user, system } = process.cpuUsage(before)
+  return { picturesPerSecond, processor: (user + system) / 1000 / (pictures + 16) }
 }
 
 /** A process that measures an epoch for each number of workers that it is told. */
@@ -58,9 +67,12 @@ function startPeer() {
   })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   return {
-    async measure(workers: number) {
+    async measure(workers: number): Promise<Turn> {
       child.stdin.write(`${workers}\n`)
-      return Number((await lines.next()).value)
+      const [picturesPerSecond, processor] = String((await lines.next()).value)
+        .split(' ')
+        .map(Number) as [number, number]
+      return { picturesPerSecond, processor }
     },
     stop: () => child.stdin.end(),
   }
@@ -74,21 +86,27 @@ const hasPeer = await promisify(execFile)(python, ['-c', 'import torchvision']).
 )
 const peer = hasPeer ? startPeer() : undefined
 for (const workers of [0, 2]) {
-  const mine: number[] = []
-  const theirs: number[] = []
+  const mine: Turn[] = []
+  const theirs: Turn[] = []
   // Each side begins every other turn, so that a neighbour who comes or goes meets both.
   for (let round = 0; round < rounds; round++) {
     if (round % 2 === 0) mine.push(await ours(workers))
     if (peer) theirs.push(await peer.measure(workers))
     if (round % 2 === 1) mine.push(await ours(workers))
   }
-  console.log(`workers ${workers}: ${median(mine).toFixed(0)} pictures/s${comparison(mine, theirs)}`)
+  const rate = median(mine.map(({ picturesPerSecond }) => picturesPerSecond))
+  const processor = median(mine.map((turn) => turn.processor))
+  console.log(
+    `workers ${workers}: ${rate.toFixed(0)} pictures/s, ${processor.toFixed(2)} ms of processor each${comparison(mine, theirs)}`,
+  )
 }
 
-function comparison(mine: readonly number[], theirs: readonly number[]): string {
+function comparison(mine: readonly Turn[], theirs: readonly Turn[]): string {
   if (theirs.length === 0) return ''
-  const ratios = sorted(mine.map((value, at) => value / theirs[at]!))
+  const ratios = sorted(mine.map((turn, at) => turn.picturesPerSecond / theirs[at]!.picturesPerSecond))
   const [low, high] = [ratios[0]!, ratios.at(-1)!].map((ratio) => ratio.toFixed(2))
-  return `; torchvision ${median(theirs).toFixed(0)}; ${median(ratios).toFixed(2)} times (${low} to ${high} in ${ratios.length} turns)`
+  const rate = median(theirs.map(({ picturesPerSecond }) => picturesPerSecond)).toFixed(0)
+  const processor = median(theirs.map((turn) => turn.processor)).toFixed(2)
+  return `; torchvision ${rate} and ${processor} ms; ${median(ratios).toFixed(2)} times (${low} to ${high} in ${ratios.length} turns)`
 }
 peer?.stop()
