@@ -174,6 +174,25 @@ describe('download', () => {
   })
 })
 
+describe('progress', () => {
+  test('on a terminal a bar in place, elsewhere a line', async () => {
+    const { url } = await serve((request, response) => sendFile(request, response, content))
+    const written: Record<string, string> = { terminal: '', pipe: '' }
+    for (const [name, isTTY] of [
+      ['terminal', true],
+      ['pipe', false],
+    ] as const) {
+      const progress = { isTTY, columns: 100, write: (text: string) => void (written[name] += text) }
+      await download((await target()).file, { ...quick, urls: [url], progress })
+    }
+    const drawings = written.terminal!.split('\r\u001b[K')
+    expect(drawings[1]).toMatch(/^weights\.pth {2}█*░* {2}.* of 300\.0 kB {2}.*\/s {2}\d\d:\d\d left$/)
+    expect(drawings.every((drawing) => drawing.length < 100 && !drawing.includes('\n'))).toBe(true)
+    expect(drawings.at(-1)).toBe('')
+    expect(written.pipe).toBe('Downloading weights.pth (300.0 kB)\n')
+  })
+})
+
 describe('proxies', () => {
   test('HTTP_PROXY is followed, NO_PROXY is not', async () => {
     const { url } = await serve((request, response) => sendFile(request, response, content))

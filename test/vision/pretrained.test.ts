@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdir, readdir } from 'node:fs/promises'
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
+import { emptyCache as emptyEngineCache, equal } from '../../src/engine/index.ts'
 import { cacheFolder, saveWeights } from '../../src/io/index.ts'
 import {
   cachedWeights,
@@ -95,6 +96,25 @@ describe('fetchWeights', () => {
     const [ours, theirs] = [model, trained].map((each) => each.parameters()[0]!.toArray())
     expect(ours).toEqual(theirs)
   })
+
+  test.each(['squeezenet1_1', 'resnet18', 'mobilenetV2', 'densenet121', 'efficientnetB0'] as const)(
+    '%s with another number of classes: all but the last layer is trained',
+    async (name) => {
+      const folder = await emptyCache()
+      await mkdir(`${folder}/weights`)
+      const trained = models[name]()
+      await saveWeights(trained, cachedWeights(name))
+      const model = models[name]({ pretrained: true, numClasses: 7 })
+      const [ours, theirs] = [model, trained].map((each) => each.namedParameters())
+      expect(ours!.slice(0, -2).every(([, value], i) => equal(value, theirs![i]![1]))).toBe(true)
+      expect(ours!.slice(-2).map(([, { shape }]) => shape[0])).toEqual([7, 7])
+      // A file of one's own is for the very model.
+      expect(() => models[name]({ weights: cachedWeights(name), numClasses: 7 })).toThrow(
+        /of another shape \(2\)/,
+      )
+      emptyEngineCache()
+    },
+  )
 
   test('offline: an error that says what to put where', async () => {
     const folder = await emptyCache()

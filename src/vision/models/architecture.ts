@@ -3,15 +3,15 @@ import { CheckpointError, ConfigError } from '../../engine/errors.ts'
 import { loadWeightsSync } from '../../io/weights.ts'
 import { describeAs, type ModelDescription, registerModelKind } from '../../learner/modelDescription.ts'
 import type * as nn from '../../nn/index.ts'
-import { fetchWeights, fetchWeightsSync, hasPretrained } from '../pretrained/index.ts'
+import { fetchWeights, fetchWeightsSync, hasPretrained, pretrainedWeights } from '../pretrained/index.ts'
 
 /** Options that every model of {@link models} takes. */
 export interface ModelOptions {
   /** Number of outputs. Default 1000, the classes of ImageNet. */
   numClasses?: number
   /**
-   * Starts from trained weights: those of `weights`, or without it published ones (see `fetchWeights`), which have 1000 classes.
-   * Default: true exactly when `weights` is given.
+   * Starts from trained weights: those of `weights`, or without it published ones (see `fetchWeights`). These have 1000 classes; for
+   * another number the last layer keeps its random weights. Default: true exactly when `weights` is given.
    */
   pretrained?: boolean
   /** A file of weights for this very model and number of classes (.pth or safetensors). */
@@ -72,13 +72,28 @@ export function architecture<Options extends ModelOptions, Model extends nn.Modu
     checkOptions(name, options, known)
     const file = weightsFileSync(name, options)
     const model = build(options)
-    if (file !== undefined) loadWeightsSync(model, file)
+    if (file !== undefined) loadWeightsSync(model, file, { skip: ofOtherClasses(name, model, options) })
     const { pretrained, weights, ...built } = options
     return describeAs(model, { kind: 'architecture', name, options: built })
   }
   architectures.set(name, make as unknown as (options: ModelOptions) => nn.Module)
   Object.defineProperty(make, 'name', { value: name })
   return Object.assign(make, { cut, split, stats })
+}
+
+/** Whether a name in the state dict is of the last layer, where published weights tell other classes apart. */
+function ofOtherClasses(
+  name: string,
+  model: nn.Module,
+  { weights, numClasses }: ModelOptions,
+): (tensor: string) => boolean {
+  const published = weights === undefined ? pretrainedWeights(name).classes.length : numClasses
+  if (numClasses === undefined || numClasses === published) return () => false
+  const last = model
+    .namedParameters()
+    .at(-1)![0]
+    .replace(/[^.]*$/, '')
+  return (tensor) => tensor.startsWith(last)
 }
 
 /**
