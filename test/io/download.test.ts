@@ -182,7 +182,10 @@ describe('progress', () => {
       ['terminal', true],
       ['pipe', false],
     ] as const) {
-      const progress = { isTTY, columns: 100, write: (text: string) => void (written[name] += text) }
+      const write = (text: string) => {
+        written[name] += text
+      }
+      const progress = { isTTY, columns: 100, write }
       await download((await target()).file, { ...quick, urls: [url], progress })
     }
     const drawings = written.terminal!.split('\r\u001b[K')
