@@ -28,6 +28,7 @@ import {
   type LrFindOptions,
   type ProfileOptions,
 } from '../../learner/index.ts'
+import { type LearnerSummary, summarizeLearner } from '../../learner/LearnerSummary.ts'
 import type { LearningRate } from '../../learner/lrRange.ts'
 import { checkCount, rejectUnknownOptions } from '../../learner/options.ts'
 import type * as nn from '../../nn/index.ts'
@@ -219,6 +220,15 @@ export class GANLearner extends Learner<GANModule> {
   override async profile(options: ProfileOptions = {}): Promise<FitProfile> {
     this.#seedLoaders()
     return super.profile(options)
+  }
+
+  /** Layers of the network whose turn it is (after a fit and before a DCGAN's, the generator) with their output shapes; optimizer, loss. */
+  override async summary(): Promise<LearnerSummary> {
+    if (!this.model.genMode || this.trainer.latent === undefined) return super.summary()
+    return summarizeLearner(this.self, async () => {
+      const x = aside(() => this.#noise(1))
+      return { x, y: x }
+    })
   }
 
   /**

@@ -115,6 +115,7 @@ describe('GANLearner.dcgan', () => {
     expect(Object.keys(values)).toEqual(['trainLoss', 'genLoss', 'criticLoss'])
     expect(values.genLoss).toBeCloseTo(values.trainLoss as number, 12)
     expect(gan.recorder.toCsv()).toMatch(/^epoch,trainLoss,genLoss,criticLoss,time/)
+    expect(String(await gan.summary())).toMatch(/ConvTranspose2d/)
     expect((await gan.validate(gan.data.fixDl!)).loss).toBeGreaterThan(0)
     expect(gan.model.genMode).toBe(true)
   })
