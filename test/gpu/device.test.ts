@@ -4,9 +4,12 @@ import {
   arange,
   DeviceError,
   device,
+  dropout,
   emptyCache,
+  manualSeed,
   memoryStats,
   OutOfMemoryError,
+  ones,
   randn,
   ShapeError,
   tensor,
@@ -79,10 +82,10 @@ describe.skipIf(count === 0)('with a CUDA device', () => {
   })
 
   it('tells what is in use, and gives cached memory back', () => {
-    const before = memoryStats('cuda').bytesInUse
+    const [before, onHost] = [memoryStats('cuda').bytesInUse, memoryStats('cpu').bytesInUse]
     const x = zeros([1024, 1024], { device: 'cuda' })
     expect(memoryStats('cuda').bytesInUse - before).toBe(4 << 20)
-    expect(memoryStats('cpu').bytesInUse).toBeLessThan(4 << 20)
+    expect(memoryStats('cpu').bytesInUse - onHost).toBeLessThan(4 << 20)
     x.dispose()
     expect(memoryStats('cuda').bytesCached).toBeGreaterThanOrEqual(4 << 20)
     emptyCache()
@@ -107,6 +110,23 @@ describe.skipIf(count === 0)('with a CUDA device', () => {
     const divided = x.remainder(tensor([1, 2, 0, 1, 1, 1], { dtype: 'int64', device: 'cuda' }))
     await expect(divided.data()).rejects.toThrow('remainder: integer division by zero')
     expect(await x.add(1).data()).toEqual(Float64Array.of(1, 2, 3, 4, 5, 6))
+  })
+
+  it('drops what the seed says, as often as asked, and the same in the backward pass', async () => {
+    const x = ones([200, 500], { device: 'cuda' }).requiresGrad_()
+    const draw = () => {
+      manualSeed(5)
+      return dropout(x, 0.25)
+    }
+    const kept = draw()
+    kept.sum().backward()
+    const values = await kept.data()
+    expect(new Set(values)).toEqual(new Set([0, Math.fround(1 / 0.75)]))
+    // Five standard deviations of 100 000 draws.
+    expect(Math.abs(values.filter((value) => value === 0).length / 1e5 - 0.25)).toBeLessThan(0.007)
+    expect(await x.grad!.data()).toEqual(values)
+    expect(await draw().data()).toEqual(values)
+    expect(await dropout(x, 0.25).data()).not.toEqual(values)
   })
 
   it('has every kernel of the table', () => {

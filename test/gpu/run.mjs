@@ -2,7 +2,7 @@
 // succeeds. What else is given goes to vitest: `npm run test:gpu -- test/parity/pooling.test.ts`.
 //   --emulated  in a build where the processor plays the GPU's part (native/test/emulation): no GPU is tested by that
 //   --asan      the same under AddressSanitizer and UndefinedBehaviorSanitizer
-//   --quick     the tests of this folder and of the ops' arithmetic alone
+//   --quick     the tests of this folder, of whole steps, and of the ops' arithmetic alone
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
@@ -17,11 +17,14 @@ const [emulated, asan, quick] = own.map((word) => process.argv.includes(word))
 /** What makes tensors on the default device, and compares them with numbers that nobody here wrote. */
 const ofOps = quick
   ? ['test/parity/elementwise.test.ts', 'test/parity/reductions.test.ts', 'test/parity/linearAlgebra.test.ts']
-  : ['test/parity', 'test/engine', 'test/optim', 'test/nn']
-/** What is about the processor's own kernels, queue or memory. */
-const ofTheProcessor = ['convNarrow', 'winograd', 'stream', 'scope', 'addonFile', 'badInput'].map(
-  (name) => `test/engine/${name}.test.ts`,
-)
+  : ['test/parity', 'test/engine', 'test/optim', 'test/nn', 'test/callbacks/MixedPrecision.test.ts']
+/** Whole steps, recorded ones among them. */
+const ofSteps = ['test/learner/compile.test.ts', 'test/callbacks/LossScaling.test.ts']
+/** What is about the processor's own kernels, queue, memory or masks of dropout. */
+const ofTheProcessor = [
+  ...['convNarrow', 'winograd', 'stream', 'scope', 'addonFile', 'badInput'].map((name) => `engine/${name}`),
+  'parity/dropout',
+].map((name) => `test/${name}.test.ts`)
 
 let addon = process.env.ANNEAL_ADDON
 if (emulated || asan) {
@@ -58,7 +61,7 @@ const { status, signal } = spawnSync(
     path.join(root, 'node_modules', 'vitest', 'vitest.mjs'),
     'run',
     '--reporter=default',
-    ...(chosen.length > 0 ? chosen : ['test/gpu', ...ofOps]),
+    ...(chosen.length > 0 ? chosen : ['test/gpu', ...ofSteps, ...ofOps]),
     ...ofTheProcessor.map((file) => `--exclude=${file}`),
   ],
   { cwd: root, stdio: 'inherit', env: environment },
