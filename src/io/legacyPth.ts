@@ -1,6 +1,6 @@
 import { CheckpointError } from '../engine/errors.ts'
 import type { FileSource, Steps } from './fileSource.ts'
-import { PickleDict, type PickleValue } from './pickleValues.ts'
+import { describe, PickleDict, type PickleValue } from './pickleValues.ts'
 import { STORED_ITEM_SIZE, type StoredDType } from './rawTensor.ts'
 import { bigEndian, type StorageBytes, storageOf, torchHost } from './torchPickle.ts'
 import { PickleEnd, type PickleHost, Unpickler } from './unpickler.ts'
@@ -95,7 +95,7 @@ function parseHead(bytes: Uint8Array, file: string): Head {
   const version = unpickler.load()
   if (version !== PROTOCOL_VERSION) {
     throw new CheckpointError(
-      `${file} has version ${String(version)} of PyTorch's older format; only ${PROTOCOL_VERSION} is known`,
+      `${file} has version ${describe(version)} of PyTorch's older format; only ${PROTOCOL_VERSION} is known`,
     )
   }
   const machine = unpickler.load()

@@ -1,7 +1,7 @@
 import { CheckpointError } from '../engine/errors.ts'
 import type { FileSource, Steps } from './fileSource.ts'
 import { openLegacyStorages } from './legacyPth.ts'
-import { PickleDict, type PickleValue } from './pickleValues.ts'
+import { describe, PickleDict, type PickleValue } from './pickleValues.ts'
 import { countElements, type RawTensor, STORED_ITEM_SIZE, type WeightsDirectory } from './rawTensor.ts'
 import { bigEndian, type StorageBytes, type StorageRef, TensorRef, torchHost } from './torchPickle.ts'
 import { Unpickler } from './unpickler.ts'
@@ -14,7 +14,7 @@ export const WRAPPER_KEYS = ['state_dict', 'model_state_dict', 'model'] as const
 const MAX_PICKLE_BYTES = 64 * 1024 * 1024
 
 /** Strides of zero repeat elements. By how many bytes a tensor may so exceed the file that holds it. */
-const MAX_EXPANSION = 1024 ** 3
+const MAX_EXPANSION = 32 * 1024 ** 2
 
 export interface PthOptions {
   /** Dotted path to the state dict inside a checkpoint, such as `ema.state_dict`. Default: found by itself. */
@@ -41,9 +41,11 @@ export function* readPthDirectory(
   const dict = findStateDict(root, file, options.key)
   const tensors = new Map<string, TensorRef>()
   const others: string[] = []
-  for (const [name, value] of dict) {
-    if (value instanceof TensorRef) tensors.set(String(name), value)
-    else others.push(String(name))
+  for (const [key, value] of dict) {
+    // A list as a key, which Python has not, would be written out with all that it holds.
+    const name = typeof key === 'string' || typeof key === 'number' ? String(key) : describe(key)
+    if (value instanceof TensorRef) tensors.set(name, value)
+    else others.push(name)
   }
   for (const [name, tensor] of tensors) checkStorage(tensor, storages, `${file}: tensor "${name}"`)
   yield* storages.verify(new Set([...tensors.values()].map(({ storage }) => storage.key)))
@@ -152,7 +154,7 @@ function hasTensor(dict: PickleDict): boolean {
 
 function topKeys(root: PickleValue): string {
   if (!(root instanceof PickleDict)) return 'its content is no dictionary'
-  const keys = [...root.keys()].slice(0, 10).map(String)
+  const keys = [...root.keys()].slice(0, 10).map((key) => (typeof key === 'string' ? key : describe(key)))
   return `its top-level keys are ${keys.join(', ')}${root.size > keys.length ? ', …' : ''}`
 }
 

@@ -1,3 +1,4 @@
+import { show } from '../engine/check.ts'
 import { CheckpointError } from '../engine/errors.ts'
 import type { Steps } from './fileSource.ts'
 
@@ -75,12 +76,12 @@ export function countElements(shape: readonly number[], where: string): number {
   let empty = false
   for (const size of shape) {
     if (!Number.isSafeInteger(size) || size < 0) {
-      throw new CheckpointError(`${where} has an impossible shape [${shape.join(', ')}]`)
+      throw new CheckpointError(`${where} has an impossible shape ${show(shape)}`)
     }
     if (size === 0) empty = true
     else count *= size
     if (count > Number.MAX_SAFE_INTEGER) {
-      throw new CheckpointError(`${where} has an impossible shape [${shape.join(', ')}]: too many elements`)
+      throw new CheckpointError(`${where} has an impossible shape ${show(shape)}: too many elements`)
     }
   }
   return empty ? 0 : count

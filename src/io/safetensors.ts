@@ -1,3 +1,4 @@
+import { show } from '../engine/check.ts'
 import { CheckpointError } from '../engine/errors.ts'
 import { writeFileAtomic } from './atomicFile.ts'
 import type { FileSource, Steps } from './fileSource.ts'
@@ -118,23 +119,20 @@ function parseMetadata(value: unknown, file: string): Record<string, string> {
 
 function parseEntry(name: string, value: unknown, dataLength: number, file: string): Located {
   const where = `${file}: tensor "${name}"`
-  if (!isRecord(value))
-    throw new CheckpointError(`${where} has a damaged header entry: ${JSON.stringify(value)}`)
+  if (!isRecord(value)) throw new CheckpointError(`${where} has a damaged header entry: ${show(value)}`)
   const { dtype: code, shape, data_offsets: offsets } = value
   const dtype =
     typeof code === 'string' && Object.hasOwn(DTYPE_OF_CODE, code) ? DTYPE_OF_CODE[code] : undefined
   if (!dtype) {
     throw new CheckpointError(
-      `${where} has the dtype ${JSON.stringify(code)}; dtypes that can be read: ${Object.keys(DTYPE_OF_CODE).join(', ')}`,
+      `${where} has the dtype ${show(code)}; dtypes that can be read: ${Object.keys(DTYPE_OF_CODE).join(', ')}`,
     )
   }
   if (!Array.isArray(shape)) throw new CheckpointError(`${where} has no shape`)
   const bytes = countElements(shape as number[], where) * STORED_ITEM_SIZE[dtype]
   const [begin, end] = (Array.isArray(offsets) && offsets.length === 2 ? offsets : []) as [unknown, unknown]
   if (!Number.isSafeInteger(begin) || !Number.isSafeInteger(end)) {
-    throw new CheckpointError(
-      `${where} has the data_offsets ${JSON.stringify(offsets)}: two integers are needed`,
-    )
+    throw new CheckpointError(`${where} has the data_offsets ${show(offsets)}: two integers are needed`)
   }
   const [from, to] = [begin as number, end as number]
   if (from < 0 || to < from || to > dataLength) {

@@ -1,4 +1,5 @@
 import { basename, dirname, join } from 'node:path'
+import { show } from '../engine/check.ts'
 import { CheckpointError } from '../engine/errors.ts'
 import { FileSource, type Steps } from './fileSource.ts'
 import type { TensorInfo, WeightsDirectory } from './rawTensor.ts'
@@ -77,7 +78,7 @@ function parseIndex(text: string, file: string): Map<string, string> {
   for (const [tensor, place] of places) {
     if (typeof place !== 'string' || place !== basename(place) || !place.endsWith('.safetensors')) {
       throw new CheckpointError(
-        `${file}: tensor "${tensor}" is said to be in ${JSON.stringify(place)}; an index may name .safetensors files beside it only`,
+        `${file}: tensor "${tensor}" is said to be in ${show(place)}; an index may name .safetensors files beside it only`,
       )
     }
   }

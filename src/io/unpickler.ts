@@ -37,6 +37,8 @@ export class Unpickler {
   readonly #bytes: Uint8Array
   readonly #view: DataView
   readonly #what: string
+  /** Items that calls may still take: a list of many that is passed again and again would take the square of the file's length. */
+  #budget: number
   #stack: PickleValue[] = []
   #marks: PickleValue[][] = []
   #memo = new Map<number, PickleValue>()
@@ -46,6 +48,7 @@ export class Unpickler {
     this.#bytes = bytes
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#what = what
+    this.#budget = 16 * bytes.byteLength + 65_536
     this.host = host
   }
 
@@ -227,6 +230,8 @@ export class Unpickler {
     if (!(callee instanceof PickleGlobal) || !callee.call) throw this.error(`it calls ${describe(callee)}`)
     if (!(args instanceof PickleTuple))
       throw this.error(`it calls ${callee.name} with ${describe(args)} for arguments`)
+    for (const item of [args, ...args.items]) this.#budget -= sizeOf(item)
+    if (this.#budget < 0) throw this.error('it passes the same long lists again and again')
     this.push(this.#inFile(() => callee.call!(args.items)))
   }
 
@@ -247,4 +252,9 @@ export class Unpickler {
       throw new CheckpointError(`${this.#what}: ${cause.message}`, { cause })
     }
   }
+}
+
+function sizeOf(value: PickleValue): number {
+  if (Array.isArray(value)) return value.length
+  return value instanceof PickleTuple ? value.items.length : 1
 }

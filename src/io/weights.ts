@@ -37,7 +37,7 @@ const WRAPPER_PREFIXES = ['module.', '_orig_mod.']
 const NO_WEIGHTS = /^__(optimizer|learner)__\//
 
 /** Views of few stored elements may unfold into many. By how much the tensors of a file may exceed the file. */
-const MAX_UNFOLDING = { factor: 16, bytes: 1024 ** 3 }
+const MAX_UNFOLDING = { factor: 16, bytes: 32 * 1024 ** 2 }
 
 /**
  * Loads weights into a model from a file of any supported format: PyTorch's zip format, its older pickle-stream format,

@@ -2,7 +2,8 @@ import { constants } from 'node:fs'
 import { access, mkdir } from 'node:fs/promises'
 import { dirname, extname } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { CheckpointError, ConfigError } from '../engine/errors.ts'
+import { show } from '../engine/check.ts'
+import { AnnealError, CheckpointError, ConfigError } from '../engine/errors.ts'
 import { openWeightsFile, type RawTensor, writeSafetensorsFile } from '../io/index.ts'
 
 /**
@@ -100,7 +101,7 @@ function parseHeader(file: string, text: string): Header {
   const written = header?.version
   if (!(typeof written === 'number' && written <= version)) {
     throw new CheckpointError(
-      `${file} was written by a newer version (format ${String(written)}, known up to ${version}): update anneal to load it`,
+      `${file} was written by a newer version (format ${show(written)}, known up to ${version}): update anneal to load it`,
     )
   }
   return header
@@ -115,4 +116,18 @@ function checksum(header: string, tensors: ReadonlyMap<string, RawTensor>): stri
     if (data.length > 0) sum = crc32(data, sum)
   }
   return sum.toString(16).padStart(8, '0')
+}
+
+/**
+ * A header that is none of ours meets code that trusts it: what that throws says that the file is damaged. A callback that cannot take
+ * up its own state fails alike, and its error is the cause.
+ */
+export async function honest<Result>(file: string, body: () => Promise<Result>): Promise<Result> {
+  try {
+    return await body()
+  } catch (cause) {
+    if (cause instanceof AnnealError || !(cause instanceof TypeError || cause instanceof RangeError))
+      throw cause
+    throw new CheckpointError(`${file} is damaged: it cannot be taken up (${cause.message})`, { cause })
+  }
 }

@@ -7,7 +7,7 @@ import type { BatchLoader, LearnerData } from './data.ts'
 import { type ExportedLearner, withExtension } from './export.ts'
 import { Learner } from './Learner.ts'
 import type { AnyModule } from './layerGroups.ts'
-import { readLearnerFile } from './learnerFile.ts'
+import { honest, type LearnerFile, readLearnerFile } from './learnerFile.ts'
 import { buildLoss } from './lossDescription.ts'
 import type { LossFunction } from './lossFunction.ts'
 import { buildModel } from './modelDescription.ts'
@@ -44,28 +44,30 @@ export async function loadLearner(path: string, options: LoadLearnerOptions = {}
       `${file} is no exported Learner (learner.export writes those); learner.load and loadWeights take the weights of a checkpoint`,
     )
   }
-  return scope(async () => {
-    const saved = decodeState(content.header.learner, content.tensors) as unknown as ExportedLearner
-    if (!saved.model && !options.model) {
-      throw new ConfigError(
-        `${file} holds the weights of a ${saved.modelClass}, which is code of your own: loadLearner(path, { model: new ${saved.modelClass}(…) })`,
-      )
-    }
-    if (!saved.loss && !options.lossFunction) {
-      throw new ConfigError(
-        `${file} was trained with the loss ${saved.lossClass || 'of your own'}, which tells what outputs mean: ` +
-          'loadLearner(path, { lossFunction: … })',
-      )
-    }
-    const model = options.model ?? buildModel(saved.model!)
-    const learner = new Learner(options.data ?? dataToPredict(saved), model as nn.Module, {
-      lossFunction: options.lossFunction ?? buildLoss(saved.loss!),
-    })
-    loadModel(file, learner, content, true)
-    model.eval()
-    keepTensors(model, learner.lossFunction)
-    return learner
+  return honest(file, () => scope(() => build(file, content, options)))
+}
+
+async function build(file: string, content: LearnerFile, options: LoadLearnerOptions): Promise<Learner> {
+  const saved = decodeState(content.header.learner, content.tensors) as unknown as ExportedLearner
+  if (!saved.model && !options.model) {
+    throw new ConfigError(
+      `${file} holds the weights of a ${saved.modelClass}, which is code of your own: loadLearner(path, { model: new ${saved.modelClass}(…) })`,
+    )
+  }
+  if (!saved.loss && !options.lossFunction) {
+    throw new ConfigError(
+      `${file} was trained with the loss ${saved.lossClass || 'of your own'}, which tells what outputs mean: ` +
+        'loadLearner(path, { lossFunction: … })',
+    )
+  }
+  const model = options.model ?? buildModel(saved.model!)
+  const learner = new Learner(options.data ?? dataToPredict(saved), model as nn.Module, {
+    lossFunction: options.lossFunction ?? buildLoss(saved.loss!),
   })
+  loadModel(file, learner, content, true)
+  model.eval()
+  keepTensors(model, learner.lossFunction)
+  return learner
 }
 
 /** Buffers that were made here outlive the scope. */

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { show } from '../engine/check.ts'
 import { CheckpointError, ConfigError } from '../engine/errors.ts'
 import { getRngState, scope, setRngState } from '../engine/index.ts'
 import type { CallbackState, StateValue } from './callbackState.ts'
@@ -7,7 +8,7 @@ import { checkpointFile, describeLearner, loadModel } from './checkpoint.ts'
 import type { BatchLoader } from './data.ts'
 import type { FitPosition } from './FitState.ts'
 import type { Learner } from './Learner.ts'
-import { type LearnerFile, readLearnerFile, writeLearnerFile } from './learnerFile.ts'
+import { honest, type LearnerFile, readLearnerFile, writeLearnerFile } from './learnerFile.ts'
 import type { Fit } from './loop.ts'
 import type { HyperParameters } from './OptimizerWrapper.ts'
 import { putOptimizer, readOptimizer, tensorLike } from './optimizerFile.ts'
@@ -143,6 +144,10 @@ export class Resumption {
    */
   static async read(file: string, learner: Learner): Promise<Resumption> {
     const content = await readLearnerFile(file)
+    return honest(file, () => Resumption.#read(file, learner, content))
+  }
+
+  static async #read(file: string, learner: Learner, content: LearnerFile): Promise<Resumption> {
     if (content.header.fit === undefined) {
       throw new CheckpointError(
         `${file} holds a model, but no fit to go on with: those are written by CheckpointCallback. learner.load takes the model`,
@@ -164,6 +169,8 @@ export class Resumption {
 
   /** @throws CheckpointError if the fit was asked something else, or other layers are frozen */
   check(now: FitRequest, learner: Learner): void {
+    const problem = positionProblem(this.#part('position'))
+    if (problem) throw new CheckpointError(`${this.file} is damaged: ${problem}`)
     if (trainableNames(learner).join() !== this.#part('trainable').join()) {
       throw new CheckpointError(
         `other parameters are frozen now than when ${this.file} was written. Learner.resume has frozen them as they were: do not ` +
@@ -193,6 +200,10 @@ export class Resumption {
 
   /** Callbacks have begun: they remember again, and the fit stands where it stood, whatever happened since `read`. */
   async enterFit(fit: Fit): Promise<void> {
+    await honest(this.file, () => this.#enterFit(fit))
+  }
+
+  async #enterFit(fit: Fit): Promise<void> {
     const { learner } = fit
     const steering = this.#part('steering')
     if (steering) fit.callbacks.checkSteering(steering)
@@ -206,7 +217,7 @@ export class Resumption {
 
   /** The epoch has begun again: what that has changed is put back. */
   async enterEpoch(fit: Fit): Promise<void> {
-    if (this.#part('position').midEpoch) await this.#takeUp(fit)
+    if (this.#part('position').midEpoch) await honest(this.file, () => this.#takeUp(fit))
     fit.resumption = undefined
     this.#content = { tensors: new Map(), header: {} } // as large as the model
   }
@@ -246,4 +257,18 @@ function checkGroups(file: string, then: string[][], now: string[][]): void {
     `${file} was written with ${then.length} layer group(s) of ${sizes(then)} parameters, the Learner has ${now.length} of ` +
       `${sizes(now)}: split the model as before`,
   )
+}
+
+function positionProblem(position: FitPosition | undefined): string | undefined {
+  if (typeof position !== 'object' || position === null) return 'it does not say where the fit stood'
+  for (const name of ['epoch', 'iteration', 'numBatch'] as const) {
+    const value: unknown = position[name]
+    if (!Number.isSafeInteger(value) || (value as number) < 0)
+      return `the ${name} of its fit is ${show(value)}`
+  }
+  for (const name of ['midEpoch', 'trained', 'stopEpoch', 'skipValidate', 'stopTraining'] as const) {
+    const value: unknown = position[name]
+    if (typeof value !== 'boolean') return `the ${name} of its fit is ${show(value)}`
+  }
+  return undefined
 }

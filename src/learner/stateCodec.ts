@@ -1,3 +1,4 @@
+import { show } from '../engine/check.ts'
 import { CheckpointError } from '../engine/errors.ts'
 import { noGrad, Tensor } from '../engine/index.ts'
 import type { RawTensor } from '../io/index.ts'
@@ -13,6 +14,9 @@ export interface EncodedState {
   json: unknown
   arrays: Map<string, RawTensor>
 }
+
+/** States of callbacks and loaders are a handful deep. */
+const MAX_DEPTH = 100
 
 const numberArrays = {
   Float64Array: { type: Float64Array, dtype: 'float64' },
@@ -54,9 +58,11 @@ export async function encodeState(value: StateValue, prefix: string): Promise<En
  * What `encodeState` was given. Tensors are made anew, in the caller's scope.
  * @throws CheckpointError if `json` names what `arrays` does not have
  */
-export function decodeState(json: unknown, arrays: ReadonlyMap<string, RawTensor>): StateValue {
+export function decodeState(json: unknown, arrays: ReadonlyMap<string, RawTensor>, depth = 0): StateValue {
+  if (depth > MAX_DEPTH)
+    throw new CheckpointError(`the checkpoint is damaged: its state is nested more than ${MAX_DEPTH} deep`)
   if (json === null || typeof json !== 'object') return json as StateValue
-  if (Array.isArray(json)) return json.map((item) => decodeState(item, arrays))
+  if (Array.isArray(json)) return json.map((item) => decodeState(item, arrays, depth + 1))
   const { $number, $array, type } = json as { $number?: string; $array?: string; type?: string }
   if (typeof $number === 'string') return Number($number)
   if (typeof $array === 'string') {
@@ -68,7 +74,7 @@ export function decodeState(json: unknown, arrays: ReadonlyMap<string, RawTensor
   return Object.fromEntries(
     Object.entries(json).map(([name, item]) => [
       name.startsWith('$$') ? name.slice(1) : name,
-      decodeState(item, arrays),
+      decodeState(item, arrays, depth + 1),
     ]),
   )
 }
@@ -92,8 +98,12 @@ function rawArray(array: NumberArray): RawTensor {
 }
 
 function arrayFrom({ data }: RawTensor, name: keyof typeof numberArrays, where: string): NumberArray {
-  const known = numberArrays[name]
-  if (!known) throw new CheckpointError(`the checkpoint is damaged: ${where} is of the kind ${String(name)}`)
+  const known = Object.hasOwn(numberArrays, name) ? numberArrays[name] : undefined
+  if (!known || data.byteLength % known.type.BYTES_PER_ELEMENT !== 0) {
+    throw new CheckpointError(
+      `the checkpoint is damaged: ${where} of ${data.byteLength} bytes is said to be of the kind ${show(name)}`,
+    )
+  }
   const copy = data.slice()
   return new known.type(copy.buffer as ArrayBuffer)
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 // csv-parse: maintained since 2010, no dependencies of its own; it tells the line of a bad record, which d3-dsv and Papa Parse do not.
-import { type CsvError, parse } from 'csv-parse/sync'
+import { CsvError, parse } from 'csv-parse/sync'
 import { DataError } from '../../engine/errors.ts'
 import type { SkippedItem } from '../BatchIterator.ts'
 import { readableName } from '../image/pictureError.ts'
@@ -55,7 +55,8 @@ export async function readCsv(file: string, options: ReadCsvOptions = {}): Promi
   const columns = header
     ? first.record.map((column) => column.trim())
     : first.record.map((_, at) => String(at))
-  const twice = columns.find((column, at) => columns.indexOf(column) !== at)
+  const seen = new Set<string>()
+  const twice = columns.find((column) => seen.size === seen.add(column).size)
   if (twice !== undefined)
     throw new DataError(`${name}: two columns are named '${twice}'; give them different names`)
   const body = header ? parsed.slice(1) : parsed
@@ -99,9 +100,7 @@ function parseRows(
       },
     }) as unknown as Parsed[]
   } catch (error) {
-    if (error instanceof Error && 'code' in error && String(error.code).startsWith('CSV_')) {
-      throw problem(error as CsvError)
-    }
+    if (error instanceof CsvError) throw problem(error)
     throw error
   }
 }
