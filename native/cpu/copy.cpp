@@ -98,15 +98,16 @@ void eye(Context& context, const View& target) {
 static void normalizeRgb(const uint8_t* source, float* target, int64_t values, const double* scale,
                          const double* shift) {
     constexpr int kPeriod = 48;
-    float scales[kPeriod], shifts[kPeriod];
+    // In double, so that the ends of a range come out as they are: 1, not the next float.
+    double scales[kPeriod], shifts[kPeriod];
     for (int i = 0; i < kPeriod; i++) {
-        scales[i] = static_cast<float>(scale[i % 3]);
-        shifts[i] = static_cast<float>(shift[i % 3]);
+        scales[i] = scale[i % 3];
+        shifts[i] = shift[i % 3];
     }
     for (; values >= kPeriod; values -= kPeriod, source += kPeriod, target += kPeriod) {
-        for (int i = 0; i < kPeriod; i++) target[i] = static_cast<float>(source[i]) * scales[i] + shifts[i];
+        for (int i = 0; i < kPeriod; i++) target[i] = static_cast<float>(source[i] * scales[i] + shifts[i]);
     }
-    for (int i = 0; i < values; i++) target[i] = static_cast<float>(source[i]) * scales[i] + shifts[i];
+    for (int i = 0; i < values; i++) target[i] = static_cast<float>(source[i] * scales[i] + shifts[i]);
 }
 
 // Bytes of pictures, channels innermost, to normalised floats in one pass: out = byte * scale[c] + shift[c].
