@@ -87,7 +87,9 @@ describe.skipIf(count === 0)('with a CUDA device', () => {
     expect(memoryStats('cuda').bytesInUse - before).toBe(4 << 20)
     expect(memoryStats('cpu').bytesInUse - onHost).toBeLessThan(4 << 20)
     x.dispose()
-    expect(memoryStats('cuda').bytesCached).toBeGreaterThanOrEqual(4 << 20)
+    // Under a sanitizer every tensor has a block of its own, so that it sees what lies beyond.
+    const cached = process.env.ANNEAL_SANITIZED ? 0 : 4 << 20
+    expect(memoryStats('cuda').bytesCached).toBeGreaterThanOrEqual(cached)
     emptyCache()
     expect(memoryStats('cuda').bytesCached).toBe(0)
   })

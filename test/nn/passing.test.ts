@@ -1,5 +1,16 @@
 import { describe, expect, it } from 'vitest'
-import { F, manualSeed, memoryStats, models, nn, noGrad, randn, scope, type Tensor } from '../../src/index.ts'
+import {
+  F,
+  getDefaultDevice,
+  manualSeed,
+  memoryStats,
+  models,
+  nn,
+  noGrad,
+  randn,
+  scope,
+  type Tensor,
+} from '../../src/index.ts'
 
 /** Remembers what went in and came out, as a layer of a user's may. */
 class Watcher extends nn.Module {
@@ -14,9 +25,9 @@ class Watcher extends nn.Module {
 /** Bytes that stay in use after the forward pass alone. */
 function bytesOf(model: nn.Module, x: Tensor): number {
   return scope(() => {
-    const before = memoryStats().bytesInUse
+    const before = memoryStats(getDefaultDevice()).bytesInUse
     model.forward(x)
-    return memoryStats().bytesInUse - before
+    return memoryStats(getDefaultDevice()).bytesInUse - before
   })
 }
 
@@ -39,9 +50,13 @@ describe('what one layer hands to the next', () => {
       scope(() => {
         model.zeroGrad()
         const out = forward(x)
-        const held = memoryStats().bytesInUse
+        const held = memoryStats(getDefaultDevice()).bytesInUse
         out.square().sum().backward()
-        return { held, left: memoryStats().bytesInUse, all: model.parameters().map((p) => p.grad!.clone()) }
+        return {
+          held,
+          left: memoryStats(getDefaultDevice()).bytesInUse,
+          all: model.parameters().map((p) => p.grad!.clone()),
+        }
       })
     gradients((x) => model.forward(x)) // gradients are there from now on
     const passed = gradients((x) => model.forward(x))
