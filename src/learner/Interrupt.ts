@@ -29,6 +29,12 @@ export class Interrupt {
 
   close(): void {
     process.off('SIGINT', this.#onSignal)
+    // The fit may be over before the same key press comes again.
+    const left = this.requested ? this.#came + echo - performance.now() : 0
+    if (left <= 0) return
+    const ignore = () => {}
+    process.on('SIGINT', ignore)
+    setTimeout(() => process.off('SIGINT', ignore), left).unref()
   }
 }
 
