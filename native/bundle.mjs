@@ -58,7 +58,7 @@ node="$here/lib/node"
 export TSX_TSCONFIG_PATH="$here/tsconfig.json" # what 'anneal' means in an import
 case "\${1:-}" in
   test-gpu) shift; exec "$node" "$here/test/gpu/run.mjs" "$@" ;;
-  bench-gpu) shift; exec "$node" --import "file://$here/node_modules/tsx/dist/loader.mjs" "$here/test/bench/gpu/run.ts" "$@" ;;
+  bench-gpu) shift; exec "$node" "$here/test/bench/gpu/run.mjs" "$@" ;;
   recipe)
     name=\${2:-}
     if [ ! -f "$here/recipes/$name.ts" ]; then
