@@ -1,4 +1,4 @@
-import { requireNumber, requireOptions, requireTensor, show } from '../engine/check.ts'
+import { requireFunction, requireNumber, requireOptions, requireTensor, show } from '../engine/check.ts'
 import { ConfigError, ShapeError } from '../engine/errors.ts'
 import { noGrad, type Tensor, tensor as tensorOf } from '../engine/index.ts'
 import { erfInverse, normalCdf } from './normal.ts'
@@ -40,11 +40,13 @@ let skipped = 0
  * Builds modules without drawing starting values: initialisers inside do nothing, and parameters stay as they were made, zeros
  * mostly. For modules whose weights are loaded right afterwards; large ones are made many times faster.
  *
+ * @throws ConfigError where `build` is not a function
  * @example
  * const model = nn.init.skipInit(() => models.vgg16())
  * await loadWeights(model, 'vgg16.pth')
  */
 export function skipInit<Result>(build: () => Result): Result {
+  requireFunction('skipInit', 'argument', build)
   skipped++
   try {
     return build()
