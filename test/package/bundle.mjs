@@ -32,7 +32,7 @@ function inside(line, expected = 0) {
     root,
     '/bin/sh',
     '-c',
-    `unset NODE_OPTIONS NODE_EXTRA_CA_CERTS; export PATH=/bin HOME=/root TMPDIR=/tmp; ${line}`,
+    `unset NODE_OPTIONS NODE_EXTRA_CA_CERTS; export PATH=/bin HOME=/home TMPDIR=/tmp; ${line}`,
   ]
   const { status, output } = run('unshare', ['--net', ...shell])
   assert.equal(status, expected, `${line} ended with ${status}, not ${expected}:\n${output}`)
@@ -53,7 +53,7 @@ function install(program) {
 
 let mounted = false
 try {
-  for (const folder of ['bin', 'tmp', 'root', 'dev', 'proc']) fs.mkdirSync(path.join(root, folder))
+  for (const folder of ['bin', 'tmp', 'home', 'dev', 'proc']) fs.mkdirSync(path.join(root, folder))
   install('/bin/sh')
   // The rest of the C library, which every Linux has.
   const folder = '/lib/x86_64-linux-gnu'
@@ -80,8 +80,8 @@ try {
   ]) {
     assert.equal(run('mknod', ['-m', '666', path.join(root, 'dev', name), 'c', '1', minor]).status, 0)
   }
-  assert.equal(run('tar', ['-C', path.join(root, 'root'), '-xf', archive]).status, 0, 'tar failed')
-  const home = `cd /root/anneal-${version}-linux-x64`
+  assert.equal(run('tar', ['-C', path.join(root, 'home'), '-xf', archive]).status, 0, 'tar failed')
+  const home = `cd /home/anneal-${version}-linux-x64`
 
   inside('command -v node || command -v python3 || command -v cc', 127)
   assert.match(inside(`${home} && ./anneal --help`), /train .*test-gpu/s)
