@@ -1,4 +1,4 @@
-import { ConfigError } from '../src/engine/errors.ts'
+import { CheckpointError, ConfigError } from '../src/engine/errors.ts'
 import { noGrad, stack, Tensor } from '../src/engine/index.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
@@ -6,11 +6,13 @@ import type {
   BatchBeginContext,
   BatchEndContext,
   EpochEndContext,
+  LossBeginContext,
   TrainBeginContext,
   TrainEndContext,
 } from '../src/learner/events.ts'
 import type { AnyModule } from '../src/learner/layerGroups.ts'
 import { checkCount, checkNotNegative, rejectUnknownOptions } from '../src/learner/options.ts'
+import { bulk, count, fields, listOf, type StateCheck, tensorOf, text } from '../src/learner/stateChecks.ts'
 import { addForwardHook, type HookHandle } from '../src/nn/hooks.ts'
 import type { Module } from '../src/nn/Module.ts'
 import { activationsChart, type Figure } from '../src/plot/index.ts'
@@ -106,6 +108,7 @@ export class ActivationStats extends Callback {
     }[]
     unread: { batch: number; layers: string[]; values: Tensor }[]
   }): void {
+    checkState(state, new Set(this.layers.map(({ name }) => name)))
     this.#forget()
     this.#batches = state.batches
     for (const layer of this.layers) {
@@ -126,12 +129,18 @@ export class ActivationStats extends Callback {
     this.#watching = train && this.#handles.length > 0 && this.#batches % this.every === 0
   }
 
-  override onBatchEnd({ train }: BatchEndContext): void {
-    if (!train || this.#handles.length === 0) return
-    if (this.#watching && this.#current.size > 0) {
+  /** The model has answered: what it is asked later, as in a validation between batches, is not of this batch. */
+  override onLossBegin({ train }: LossBeginContext): void {
+    if (train && this.#watching && this.#current.size > 0) {
       const values = noGrad(() => stack([...this.#current.values()]).keep())
       this.#unread.push({ batch: this.#batches, layers: [...this.#current.keys()], values })
     }
+    this.#watching = false
+    this.#current.clear()
+  }
+
+  override onBatchEnd({ train }: BatchEndContext): void {
+    if (!train || this.#handles.length === 0) return
     this.#watching = false
     this.#current.clear()
     this.#batches++
@@ -186,6 +195,29 @@ export class ActivationStats extends Callback {
   #forget(): void {
     for (const { values } of this.#unread.splice(0)) values.dispose()
   }
+}
+
+function checkState(state: CallbackState, known: ReadonlySet<string>): void {
+  const figures = Object.fromEntries(
+    ['batches', 'means', 'stds', 'nearZero'].map((key) => [key, bulk(Float64Array)]),
+  )
+  const watched: StateCheck = (name, where) => {
+    text(name, where)
+    if (!known.has(name as string)) throw new CheckpointError(`${where} is ${name}, which is not watched`)
+  }
+  const values: StateCheck = (unread, where) => {
+    const { layers, values } = unread as { layers: string[]; values: unknown }
+    tensorOf([layers.length, 3])(values, `${where}.values`)
+  }
+  const batch = fields({ batch: count(), layers: listOf(watched), values: tensorOf() })
+  fields({
+    batches: count(),
+    layers: listOf(fields({ name: text, ...figures })),
+    unread: listOf((unread, where) => {
+      batch(unread, where)
+      values(unread, where)
+    }),
+  })(state, 'ActivationStats')
 }
 
 function nameOf(module: AnyModule, named: [string, Module][]): [string, Module] {

@@ -22,6 +22,7 @@ import {
   monitored,
 } from '../src/learner/monitors.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
+import { anyNumber, count, fields, listOf } from '../src/learner/stateChecks.ts'
 
 export interface CheckpointOptions {
   /**
@@ -108,6 +109,8 @@ export class CheckpointCallback extends Callback {
   }
 
   override loadStateDict({ best }: { best: Omit<BestCheckpoint, 'file'>[] }): void {
+    // Their files are removed once they are no longer among the best.
+    listOf(fields({ epoch: count(), value: anyNumber }))(best, 'CheckpointCallback.best')
     // The folder may have been moved meanwhile.
     this.best = best.map(({ epoch, value }) => ({
       epoch,

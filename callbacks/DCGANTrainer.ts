@@ -10,6 +10,7 @@ import type {
   TrainBeginContext,
 } from '../src/learner/events.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
+import { nullable, tensorOf } from '../src/learner/stateChecks.ts'
 import type { GANLoss } from '../src/vision/gan/GANLoss.ts'
 import { asFloat, type GANModule } from '../src/vision/gan/GANModule.ts'
 import { realOrFake } from '../src/vision/gan/losses.ts'
@@ -144,6 +145,7 @@ export class DCGANTrainer extends GANTrainer {
     fixedNoise,
     ...state
   }: Parameters<GANTrainer['loadStateDict']>[0] & { fixedNoise: Tensor | null }): void {
+    nullable(tensorOf())(fixedNoise, 'DCGANTrainer.fixedNoise')
     super.loadStateDict(state)
     if (fixedNoise instanceof Tensor && this.fixedNoise?.shape.join() === fixedNoise.shape.join()) {
       this.fixedNoise.copy_(fixedNoise)

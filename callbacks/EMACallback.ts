@@ -2,6 +2,7 @@ import { ConfigError } from '../src/engine/errors.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { StepEndContext, TrainBeginContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
+import { count } from '../src/learner/stateChecks.ts'
 import { WeightAverageCallback, type WeightAverageOptions } from './WeightAverageCallback.ts'
 
 export interface EMAOptions extends WeightAverageOptions {
@@ -55,6 +56,7 @@ export class EMACallback extends WeightAverageCallback {
   }
 
   override loadStateDict(state: Parameters<WeightAverageCallback['loadStateDict']>[0] & { steps: number }) {
+    count()(state.steps, 'EMACallback.steps')
     super.loadStateDict(state)
     this.#steps = state.steps
   }

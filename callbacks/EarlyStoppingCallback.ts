@@ -1,6 +1,7 @@
 import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { EpochEndContext, TrainBeginContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
+import { count, fields, nullable } from '../src/learner/stateChecks.ts'
 import { checkPatience, TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
 
 export interface EarlyStoppingOptions extends TrackerOptions {
@@ -44,6 +45,7 @@ export class EarlyStoppingCallback extends TrackerCallback {
   }
 
   override loadStateDict(state: { best: number | null; wait: number; stoppedEpoch: number | null }): void {
+    fields({ best: () => {}, wait: count(), stoppedEpoch: nullable(count()) })(state, 'EarlyStoppingCallback')
     super.loadStateDict(state)
     this.wait = state.wait
     this.stoppedEpoch = state.stoppedEpoch

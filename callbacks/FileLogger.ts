@@ -4,6 +4,7 @@ import { AppendFile } from '../src/io/AppendFile.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { EpochBeginContext, TrainBeginContext, TrainEndContext } from '../src/learner/events.ts'
+import { count } from '../src/learner/stateChecks.ts'
 
 export interface FileLoggerOptions {
   /** File below the Learner's path; the logger's own extension is added if it has none. Default 'history'. */
@@ -48,6 +49,7 @@ export abstract class FileLogger extends Callback {
 
   /** What came after the checkpoint is done again: its lines go. */
   override async loadStateDict({ bytes }: { bytes: number }): Promise<void> {
+    count()(bytes, `${this.constructor.name}.bytes`)
     await this.lines!.truncate(bytes)
   }
 

@@ -3,6 +3,7 @@ import { Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { BatchEndContext, TrainBeginContext } from '../src/learner/events.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
+import { count as countOf } from '../src/learner/stateChecks.ts'
 import { trainerOf } from './GANTrainer.ts'
 
 /** A number of batches, or a function of the number of training batches finished in the fit. */
@@ -64,6 +65,7 @@ export class FixedGANSwitcher extends Callback {
   }
 
   override loadStateDict({ count }: { count: number }): void {
+    countOf()(count, 'FixedGANSwitcher.count')
     this.#count = count
   }
 }

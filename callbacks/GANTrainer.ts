@@ -15,6 +15,7 @@ import type {
 import type { Learner } from '../src/learner/Learner.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
 import { SmoothedValue } from '../src/learner/SmoothedValue.ts'
+import { smoothing, truth } from '../src/learner/stateChecks.ts'
 import * as nn from '../src/nn/index.ts'
 import { checkPictures } from '../src/vision/gan/checkPictures.ts'
 import { GANModule } from '../src/vision/gan/GANModule.ts'
@@ -151,6 +152,9 @@ export class GANTrainer extends Callback {
   }
 
   override loadStateDict({ genMode, genLoss, criticLoss }: TrainerState): void {
+    truth(genMode, 'GANTrainer.genMode')
+    smoothing()(genLoss, 'GANTrainer.genLoss')
+    smoothing()(criticLoss, 'GANTrainer.criticLoss')
     this.#smoothed.genLoss.state = genLoss
     this.#smoothed.criticLoss.state = criticLoss
     this.switch(genMode)

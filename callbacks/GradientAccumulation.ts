@@ -13,6 +13,7 @@ import type {
   TrainBeginContext,
 } from '../src/learner/events.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
+import { anyNumber, count as countOf, tensorOf } from '../src/learner/stateChecks.ts'
 import * as nn from '../src/nn/index.ts'
 
 export interface GradientAccumulationOptions {
@@ -79,6 +80,9 @@ export class GradientAccumulation extends Callback {
   }
 
   override loadStateDict({ count, weight }: { count: number; weight: number | Tensor }): void {
+    countOf()(count, 'GradientAccumulation.count')
+    if (!(weight instanceof Tensor)) anyNumber(weight, 'GradientAccumulation.weight')
+    else tensorOf([])(weight, 'GradientAccumulation.weight')
     this.#begin()
     this.#count = count
     this.#weight = weight instanceof Tensor ? weight.detach().clone().keep() : weight

@@ -3,6 +3,7 @@ import { full, noGrad, stack, type Tensor } from '../src/engine/index.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { BackwardBeginContext, BackwardEndContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
+import { between, count } from '../src/learner/stateChecks.ts'
 
 export interface LossScalingOptions {
   /** The first factor. Default 65536. */
@@ -14,6 +15,9 @@ export interface LossScalingOptions {
   /** Default 2000 steps. */
   growthInterval?: number
 }
+
+/** Beyond float32's range every loss would overflow. */
+const MAX_SCALE = 2 ** 120
 
 /**
  * Multiplies the loss before the backward pass, so that small gradients do not vanish in float16, and divides the gradients
@@ -93,8 +97,7 @@ export class LossScaling extends Callback {
     if (Number((await finite.data())[0]) === 0) {
       if (++this.#goodSteps === this.growthInterval) {
         this.#goodSteps = 0
-        // Beyond float32's range every loss would overflow.
-        this.scale = Math.min(this.scale * this.growthFactor, 2 ** 120)
+        this.scale = Math.min(this.scale * this.growthFactor, MAX_SCALE)
       }
       return undefined
     }
@@ -108,6 +111,8 @@ export class LossScaling extends Callback {
   }
 
   override loadStateDict({ scale, goodSteps }: ReturnType<LossScaling['stateDict']>): void {
+    between(0, Number.MAX_VALUE)(scale, 'LossScaling.scale')
+    count(this.growthInterval - 1)(goodSteps, 'LossScaling.goodSteps')
     this.scale = scale
     this.#goodSteps = goodSteps
   }

@@ -5,6 +5,7 @@ import { CancelBatch } from '../src/learner/cancel.ts'
 import type { BackwardBeginContext, TrainBeginContext } from '../src/learner/events.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
 import { SmoothedValue } from '../src/learner/SmoothedValue.ts'
+import { anyNumber, count, fields, listOf, smoothing } from '../src/learner/stateChecks.ts'
 
 export interface LossSpikeOptions {
   /** A loss of so many times the average before it is a spike. Default 3. */
@@ -87,6 +88,9 @@ export class LossSpikeCallback extends Callback {
     average: SmoothedValue['state']
     inARow: number
   }): void {
+    const spike = { epoch: count(), iteration: count(), loss: anyNumber, average: anyNumber }
+    const known = { spikes: listOf(fields(spike)), average: smoothing(), inARow: count(this.limit) }
+    fields(known)(state, 'LossSpikeCallback')
     this.spikes = [...state.spikes]
     this.#average.state = state.average
     this.#inARow = state.inARow

@@ -1,5 +1,5 @@
 import { drawSeed } from '../src/data/drawSeed.ts'
-import { RandomStream } from '../src/data/random.ts'
+import { checkSeed, RandomStream } from '../src/data/random.ts'
 import { ConfigError } from '../src/engine/errors.ts'
 import { type Answer, Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
@@ -58,6 +58,7 @@ export abstract class MixingCallback extends Callback {
   }
 
   override loadStateDict({ seed }: { seed?: number }): void {
+    if (seed !== undefined) checkSeed(seed)
     this.#seed = seed
   }
 

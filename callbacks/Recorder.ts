@@ -14,6 +14,17 @@ import type {
 } from '../src/learner/events.ts'
 import { makeFolder } from '../src/learner/learnerFile.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
+import {
+  anyNumber,
+  bulk,
+  count,
+  fields,
+  listOf,
+  mapOf,
+  nullable,
+  optional,
+  text,
+} from '../src/learner/stateChecks.ts'
 import { type Figure, lossesChart, lrFindChart, metricsChart, scheduleChart } from '../src/plot/index.ts'
 import type { LrFindResult } from './LRFinder.ts'
 
@@ -51,6 +62,34 @@ interface RecorderState {
   /** Time that the running epoch has taken so far. */
   seconds: number
 }
+
+const list = bulk(Float64Array)
+const numbers = listOf(anyNumber)
+const epoch = fields({
+  fit: count(),
+  epoch: count(),
+  values: mapOf(nullable(anyNumber)),
+  meanLoss: anyNumber,
+  batches: count(),
+  seconds: anyNumber,
+})
+const sweep = fields({
+  lrs: numbers,
+  losses: numbers,
+  suggestions: mapOf(nullable(anyNumber)),
+  numIt: count(),
+})
+const recorded = fields({
+  lrs: list,
+  momentums: list,
+  losses: list,
+  rawLosses: list,
+  epochs: listOf(epoch),
+  metricNames: listOf(text),
+  lastSweep: optional(sweep),
+  fit: count(),
+  seconds: anyNumber,
+})
 
 /**
  * The history of all fits of a Learner, one after another; `learner.recorder` is always there. Sweeps of the learning-rate
@@ -139,6 +178,7 @@ export class Recorder extends Callback {
   }
 
   override loadStateDict(state: RecorderState): void {
+    recorded(state, 'Recorder')
     for (const name of ['lrs', 'momentums', 'losses', 'rawLosses'] as const) {
       this[name].length = 0
       for (const value of state[name]) this[name].push(value)

@@ -2,6 +2,7 @@ import { ConfigError } from '../src/engine/errors.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { EpochEndContext, TrainBeginContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
+import { count, fields, listOf } from '../src/learner/stateChecks.ts'
 import { checkPatience, TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
 
 export interface ReduceLROnPlateauOptions extends TrackerOptions {
@@ -79,6 +80,10 @@ export class ReduceLROnPlateauCallback extends TrackerCallback {
   }
 
   override loadStateDict(state: { best: number | null; wait: number; reducedEpochs: number[] }): void {
+    fields({ best: () => {}, wait: count(), reducedEpochs: listOf(count()) })(
+      state,
+      'ReduceLROnPlateauCallback',
+    )
     super.loadStateDict(state)
     this.wait = state.wait
     this.reducedEpochs = [...state.reducedEpochs]

@@ -9,6 +9,7 @@ import type {
 } from '../src/learner/events.ts'
 import type { LearningRate } from '../src/learner/lrRange.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
+import { count, truth } from '../src/learner/stateChecks.ts'
 import { WeightAverageCallback, type WeightAverageOptions } from './WeightAverageCallback.ts'
 
 export interface SWAOptions extends WeightAverageOptions {
@@ -75,6 +76,8 @@ export class SWACallback extends WeightAverageCallback {
   override loadStateDict(
     state: Parameters<WeightAverageCallback['loadStateDict']>[0] & { epochs: number; counted: boolean },
   ) {
+    count()(state.epochs, 'SWACallback.epochs')
+    truth(state.counted, 'SWACallback.counted')
     super.loadStateDict(state)
     this.epochs = state.epochs
     this.#counted = state.counted

@@ -6,6 +6,7 @@ import { checkpointFile } from '../src/learner/checkpoint.ts'
 import type { EpochEndContext, TrainBeginContext, TrainEndContext } from '../src/learner/events.ts'
 import { checkWritable } from '../src/learner/learnerFile.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
+import { count, listOf } from '../src/learner/stateChecks.ts'
 import { TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
 
 export interface SaveModelOptions extends TrackerOptions {
@@ -87,6 +88,7 @@ export class SaveModelCallback extends TrackerCallback {
     best: number | null
     savedEpochs: number[]
   }): Promise<void> {
+    listOf(count())(savedEpochs, 'SaveModelCallback.savedEpochs')
     if (this.every === 'improvement' && savedEpochs.length > 0) {
       await access(this.#file).catch((cause: Error) => {
         throw new CheckpointError(

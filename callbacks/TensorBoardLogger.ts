@@ -14,6 +14,7 @@ import type {
   TrainEndContext,
 } from '../src/learner/events.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
+import { count, fields, must } from '../src/learner/stateChecks.ts'
 
 export interface TensorBoardLoggerOptions {
   /** Folder below the Learner's path for all runs: `tensorboard --logdir` takes it. Default 'runs'. */
@@ -41,6 +42,7 @@ export class TensorBoardLogger extends Callback {
   file: string | undefined
   #path = '.'
   #name: string | undefined
+  readonly #givenName: string | undefined
   #events: AppendFile | undefined
   /** Training batches of earlier fits, and up to now. */
   #before = 0
@@ -61,7 +63,7 @@ export class TensorBoardLogger extends Callback {
     this.folder = folder
     this.every = every
     this.histograms = histograms
-    this.#name = name
+    this.#name = this.#givenName = name
   }
 
   override async onTrainBegin({ learner, resuming }: TrainBeginContext): Promise<void> {
@@ -89,6 +91,13 @@ export class TensorBoardLogger extends Callback {
     before: number
     step: number
   }): Promise<void> {
+    // They become a path below the folder.
+    const name = must(
+      (value) => value === this.#givenName || (this.#givenName === undefined && isTimestamp(value)),
+      this.#givenName === undefined ? 'the time at which the run began' : `"${this.#givenName}"`,
+    )
+    const file = must(isEventFileName, 'the name of an event file')
+    fields({ name, file, bytes: count(), before: count(), step: count() })(state, 'TensorBoardLogger')
     this.#name = state.name
     if (!this.#events) await this.#open(state.file, true)
     await this.#events!.truncate(state.bytes)
@@ -159,6 +168,14 @@ let files = 0
 function eventFileName(): string {
   const seconds = String(Math.floor(Date.now() / 1000)).padStart(10, '0')
   return `events.out.tfevents.${seconds}.${hostname()}.${process.pid}.${String(files++).padStart(4, '0')}`
+}
+
+function isEventFileName(value: unknown): boolean {
+  return typeof value === 'string' && /^events\.out\.tfevents\.[^/\\\0]+$/.test(value)
+}
+
+function isTimestamp(value: unknown): boolean {
+  return typeof value === 'string' && /^\d{4,}-\d\d-\d\d_\d\d-\d\d-\d\d$/.test(value)
 }
 
 function timestamp(date: Date): string {

@@ -9,6 +9,7 @@ import {
   type MonitorMode,
   monitored,
 } from '../src/learner/monitors.ts'
+import { anyNumber, nullable } from '../src/learner/stateChecks.ts'
 
 export interface TrackerOptions {
   /** The value to watch. Default 'validLoss'. */
@@ -41,6 +42,7 @@ export abstract class TrackerCallback extends Callback {
   }
 
   override loadStateDict({ best }: { best: number | null }): void | Promise<void> {
+    nullable(anyNumber)(best, `${this.constructor.name}.best`)
     this.best = best
   }
 

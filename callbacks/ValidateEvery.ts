@@ -6,6 +6,7 @@ import type { BatchLoader } from '../src/learner/data.ts'
 import { formatValue } from '../src/learner/epochTable.ts'
 import type { BatchEndContext, TrainBeginContext } from '../src/learner/events.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
+import { anyNumber, count, fields, listOf, mapOf, nullable } from '../src/learner/stateChecks.ts'
 
 export interface ValidateEveryOptions {
   /** Training batches from one validation to the next. */
@@ -58,6 +59,8 @@ export class ValidateEvery extends Callback {
   }
 
   override loadStateDict({ results }: { results: StepValidation[] }): void {
+    const result = { epoch: count(), iteration: count(), values: mapOf(nullable(anyNumber)) }
+    listOf(fields(result))(results, 'ValidateEvery.results')
     this.results = [...results]
   }
 

@@ -10,6 +10,7 @@ import type {
 } from '../src/learner/events.ts'
 import type { Learner } from '../src/learner/Learner.ts'
 import { type BatchNorm, movingBatchNorms, recomputeBatchNorm } from '../src/learner/recomputeBatchNorm.ts'
+import { listOf, nullable, type StateCheck, tensorOf, truth } from '../src/learner/stateChecks.ts'
 
 export interface WeightAverageOptions {
   /** Validate with the averages. Default true. */
@@ -90,6 +91,15 @@ export abstract class WeightAverageCallback extends Callback {
     training: Tensor[] | null
     final: boolean
   }): void {
+    const { name } = this.constructor
+    const tensors: StateCheck = (value, where) => {
+      listOf(tensorOf(), this.#tensors.length)(value, where)
+      for (const [i, { shape }] of this.#tensors.entries())
+        tensorOf(shape)((value as Tensor[])[i], `${where}[${i}]`)
+    }
+    nullable(tensors)(state.averages, `${name}.averages`)
+    nullable(tensors)(state.training, `${name}.training`)
+    truth(state.final, `${name}.final`)
     this.#forget()
     this.#averages = state.averages ? copiesOf(state.averages) : undefined
     this.#final = state.final

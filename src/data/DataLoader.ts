@@ -166,11 +166,17 @@ export class DataLoader<Item = unknown, B = Collated<Item>> implements AsyncIter
     return { seed, epoch: this.#nextEpoch, batch: this.#nextBatch }
   }
 
-  /** The next epoch begins where `state()` was taken; a running one is not changed. */
+  /**
+   * The next epoch begins where `state()` was taken; a running one is not changed.
+   * @throws ConfigError for what no loader of so many batches can have given
+   */
   loadState({ seed, epoch, batch }: DataLoaderState): void {
     checkSeed(seed)
     checkCount('DataLoader', 'epoch', epoch, 0)
     checkCount('DataLoader', 'batch', batch, 0)
+    if (batch > this.length) {
+      throw new ConfigError(`DataLoader: cannot go on after batch ${batch}: an epoch has ${this.length}`)
+    }
     this.#seed = seed
     this.#nextEpoch = epoch
     this.#nextBatch = batch

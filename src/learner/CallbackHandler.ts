@@ -65,8 +65,8 @@ export class CallbackHandler {
   checkSteering(before: Readonly<Record<string, CallbackState>>): void {
     const now = this.steering()
     const changes = [
-      ...Object.keys(before).map((name) => (name in now ? '' : `${name} is missing`)),
-      ...Object.keys(now).map((name) => (name in before ? '' : `${name} was not there`)),
+      ...Object.keys(before).map((name) => (Object.hasOwn(now, name) ? '' : `${name} is missing`)),
+      ...Object.keys(now).map((name) => (Object.hasOwn(before, name) ? '' : `${name} was not there`)),
     ].filter(Boolean)
     if (changes.length > 0) {
       throw new CheckpointError(

@@ -4,6 +4,7 @@ import type { CallbackState } from './callbackState.ts'
 import type { BatchEndContext, EventContexts } from './events.ts'
 import { checkCount } from './options.ts'
 import { type Snapshot, takeSnapshot } from './snapshot.ts'
+import { between } from './stateChecks.ts'
 
 /** How long a fit may go on. */
 export interface Limits {
@@ -43,6 +44,7 @@ export class FitLimits extends Callback {
   }
 
   override loadStateDict({ seconds }: { seconds: number }): void {
+    between(0, Number.MAX_VALUE)(seconds, 'FitLimits.seconds')
     this.#began = performance.now() - 1000 * seconds
   }
 

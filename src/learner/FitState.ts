@@ -202,11 +202,17 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
       samples: this.#samples,
     }
   }
-  set position({ lossSum, samples, smoothing, midEpoch, ...rest }: FitPosition) {
-    Object.assign(this, rest)
-    this.smoothing.state = smoothing
-    this.#lossSum = lossSum
-    this.#samples = samples
+  set position(position: FitPosition) {
+    this.epoch = position.epoch
+    this.iteration = position.iteration
+    this.numBatch = position.numBatch
+    this.trained = position.trained
+    this.stopEpoch = position.stopEpoch
+    this.skipValidate = position.skipValidate
+    this.stopTraining = position.stopTraining
+    this.smoothing.state = position.smoothing
+    this.#lossSum = position.lossSum
+    this.#samples = position.samples
   }
 
   #present<Key extends 'lastInput' | 'lastTarget' | 'lastOutput' | 'lastLoss'>(key: Key) {

@@ -126,8 +126,24 @@ export async function honest<Result>(file: string, body: () => Promise<Result>):
   try {
     return await body()
   } catch (cause) {
-    if (cause instanceof AnnealError || !(cause instanceof TypeError || cause instanceof RangeError))
-      throw cause
-    throw new CheckpointError(`${file} is damaged: it cannot be taken up (${cause.message})`, { cause })
+    throw blame(file, cause)
   }
+}
+
+/** As {@link honest}, for what answers at once. */
+export function honestNow<Result>(file: string, body: () => Result): Result {
+  try {
+    return body()
+  } catch (cause) {
+    throw blame(file, cause)
+  }
+}
+
+function blame(file: string, cause: unknown): unknown {
+  if (cause instanceof CheckpointError && !cause.message.includes(file)) {
+    return new CheckpointError(`${file}: ${cause.message}`, { cause })
+  }
+  if (cause instanceof AnnealError || !(cause instanceof TypeError || cause instanceof RangeError))
+    return cause
+  return new CheckpointError(`${file} is damaged: it cannot be taken up (${cause.message})`, { cause })
 }

@@ -1,5 +1,6 @@
 import { itemMaker } from '../data/pictureItem.ts'
-import { CheckpointError, ConfigError } from '../engine/errors.ts'
+import { withCreationLimit } from '../engine/creationLimit.ts'
+import { CheckpointError, ConfigError, OutOfMemoryError } from '../engine/errors.ts'
 import { scope } from '../engine/index.ts'
 import type * as nn from '../nn/index.ts'
 import { loadModel } from './checkpoint.ts'
@@ -10,8 +11,9 @@ import type { AnyModule } from './layerGroups.ts'
 import { honest, type LearnerFile, readLearnerFile } from './learnerFile.ts'
 import { buildLoss } from './lossDescription.ts'
 import type { LossFunction } from './lossFunction.ts'
-import { buildModel } from './modelDescription.ts'
+import { buildModel, type ModelDescription } from './modelDescription.ts'
 import { rejectUnknownOptions } from './options.ts'
+import { fields, listOf, mapOf, nullable, text } from './stateChecks.ts'
 import { decodeState } from './stateCodec.ts'
 
 export interface LoadLearnerOptions {
@@ -47,8 +49,19 @@ export async function loadLearner(path: string, options: LoadLearnerOptions = {}
   return honest(file, () => scope(() => build(file, content, options)))
 }
 
+const anything = mapOf(() => {})
+const exported = fields({
+  model: nullable(anything),
+  modelClass: text,
+  loss: nullable(anything),
+  lossClass: text,
+  classes: nullable(listOf(text)),
+  item: nullable(anything),
+})
+
 async function build(file: string, content: LearnerFile, options: LoadLearnerOptions): Promise<Learner> {
   const saved = decodeState(content.header.learner, content.tensors) as unknown as ExportedLearner
+  exported(saved, 'learner')
   if (!saved.model && !options.model) {
     throw new ConfigError(
       `${file} holds the weights of a ${saved.modelClass}, which is code of your own: loadLearner(path, { model: new ${saved.modelClass}(…) })`,
@@ -60,7 +73,7 @@ async function build(file: string, content: LearnerFile, options: LoadLearnerOpt
         'loadLearner(path, { lossFunction: … })',
     )
   }
-  const model = options.model ?? buildModel(saved.model!)
+  const model = options.model ?? buildWithin(file, content, saved.model!)
   const learner = new Learner(options.data ?? dataToPredict(saved), model as nn.Module, {
     lossFunction: options.lossFunction ?? buildLoss(saved.loss!),
   })
@@ -68,6 +81,27 @@ async function build(file: string, content: LearnerFile, options: LoadLearnerOpt
   model.eval()
   keepTensors(model, learner.lossFunction)
   return learner
+}
+
+/** Beyond what the file's tensors take, for what is made on the way. */
+const SLACK = 16 * 1024 ** 2
+
+/**
+ * What layers are said to measure is held against the tensors that come with them, before memory is taken for it. (A half-precision
+ * file is read into a model that is built in float32.)
+ */
+function buildWithin(file: string, { tensors }: LearnerFile, description: ModelDescription): nn.Module {
+  let held = 0
+  for (const { data } of tensors.values()) held += data.byteLength
+  try {
+    return withCreationLimit(4 * held + SLACK, () => buildModel(description))
+  } catch (cause) {
+    if (!(cause instanceof OutOfMemoryError)) throw cause
+    throw new CheckpointError(
+      `${file} is damaged: the model that it describes is larger than the ${held} bytes of tensors in it (${cause.message})`,
+      { cause },
+    )
+  }
 }
 
 /** Buffers that were made here outlive the scope. */

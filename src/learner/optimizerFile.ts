@@ -2,9 +2,10 @@ import { CheckpointError } from '../engine/errors.ts'
 import { noGrad, scope, type Tensor, zerosLike } from '../engine/index.ts'
 import type { RawTensor } from '../io/index.ts'
 import { tensorFromBytes } from '../io/tensorBytes.ts'
-import type { ParamState } from '../optim/index.ts'
+import { Optimizer, type ParamState } from '../optim/Optimizer.ts'
 import type { Learner } from './Learner.ts'
 import type { LearnerFile } from './learnerFile.ts'
+import { anyNumber, mapOf } from './stateChecks.ts'
 
 /** The optimizer's tensors stand beside the model's under `__optimizer__/<parameter>/<key>`, its numbers in the header. */
 export const optimizerPrefix = '__optimizer__/'
@@ -74,6 +75,7 @@ export function readOptimizer(
     }
     states.set(parameter, { ...states.get(parameter), [key]: value })
   }
+  mapOf(mapOf(anyNumber))(header.numbers ?? {}, `the optimizer's numbers of ${name}`)
   for (const [parameterName, values] of Object.entries(header.numbers ?? {})) {
     for (const [key, value] of Object.entries(values)) put(parameterName, key, value)
   }
@@ -82,6 +84,10 @@ export function readOptimizer(
     const inner = path.slice(optimizerPrefix.length)
     const slash = inner.lastIndexOf('/')
     put(inner.slice(0, slash), inner.slice(slash + 1), raw)
+  }
+  const names = new Map([...parameters].map(([parameterName, parameter]) => [parameter, parameterName]))
+  if (optimizer.inner instanceof Optimizer) {
+    for (const [parameter, state] of states) optimizer.inner.checkRemembered(names.get(parameter)!, state)
   }
   return { states, unused: [...unused] }
 }

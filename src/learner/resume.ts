@@ -1,6 +1,5 @@
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { show } from '../engine/check.ts'
 import { CheckpointError, ConfigError } from '../engine/errors.ts'
 import { getRngState, scope, setRngState } from '../engine/index.ts'
 import type { CallbackState, StateValue } from './callbackState.ts'
@@ -8,10 +7,23 @@ import { checkpointFile, describeLearner, loadModel } from './checkpoint.ts'
 import type { BatchLoader } from './data.ts'
 import type { FitPosition } from './FitState.ts'
 import type { Learner } from './Learner.ts'
-import { honest, type LearnerFile, readLearnerFile, writeLearnerFile } from './learnerFile.ts'
+import { honest, honestNow, type LearnerFile, readLearnerFile, writeLearnerFile } from './learnerFile.ts'
 import type { Fit } from './loop.ts'
 import type { HyperParameters } from './OptimizerWrapper.ts'
 import { putOptimizer, readOptimizer, tensorLike } from './optimizerFile.ts'
+import {
+  anyNumber,
+  bulk,
+  count,
+  fields,
+  like,
+  listOf,
+  mapOf,
+  type StateCheck,
+  smoothing,
+  text,
+  truth,
+} from './stateChecks.ts'
 import { decodeState, encodeState } from './stateCodec.ts'
 
 /** What a fit was asked to do: a fit that resumes must be asked the same. */
@@ -42,6 +54,36 @@ type SavedFit = {
   trainDl: StateValue
   validDl: StateValue
 }
+
+/** What must be true of the parts whatever the Learner; the rest is compared where it is taken up. */
+const checks: { readonly [Name in keyof SavedFit]?: StateCheck } = {
+  request: mapOf(() => {}),
+  position: fields({
+    epoch: count(),
+    iteration: count(),
+    midEpoch: truth,
+    numBatch: count(),
+    trained: truth,
+    stopEpoch: truth,
+    skipValidate: truth,
+    stopTraining: truth,
+    smoothing: smoothing(),
+    lossSum: anyNumber,
+    samples: count(),
+  }),
+  layerGroups: listOf(listOf(text)),
+  trainable: listOf(text),
+  callbacks: mapOf(mapOf(() => {})),
+  random: bulk(Uint8Array),
+}
+
+const requestTitles = {
+  epochs: 'epochs',
+  batchesPerEpoch: 'batches of an epoch',
+  items: 'training items',
+  lr: 'lr',
+  wd: 'wd',
+} as const satisfies Record<keyof FitRequest, string>
 
 const statePrefix = '__learner__/state'
 const gradientPrefix = '__learner__/gradient/'
@@ -155,11 +197,14 @@ export class Resumption {
     }
     const resumption = new Resumption(file, content)
     if (!sameTensors(learner, content)) loadModel(file, learner, content, true) // which says what differs
+    for (const [name, check] of Object.entries(checks)) check(resumption.#part(name as keyof SavedFit), name)
     checkGroups(file, resumption.#part('layerGroups'), namesInGroups(learner))
+    checkGradients(learner, content)
     const wanted = new Set(resumption.#part('trainable'))
     const parameters = learner.model.namedParameters()
     const trained = new Set(parameters.filter(([name]) => wanted.has(name)).map(([, parameter]) => parameter))
     const optimizer = readOptimizer(file, learner, content, trained)
+    like(learner.optimizer.hyperParameters)(resumption.#part('hyperParameters'), 'hyperParameters')
     loadModel(file, learner, content, true)
     for (const [name, parameter] of parameters) parameter.requiresGrad = wanted.has(name)
     learner.optimizer.regroup(learner.layerGroups)
@@ -169,8 +214,10 @@ export class Resumption {
 
   /** @throws CheckpointError if the fit was asked something else, or other layers are frozen */
   check(now: FitRequest, learner: Learner): void {
-    const problem = positionProblem(this.#part('position'))
-    if (problem) throw new CheckpointError(`${this.file} is damaged: ${problem}`)
+    honestNow(this.file, () => this.#check(now, learner))
+  }
+
+  #check(now: FitRequest, learner: Learner): void {
     if (trainableNames(learner).join() !== this.#part('trainable').join()) {
       throw new CheckpointError(
         `other parameters are frozen now than when ${this.file} was written. Learner.resume has frozen them as they were: do not ` +
@@ -178,24 +225,21 @@ export class Resumption {
       )
     }
     const request = this.#part('request')
-    const differing = (Object.keys(request) as (keyof FitRequest)[]).filter(
+    const differing = (Object.keys(requestTitles) as (keyof FitRequest)[]).filter(
       (name) => JSON.stringify(request[name]) !== JSON.stringify(now[name]),
     )
-    if (differing.length === 0) return
-    const titles = {
-      epochs: 'epochs',
-      batchesPerEpoch: 'batches of an epoch',
-      items: 'training items',
-      lr: 'lr',
-      wd: 'wd',
+    if (differing.length > 0) {
+      const list = differing.map(
+        (name) =>
+          `${requestTitles[name]}: ${JSON.stringify(request[name]) ?? 'unknown'} then, ${JSON.stringify(now[name])} now`,
+      )
+      throw new CheckpointError(
+        `this fit is not the one that ${this.file} was written in (${list.join('; ')}). Make the same call as before with the same ` +
+          'data, and leave out the fits that were finished before it; to begin another fit with its model, use learner.load',
+      )
     }
-    const list = differing.map(
-      (name) => `${titles[name]}: ${JSON.stringify(request[name])} then, ${JSON.stringify(now[name])} now`,
-    )
-    throw new CheckpointError(
-      `this fit is not the one that ${this.file} was written in (${list.join('; ')}). Make the same call as before with the same ` +
-        'data, and leave out the fits that were finished before it; to begin another fit with its model, use learner.load',
-    )
+    const { epoch, midEpoch } = this.#part('position')
+    count(midEpoch ? now.epochs - 1 : now.epochs)(epoch, 'position.epoch')
   }
 
   /** Callbacks have begun: they remember again, and the fit stands where it stood, whatever happened since `read`. */
@@ -206,7 +250,9 @@ export class Resumption {
   async #enterFit(fit: Fit): Promise<void> {
     const { learner } = fit
     const steering = this.#part('steering')
+    mapOf(mapOf(() => {}))(steering ?? {}, 'steering')
     if (steering) fit.callbacks.checkSteering(steering)
+    checkPosition(this.#part('position'), fit.state.batchesPerEpoch)
     loadModel(this.file, learner, this.#content, true)
     putOptimizer(learner, readOptimizer(this.file, learner, this.#content))
     await this.#takeUp(fit)
@@ -259,16 +305,27 @@ function checkGroups(file: string, then: string[][], now: string[][]): void {
   )
 }
 
-function positionProblem(position: FitPosition | undefined): string | undefined {
-  if (typeof position !== 'object' || position === null) return 'it does not say where the fit stood'
-  for (const name of ['epoch', 'iteration', 'numBatch'] as const) {
-    const value: unknown = position[name]
-    if (!Number.isSafeInteger(value) || (value as number) < 0)
-      return `the ${name} of its fit is ${show(value)}`
+/** The epoch is known to be one of the fit's. */
+function checkPosition(position: FitPosition, batchesPerEpoch: number): void {
+  const { epoch, midEpoch, trained, numBatch } = position
+  // While an epoch is validated the batches are those of the validation, which begins again.
+  if (!trained) count(midEpoch ? batchesPerEpoch : 0)(numBatch, 'position.numBatch')
+  const begun = midEpoch ? (trained ? batchesPerEpoch : numBatch) : 0
+  const batches = epoch * batchesPerEpoch + begun
+  count(batches)(position.iteration, 'position.iteration')
+  count(batches)(position.smoothing.count, 'position.smoothing.count')
+}
+
+function checkGradients({ model }: Learner, { tensors }: LearnerFile): void {
+  const parameters = new Map(model.namedParameters())
+  for (const [path, { shape }] of tensors) {
+    if (!path.startsWith(gradientPrefix)) continue
+    const name = path.slice(gradientPrefix.length)
+    const expected = parameters.get(name)?.shape
+    if (expected?.join() === shape.join()) continue
+    throw new CheckpointError(
+      `the checkpoint is damaged: it has a gradient [${shape.join(', ')}] of ${name}, ` +
+        (expected ? `which is [${expected.join(', ')}]` : 'which the model does not have'),
+    )
   }
-  for (const name of ['midEpoch', 'trained', 'stopEpoch', 'skipValidate', 'stopTraining'] as const) {
-    const value: unknown = position[name]
-    if (typeof value !== 'boolean') return `the ${name} of its fit is ${show(value)}`
-  }
-  return undefined
 }

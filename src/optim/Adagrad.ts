@@ -40,6 +40,8 @@ const defaults: Required<AdagradOptions> = {
 
 /** Adagrad (Duchi et al. 2011), as PyTorch defines it. */
 export class Adagrad extends Optimizer<AdagradOptions> {
+  protected override readonly remembers = { step: 'count', sum: 'tensor' } as const
+
   constructor(params: ParamsInput<AdagradOptions>, options: AdagradOptions = {}) {
     super(params, options, defaults)
   }

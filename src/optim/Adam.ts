@@ -42,6 +42,13 @@ const defaults: Required<AdamOptions> = {
 
 /** Adam (Kingma and Ba 2015), as PyTorch defines it. */
 export class Adam extends Optimizer<AdamOptions> {
+  protected override readonly remembers = {
+    step: 'count',
+    expAvg: 'tensor',
+    expAvgSq: 'tensor',
+    maxExpAvgSq: 'tensor or none',
+  } as const
+
   constructor(params: ParamsInput<AdamOptions>, options: AdamOptions = {}, ownDefaults = defaults) {
     super(params, options, ownDefaults)
   }

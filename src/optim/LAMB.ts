@@ -34,6 +34,8 @@ const defaults: Required<LAMBOptions> = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e
  * step as long as lr times its own norm (lr times the direction where either norm is 0). Bias-corrected, without a bound on the norm.
  */
 export class LAMB extends Optimizer<LAMBOptions> {
+  protected override readonly remembers = { step: 'count', expAvg: 'tensor', expAvgSq: 'tensor' } as const
+
   constructor(params: ParamsInput<LAMBOptions>, options: LAMBOptions = {}) {
     super(params, options, defaults)
   }

@@ -39,6 +39,11 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
   readonly defaults: Required<Options>
   /** What is remembered of each parameter. Empty before the first step. */
   readonly state = new Map<Tensor, ParamState>()
+  /**
+   * What {@link state} has of a parameter: counts of steps, and tensors of its shape, some of them only under some options. What is
+   * loaded must have it; an optimizer that does not say takes anything.
+   */
+  protected readonly remembers?: Readonly<Record<string, 'count' | 'tensor' | 'tensor or none'>>
 
   /**
    * @throws ConfigError for no parameters, a parameter given twice, an unknown option or a value out of range
@@ -132,6 +137,26 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     return created
   }
 
+  /**
+   * Compares what was saved of a parameter with what this optimizer remembers.
+   * @param saved tensors, or anything that stands for them, and counts
+   * @throws CheckpointError that names what is missing or of another kind
+   */
+  checkRemembered(parameter: string, saved: Readonly<Record<string, unknown>>): void {
+    const { remembers } = this
+    if (!remembers) return
+    const wrong = (problem: string) =>
+      new CheckpointError(
+        `${this.constructor.name}: the saved state of ${parameter} ${problem}; it has ${Object.keys(remembers).join(', ')}`,
+      )
+    for (const [key, kind] of Object.entries(remembers)) {
+      const value = Object.hasOwn(saved, key) ? saved[key] : undefined
+      if (value === undefined && kind === 'tensor or none') continue
+      if (kind === 'count' ? isCount(value) : isObject(value)) continue
+      throw wrong(value === undefined ? `lacks ${key}` : `has ${show(value)} as ${key}`)
+    }
+  }
+
   /** Hyper-parameters and what is remembered of each parameter. The tensors are the optimizer's own, not copies. */
   stateDict(): OptimizerState<Options> {
     const numbers = new Map(this.paramGroups.flatMap(({ params }) => params).map((param, i) => [param, i]))
@@ -171,7 +196,9 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     this.paramGroups.forEach((group, i) => {
       group.params.forEach((param, j) => {
         const remembered = dict.state[String(saved[i]!.params[j])]
-        if (remembered) state.set(param, copyState(name, param, remembered))
+        if (!remembered) return
+        this.checkRemembered(`parameter ${saved[i]!.params[j]}`, remembered)
+        state.set(param, copyState(name, param, remembered))
       })
     })
     const options = saved.map(({ params, ...rest }) =>
@@ -230,6 +257,10 @@ function toArray<Item>(items: Iterable<Item>): Item[] {
     )
   }
   return [...items]
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
 function isObject(value: unknown): boolean {

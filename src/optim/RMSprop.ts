@@ -37,6 +37,12 @@ const defaults: Required<RMSpropOptions> = {
 
 /** RMSprop (Hinton's lecture 6e, centred: Graves 2013), as PyTorch defines it. */
 export class RMSprop extends Optimizer<RMSpropOptions> {
+  protected override readonly remembers = {
+    squareAvg: 'tensor',
+    gradAvg: 'tensor or none',
+    momentumBuffer: 'tensor or none',
+  } as const
+
   constructor(params: ParamsInput<RMSpropOptions>, options: RMSpropOptions = {}) {
     super(params, options, defaults)
   }

@@ -39,6 +39,8 @@ const defaults: Required<SGDOptions> = {
  * param -= lr · buffer.
  */
 export class SGD extends Optimizer<SGDOptions> {
+  protected override readonly remembers = { momentumBuffer: 'tensor' } as const
+
   constructor(params: ParamsInput<SGDOptions>, options: SGDOptions = {}) {
     super(params, options, defaults)
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ActivationStats } from '../../callbacks/index.ts'
+import { ActivationStats, ValidateEvery } from '../../callbacks/index.ts'
 import { DataLoader, TensorDataset } from '../../src/data/index.ts'
 import { manualSeed, memoryStats, randn, type Tensor } from '../../src/engine/index.ts'
 import { type BatchEndContext, Callback, Learner } from '../../src/learner/index.ts'
@@ -59,6 +59,15 @@ describe('ActivationStats', () => {
     expect(memoryStats().tensors).toBeLessThanOrEqual(before)
     expect(stats.layers.map(({ name, batches }) => [name, batches])).toEqual([['1', [0, 2, 4]]])
     expect(stats.layers[0]!.nearZero.every((share) => share > 0.2 && share < 0.9)).toBe(true)
+  })
+
+  it('does not take a validation between two batches for a part of the batch before it', async () => {
+    const figures = async (...others: Callback[]) => {
+      const stats = new ActivationStats()
+      await make().learner.fit(1, { callbacks: [...others, stats] })
+      return stats.layers
+    }
+    expect(await figures(new ValidateEvery(2))).toEqual(await figures())
   })
 
   it('draws a panel each', async () => {

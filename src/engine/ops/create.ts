@@ -1,5 +1,6 @@
 import { addon, guarded } from '../addon.ts'
 import { requireNumber, requireOptions, requireTensor, show } from '../check.ts'
+import { admit } from '../creationLimit.ts'
 import { deviceNumber } from '../device.ts'
 import { type DType, dtypeCode, dtypeSize, type TypedArray } from '../dtype.ts'
 import { ConfigError, DTypeError, ShapeError } from '../errors.ts'
@@ -179,7 +180,9 @@ export function full(shape: Shape, value: number | boolean, options: TensorOptio
   requireOptions('full', options)
   if (typeof value !== 'boolean') requireNumber('full', 'value', value)
   const dtype = options.dtype ?? (typeof value === 'boolean' ? 'bool' : 'float32')
-  return make(options, 'full', shapeList(shape), Number(value), dtypeCode(dtype))
+  const sizes = shapeList(shape)
+  admit(sizes, dtype)
+  return make(options, 'full', sizes, Number(value), dtypeCode(dtype))
 }
 
 export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
@@ -195,7 +198,10 @@ export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
 /** Uninitialised memory, for what is filled at once. */
 export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
   requireOptions('empty', options)
-  return make(options, 'empty', shapeList(shape), dtypeCode(options.dtype ?? 'float32'))
+  const { dtype = 'float32' } = options
+  const sizes = shapeList(shape)
+  admit(sizes, dtype)
+  return make(options, 'empty', sizes, dtypeCode(dtype))
 }
 
 export function zerosLike(like: Tensor, options: TensorOptions = {}): Tensor {

@@ -52,7 +52,14 @@ const architectures = new Map<string, (options: ModelOptions) => nn.Module>()
 
 registerModelKind<ModelDescription & { name: string; options: ModelOptions }>(
   'architecture',
-  ({ name, options }) => architectureOf(name)(options),
+  ({ name, options }) => {
+    const { pretrained, weights } = options
+    // Where a model comes from is nothing that a file may say: it would have files opened, or fetched.
+    if (pretrained !== undefined || weights !== undefined) {
+      throw new CheckpointError(`the description of the ${name} asks for other weights than those beside it`)
+    }
+    return architectureOf(name)(options)
+  },
 )
 
 /** @throws CheckpointError if there is none of that name */

@@ -7,6 +7,7 @@ import {
   notedDescription,
   registerModelKind,
 } from '../../learner/modelDescription.ts'
+import { count, listOf } from '../../learner/stateChecks.ts'
 import * as nn from '../../nn/index.ts'
 import { convLayer, type NormType } from './convLayer.ts'
 import { FusedSequential, normActivation } from './normActivation.ts'
@@ -94,13 +95,21 @@ export class DynamicUnet extends nn.Module {
   readonly #tail: readonly nn.Module[]
 
   /** @throws ConfigError if the body cannot be run on pictures of that size, or an option is wrong */
-  constructor(body: nn.Sequential, outputs: number, size: PictureSize, options: UnetOptions = {}) {
+  constructor(
+    body: nn.Sequential,
+    outputs: number,
+    size: PictureSize,
+    options: UnetOptions = {},
+    /** @internal Shapes that the body's layers make, one after the other. Default: the body is run to find them. */
+    known?: readonly (readonly number[])[],
+  ) {
     super()
     checkOptions(options)
+    const layerShapes = known ?? shapesOf(body, size)
     const { blur = false, blurFinal = true, selfAttention = false, yRange } = options
     const { lastCross = true, bottleneck = false, norm = null } = options
-    const inChannels = firstConvolution(body).inChannels
-    const { stages, shapes, firstSize } = partBody(body, inChannels, size)
+    const { inChannels } = firstConvolution(body)
+    const { stages, shapes, firstSize } = partBody(body, layerShapes)
     this.#stages = stages
 
     let channels = shapes.at(-1)![1]!
@@ -145,7 +154,8 @@ export class DynamicUnet extends nn.Module {
       ...tail,
     ])
     const described = notedDescription(body)
-    if (described) describeAs(this, { kind: 'unet', body: described, outputs, size: [...size], options })
+    if (described)
+      describeAs(this, { kind: 'unet', body: described, outputs, size: [...size], options, layerShapes })
   }
 
   override forward(x: Tensor): Tensor {
@@ -167,12 +177,18 @@ export class DynamicUnet extends nn.Module {
 }
 
 registerModelKind<
-  ModelDescription & { body: ModelDescription; outputs: number; size: PictureSize; options: UnetOptions }
->(
-  'unet',
-  ({ body, outputs, size, options }) =>
-    new DynamicUnet(buildModel(body) as nn.Sequential, outputs, size, options),
-)
+  ModelDescription & {
+    body: ModelDescription
+    outputs: number
+    size: PictureSize
+    options: UnetOptions
+    layerShapes: number[][]
+  }
+>('unet', ({ body, outputs, size, options, layerShapes }) => {
+  // Running the body to find them takes time and memory by the size that a file claims.
+  listOf(listOf(count(), 4))(layerShapes, 'layerShapes')
+  return new DynamicUnet(buildModel(body) as nn.Sequential, outputs, size, options, layerShapes)
+})
 
 /** Batch norm as fastai starts it in decoders. */
 function decoderNorm(channels: number): nn.BatchNorm2d {
@@ -192,22 +208,17 @@ function layersInRow(body: nn.Sequential): nn.Module[] {
   return layers.length === 1 && plain ? layersInRow(only as nn.Sequential) : layers
 }
 
-/** Runs the body on an empty picture, and parts it behind each layer that the next one changes the size of. */
-function partBody(
-  body: nn.Sequential,
-  inChannels: number,
-  size: PictureSize,
-): { stages: FusedSequential[]; shapes: number[][]; firstSize: number[] } {
-  const layers = layersInRow(body)
+/** Runs the body on an empty picture. */
+function shapesOf(body: nn.Sequential, size: PictureSize): number[][] {
+  const { inChannels } = firstConvolution(body)
   const modes = body.modules().map((module) => [module, module.training] as const)
   const device = body.parameters()[0]?.device
-  let outputs: number[][]
   try {
     body.eval()
-    outputs = noGrad(() =>
+    return noGrad(() =>
       scope(() => {
         let x = zeros([1, inChannels, ...size], { device })
-        return layers.map((layer) => {
+        return layersInRow(body).map((layer) => {
           x = layer.forward(x)
           return [...x.shape]
         })
@@ -215,6 +226,17 @@ function partBody(
     )
   } finally {
     for (const [module, training] of modes) module.training = training
+  }
+}
+
+/** Parts the body behind each layer that the next one changes the size of. */
+function partBody(
+  body: nn.Sequential,
+  outputs: readonly (readonly number[])[],
+): { stages: FusedSequential[]; shapes: readonly (readonly number[])[]; firstSize: readonly number[] } {
+  const layers = layersInRow(body)
+  if (outputs.length !== layers.length) {
+    throw new ConfigError(`a body of ${layers.length} layers makes as many shapes, got ${outputs.length}`)
   }
   const flat = outputs.find((shape) => shape.length !== 4)
   if (flat) {
