@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_set>
 
 #include "binding/pictures.h"
 #include "binding/tensor_slots.h"
@@ -45,6 +46,8 @@ class Addon : public Napi::Addon<Addon> {
   public:
     Addon(Napi::Env env, Napi::Object exports);
     ~Addon();
+    // From here on no thread of ours runs. What was under way is dropped.
+    void halt();
 
   private:
     // The hot path is plain Node-API: no wrapper objects, arguments and results in shared arrays.
@@ -91,6 +94,8 @@ class Addon : public Napi::Addon<Addon> {
     void enqueueDownload(const Tensor& tensor, const Napi::TypedArray& target, Done done);
     bool readFromDevice(const Napi::CallbackInfo& info, const Tensor& tensor);
     void announce(PendingRead* read);
+    // Runs before Node closes what the engine's thread calls.
+    void closeReads();
     Device deviceOf(const Napi::Value& number) const;
     // How long a read spins: about as long as the last one took, if that was short. The way back from the
     // engine's thread through the event loop would take as long again.
@@ -114,11 +119,23 @@ class Addon : public Napi::Addon<Addon> {
     int errorKind_ = 0;
     TensorList scratchResults_;
     napi_threadsafe_function readDone_ = nullptr;
-    int pendingReads_ = 0;
-    std::chrono::nanoseconds readTook_{0};  // by the last read, until its values were there
-    std::atomic<bool> readsClosed_{false};  // the environment is being torn down
+    std::unordered_set<PendingRead*> reads_;  // JavaScript thread only
+    std::chrono::nanoseconds readTook_{0};    // by the last read, until its values were there
+    std::atomic<bool> readsClosed_{false};    // the environment is being torn down
     int64_t reportedBytes_ = 0;
 };
+
+// At process.exit, and after an error that nobody catches, Node does not tear the main thread's environment
+// down: the engine would still be running while static objects are destroyed that it uses, such as oneDNN's.
+// Those that belong to a thread are destroyed before them.
+struct LivingAddons {
+    std::unordered_set<Addon*> addons;
+    ~LivingAddons() {
+        for (Addon* addon : addons) addon->halt();
+    }
+};
+
+thread_local LivingAddons living;
 
 Napi::Error Addon::toError(Napi::Env env, const std::exception& failure) {
     Napi::Error error = Napi::Error::New(env, failure.what());
@@ -204,13 +221,14 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
     napi_create_threadsafe_function(
         env, nullptr, nullptr, resourceName, 0, 1, nullptr, nullptr, this,
         [](napi_env rawEnv, napi_value, void* addonPointer, void* data) {
-            std::unique_ptr<PendingRead> read(static_cast<PendingRead*>(data));
-            if (!rawEnv) return;
+            if (!rawEnv) return;  // the addon sees to the read
             auto* addon = static_cast<Addon*>(addonPointer);
+            const std::unique_ptr<PendingRead> read(static_cast<PendingRead*>(data));
+            addon->reads_.erase(read.get());
             const Napi::Env env(rawEnv);
             const Napi::HandleScope scope(env);
             addon->readTook_ = read->took;
-            if (--addon->pendingReads_ == 0) napi_unref_threadsafe_function(rawEnv, addon->readDone_);
+            if (addon->reads_.empty()) napi_unref_threadsafe_function(rawEnv, addon->readDone_);
             napi_value argument = env.Undefined();
             if (read->error) {
                 try {
@@ -227,16 +245,31 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
         },
         &readDone_);
     napi_unref_threadsafe_function(env, readDone_);
+    // Hooks run from the last to the first: this one while readDone_ can still be called.
+    napi_add_env_cleanup_hook(
+        env, [](void* self) { static_cast<Addon*>(self)->closeReads(); }, this);
+    living.addons.insert(this);
+}
+
+void Addon::halt() {
+    readsClosed_ = true;
+    context_->abandon();
+    pictures_->halt();
+}
+
+void Addon::closeReads() {
+    halt();
+    napi_release_threadsafe_function(readDone_, napi_tsfn_abort);
 }
 
 Addon::~Addon() {
-    context_->stream().wait();
-    // readDone_ is not released: Node closes it with the environment, and a read that was in flight at that
-    // moment has already given its reference back.
+    living.addons.erase(this);
+    halt();
     scratchResults_.clear();
     slots_ = TensorSlots();
     recordings_.clear();
     context_.reset();
+    for (PendingRead* read : reads_) delete read;
 }
 
 napi_value Addon::call(napi_env env, napi_callback_info info) {
@@ -433,8 +466,8 @@ bool Addon::readFromDevice(const Napi::CallbackInfo& info, const Tensor& tensor)
     if (read->state.load() == ReadState::Waiting) {
         read->target = Napi::Persistent(info[1].As<Napi::Object>());
         read->done = Napi::Persistent(info[3].As<Napi::Function>());
-        if (pendingReads_++ == 0) napi_ref_threadsafe_function(info.Env(), readDone_);
-        owned.release();
+        if (reads_.empty()) napi_ref_threadsafe_function(info.Env(), readDone_);
+        reads_.insert(owned.release());
         if (read->state.exchange(ReadState::WantsCall) == ReadState::Arrived) announce(read);
         return false;
     }
@@ -461,7 +494,8 @@ Napi::Value Addon::readAsync(const Napi::CallbackInfo& info) {
         read->start = start;
         read->target = Napi::Persistent(info[1].As<Napi::Object>());
         read->done = Napi::Persistent(info[3].As<Napi::Function>());
-        if (pendingReads_++ == 0) napi_ref_threadsafe_function(info.Env(), readDone_);
+        if (reads_.empty()) napi_ref_threadsafe_function(info.Env(), readDone_);
+        reads_.insert(read.get());
         context_->stream().enqueueOnce("read", [this, pending = read.release()] {
             pending->error = context_->stream().takePendingError();
             announce(pending);

@@ -149,12 +149,14 @@ Pictures::Pictures(Napi::Env env, Napi::Object exports)
         env, [](void* self) { static_cast<Pictures*>(self)->close(); }, this);
 }
 
-Pictures::~Pictures() { close(); }
+Pictures::~Pictures() {
+    halt();
+    for (Job* job : running_) delete job;
+}
 
 void Pictures::close() {
-    pool_.reset();
-    for (Job* job : running_) delete job;
-    running_.clear();
+    halt();
+    napi_release_threadsafe_function(done_, napi_tsfn_abort);
 }
 
 void Pictures::start(Napi::Env env, std::unique_ptr<Job> job) {

@@ -16,6 +16,8 @@ class Pictures {
     ~Pictures();
     Pictures(const Pictures&) = delete;
     Pictures& operator=(const Pictures&) = delete;
+    // Waits for the jobs that run; the others are dropped.
+    void halt() { pool_.reset(); }
 
   private:
     struct Job;

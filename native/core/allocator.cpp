@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 
 #include "core/error.h"
 #include "core/stream.h"
@@ -23,6 +24,10 @@ constexpr bool kSanitized = true;
 #else
 constexpr bool kSanitized = false;
 #endif
+
+struct Free {
+    void operator()(void* block) const { std::free(block); }
+};
 
 // What the kernel says can still be had without swapping; free memory alone would ignore the page cache.
 size_t systemAvailable() {
@@ -138,7 +143,8 @@ void CachingAllocator::release(void* block, size_t bytes) {
     const size_t rounded = kSanitized ? std::max<size_t>(bytes, 1) : roundUp(bytes);
     stats_.inUse -= rounded;
     if constexpr (kSanitized) {
-        stream_.enqueueOnce("free", [block] { std::free(block); });
+        // Freed with the closure, which may be dropped without having been run.
+        stream_.enqueueOnce("free", [owned = std::unique_ptr<void, Free>(block)] {});
         return;
     }
     stats_.cached += rounded;

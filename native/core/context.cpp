@@ -76,7 +76,7 @@ Context::Context() : kernels_(&cpuKernels()), allocator_(stream_) {
     stream_.synchronous = synchronous && *synchronous && std::strcmp(synchronous, "0") != 0;
 }
 
-Context::~Context() { stream_.wait(); }
+Context::~Context() { stream_.abandon(); }
 
 DeviceRuntime& Context::runtime(Device device) {
     auto& slot = runtimes_[static_cast<size_t>(device.ordinal())];
@@ -99,6 +99,19 @@ void Context::synchronize() {
     enqueueDeviceWait();
     stream_.wait();
     stream_.throwPendingError();
+}
+
+void Context::abandon() {
+    stream_.abandon();
+    // The engine thread is idle now, so that this one may speak to the devices.
+    for (const auto& runtime : runtimes_) {
+        if (!runtime) continue;
+        try {
+            runtime->wait();
+        } catch (const std::exception&) {
+            // Nobody is left to be told.
+        }
+    }
 }
 
 void Context::emptyCache() {

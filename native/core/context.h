@@ -46,6 +46,9 @@ class Context {
 
     // Blocks until everything enqueued so far has run, on every device; throws what has failed.
     void synchronize();
+    // Drops the queued work and waits for what runs, on every device. Afterwards no thread of ours touches
+    // anything, and nothing is run.
+    void abandon();
     // Gives all cached blocks back, on every device; waits for the queued work first.
     void emptyCache();
     // On all devices together.

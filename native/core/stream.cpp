@@ -59,7 +59,7 @@ void Stream::publish() {
 
 void Stream::runOne(Slot& slot) {
     try {
-        slot.run(slot.storage);
+        slot.take(slot.storage, !abandoned_.load(std::memory_order_relaxed));
     } catch (const std::exception& failure) {
         std::lock_guard<std::mutex> lock(mutex_);
         if (!error_) {
@@ -143,6 +143,11 @@ void Stream::wait() {
     hostSleeps_.store(true);
     wakeHost_.wait(lock, [&] { return head_.load() >= target; });
     hostSleeps_.store(false);
+}
+
+void Stream::abandon() {
+    abandoned_.store(true);
+    wait();
 }
 
 std::exception_ptr Stream::takePendingError() {

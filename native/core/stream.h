@@ -49,19 +49,19 @@ class Stream {
         Slot& slot = claim(op);
         if constexpr (sizeof(Stored) <= kInlineBytes && alignof(Stored) <= alignof(std::max_align_t)) {
             new (slot.storage) Stored(std::forward<Body>(body));
-            slot.run = [](void* storage) {
+            slot.take = [](void* storage, bool run) {
                 Stored& stored = *static_cast<Stored*>(storage);
                 struct Destroy {
                     Stored& target;
                     ~Destroy() { target.~Stored(); }
                 } destroy{stored};
-                stored();
+                if (run) stored();
             };
         } else {
             *reinterpret_cast<Stored**>(slot.storage) = new Stored(std::forward<Body>(body));
-            slot.run = [](void* storage) {
+            slot.take = [](void* storage, bool run) {
                 std::unique_ptr<Stored> stored(*static_cast<Stored**>(storage));
-                (*stored)();
+                if (run) (*stored)();
             };
         }
         publish();
@@ -72,6 +72,9 @@ class Stream {
     uint64_t completed() const { return head_.load(std::memory_order_acquire); }
     // Blocks until everything enqueued so far has run.
     void wait();
+    // Waits for the op that runs now; nothing that was enqueued after it, or is from now on, is run any more.
+    // Nobody will ask for results: the process or the thread that enqueues is about to end.
+    void abandon();
     // Spins that long at most; tells whether everything enqueued so far has run.
     bool waitBriefly(std::chrono::nanoseconds limit);
     // Throws the first failure since the last call, if there was one, and forgets it.
@@ -101,7 +104,7 @@ class Stream {
     static constexpr uint64_t kCapacity = 4096;
 
     struct alignas(64) Slot {
-        void (*run)(void*) = nullptr;
+        void (*take)(void*, bool run) = nullptr;  // destroys what is stored, having run it or not
         const char* op = nullptr;
         alignas(std::max_align_t) unsigned char storage[kInlineBytes];
     };
@@ -127,6 +130,7 @@ class Stream {
     alignas(64) std::atomic<bool> engineSleeps_{false};
     std::atomic<bool> hostSleeps_{false};
     std::atomic<bool> stopping_{false};
+    std::atomic<bool> abandoned_{false};
     std::atomic<bool> failed_{false};
     std::mutex mutex_;
     std::condition_variable wakeEngine_;

@@ -84,7 +84,11 @@ void DeviceAllocator::release(void* block, size_t bytes) {
     const size_t rounded = roundedSize(bytes);
     stats_.inUse -= rounded;
     if constexpr (kSanitized) {
-        context_.stream().enqueueOnce("free", [block] { cudaFree(block); });
+        // Freed with the closure, which may be dropped without having been run.
+        struct Free {
+            void operator()(void* it) const { cudaFree(it); }
+        };
+        context_.stream().enqueueOnce("free", [owned = std::unique_ptr<void, Free>(block)] {});
         return;
     }
     stats_.cached += rounded;

@@ -2,11 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, type FSWatcher, mkdirSync, mkdtempSync, readdirSync, rmSync, watch } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import { readLearnerFile } from '../../src/learner/learnerFile.ts'
-
-const root = fileURLToPath(new URL('../..', import.meta.url))
+import { randomNumbers, root, withBundle } from './bundle.ts'
 
 /** When a process is killed: some time after a batch begins, or after a write begins or its file takes its name. */
 const aims = ['batch', 'write', 'rename'] as const
@@ -30,17 +27,6 @@ interface Ended {
   stderr: string
 }
 
-/** The same numbers for the same seed (mulberry32). */
-export function randomNumbers(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), state | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 /**
  * Runs fits that are killed and resumed until `kills` processes have died and the fit under way is at its end.
  * @throws Error at the first file that does not load, batch that is lost, or bit that differs
@@ -50,21 +36,19 @@ export async function killRun({ kills, seed }: { kills: number; seed: number }):
   const report: KillReport = { kills: { batch: 0, write: 0, rename: 0 }, insideWrite: 0, fits: 0 }
   const total = () => report.kills.batch + report.kills.write + report.kills.rename
   const folder = mkdtempSync(join(tmpdir(), 'anneal-kill-'))
-  // Within the checkout, where the program finds the engine and the packages.
-  const program = join(root, 'build', `killProcess-${process.pid}.mjs`)
   try {
-    await bundle(program)
-    const expected = (await run([program, join(folder, 'whole')])).outcome
-    if (expected === undefined) throw new Error('the fit that is not interrupted does not come to its end')
-    while (total() < kills) await killOneFit(join(folder, `fit-${report.fits}`), expected)
+    await withBundle('killProcess', async (program) => {
+      const expected = (await run([program, join(folder, 'whole')])).outcome
+      if (expected === undefined) throw new Error('the fit that is not interrupted does not come to its end')
+      while (total() < kills) await killOneFit(program, join(folder, `fit-${report.fits}`), expected)
+    })
   } finally {
     rmSync(folder, { recursive: true, force: true })
-    rmSync(program, { force: true })
   }
   return report
 
   /** One fit, killed until enough have died. */
-  async function killOneFit(path: string, expected: string): Promise<void> {
+  async function killOneFit(program: string, path: string, expected: string): Promise<void> {
     const models = join(path, 'models')
     mkdirSync(models, { recursive: true })
     let lastBegun = 0
@@ -101,19 +85,6 @@ export async function killRun({ kills, seed }: { kills: number; seed: number }):
 }
 
 const temporaries = (folder: string) => readdirSync(folder).filter((name) => name.endsWith('.tmp'))
-
-async function bundle(program: string): Promise<void> {
-  await build({
-    entryPoints: [join(root, 'test/robustness/killProcess.ts')],
-    outfile: program,
-    bundle: true,
-    packages: 'external',
-    platform: 'node',
-    format: 'esm',
-    keepNames: true,
-    logLevel: 'warning',
-  })
-}
 
 interface Shot {
   aim: Aim
