@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <unordered_set>
+#include <vector>
 
 #include "binding/pictures.h"
 #include "binding/tensor_slots.h"
@@ -28,6 +29,58 @@ namespace {
 
 constexpr size_t kArgumentSlots = 32768;
 constexpr size_t kResultSlots = 4096;
+
+// Numbers that both sides write into. JavaScript may give the array away (to another thread, say) and lose
+// it: the memory stays, for as long as either side has it.
+template <typename Number>
+class SharedNumbers {
+  public:
+    template <typename Array>
+    Array open(Napi::Env env, size_t count) {
+        memory_ = std::make_shared<std::vector<Number>>(count);
+        auto* const held = new std::shared_ptr<std::vector<Number>>(memory_);
+        try {
+            return Array::New(
+                env, count,
+                Napi::ArrayBuffer::New(
+                    env, memory_->data(), count * sizeof(Number),
+                    [](Napi::BasicEnv, void*, std::shared_ptr<std::vector<Number>>* hint) { delete hint; },
+                    held),
+                0);
+        } catch (...) {
+            delete held;
+            throw;
+        }
+    }
+    Number* data() const { return memory_->data(); }
+
+  private:
+    std::shared_ptr<std::vector<Number>> memory_;
+};
+
+// What a typed array looks at.
+struct ArrayMemory {
+    char* data;
+    size_t bytes;
+};
+
+ArrayMemory memoryOf(const Napi::Value& value, const char* op) {
+    bool isTyped = false, isOwn = false;
+    napi_value buffer = nullptr;
+    void* data = nullptr;
+    napi_is_typedarray(value.Env(), value, &isTyped);
+    // Memory that is shared with other threads is another kind of buffer.
+    if (isTyped &&
+        napi_get_typedarray_info(value.Env(), value, nullptr, nullptr, &data, &buffer, nullptr) == napi_ok)
+        napi_is_arraybuffer(value.Env(), buffer, &isOwn);
+    CHECK(isOwn, ErrorKind::General, op, ": expected a typed array over memory that is not shared");
+    return {static_cast<char*>(data), value.As<Napi::TypedArray>().ByteLength()};
+}
+
+Napi::Function functionOf(const Napi::Value& value) {
+    if (!value.IsFunction()) throw Napi::TypeError::New(value.Env(), "expected a function to be told");
+    return value.As<Napi::Function>();
+}
 
 // Which of the two sides of a read from an accelerator is there first.
 enum class ReadState { Waiting, Arrived, WantsCall };
@@ -88,10 +141,10 @@ class Addon : public Napi::Addon<Addon> {
     template <typename Body>
     auto guarded(Napi::Env env, const Body& body) -> decltype(body());
     static Napi::Error toError(Napi::Env env, const std::exception& failure);
-    void enqueueRead(const Tensor& tensor, const Napi::TypedArray& target);
+    void enqueueRead(const Tensor& tensor, const Napi::Value& target);
     // As enqueueRead, from an accelerator; `done` may be called from another thread.
     template <typename Done>
-    void enqueueDownload(const Tensor& tensor, const Napi::TypedArray& target, Done done);
+    void enqueueDownload(const Tensor& tensor, const Napi::Value& target, Done done);
     bool readFromDevice(const Napi::CallbackInfo& info, const Tensor& tensor);
     void announce(PendingRead* read);
     // Runs before Node closes what the engine's thread calls.
@@ -111,10 +164,8 @@ class Addon : public Napi::Addon<Addon> {
     int32_t lastRecording_ = 0;
     std::unique_ptr<Pictures> pictures_;
     TensorSlots slots_;
-    double* arguments_ = nullptr;
-    uint8_t* kinds_ = nullptr;
-    double* results_ = nullptr;
-    Napi::ObjectReference buffers_;
+    SharedNumbers<double> arguments_, results_;
+    SharedNumbers<uint8_t> kinds_;
     std::string errorMessage_;
     int errorKind_ = 0;
     TensorList scratchResults_;
@@ -156,18 +207,6 @@ auto Addon::guarded(Napi::Env env, const Body& body) -> decltype(body()) {
 }
 
 Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Context>()) {
-    Napi::Object shared = Napi::Object::New(env);
-    auto arguments = Napi::Float64Array::New(env, kArgumentSlots);
-    auto kinds = Napi::Uint8Array::New(env, kArgumentSlots);
-    auto results = Napi::Float64Array::New(env, kResultSlots);
-    arguments_ = arguments.Data();
-    kinds_ = kinds.Data();
-    results_ = results.Data();
-    shared.Set("args", arguments);
-    shared.Set("kinds", kinds);
-    shared.Set("results", results);
-    buffers_ = Napi::Persistent(shared);
-
     Napi::Array names = Napi::Array::New(env);
     for (const OpEntry& op : opTable()) names.Set(names.Length(), op.name);
 
@@ -199,9 +238,9 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
                           InstanceMethod("setThreads", &Addon::setThreads),
                           InstanceMethod("setProfiling", &Addon::setProfiling),
                           InstanceMethod("profile", &Addon::profile)});
-    exports.Set("args", arguments);
-    exports.Set("kinds", kinds);
-    exports.Set("results", results);
+    exports.Set("args", arguments_.open<Napi::Float64Array>(env, kArgumentSlots));
+    exports.Set("kinds", kinds_.open<Napi::Uint8Array>(env, kArgumentSlots));
+    exports.Set("results", results_.open<Napi::Float64Array>(env, kResultSlots));
     exports.Set("opNames", names);
     exports.Set("call", Napi::Function(env, [&] {
                     napi_value function;
@@ -289,15 +328,15 @@ napi_value Addon::call(napi_env env, napi_callback_info info) {
         const auto& table = opTable();
         CHECK(op >= 0 && static_cast<size_t>(op) < table.size(), ErrorKind::General, "unknown op number ",
               op);
-        ArgReader reader(table[static_cast<size_t>(op)].name, addon.arguments_, addon.kinds_, argumentCount,
-                         addon.slots_);
+        ArgReader reader(table[static_cast<size_t>(op)].name, addon.arguments_.data(), addon.kinds_.data(),
+                         kArgumentSlots, argumentCount, addon.slots_);
         reader.keepFor(addon.context_->stream().recording());
         table[static_cast<size_t>(op)].run(table[static_cast<size_t>(op)].name, *addon.context_, device,
                                            reader, results);
         result = static_cast<int32_t>(results.size());
         CHECK(results.size() <= kResultSlots, ErrorKind::General, "too many results");
         for (size_t i = 0; i < results.size(); i++)
-            addon.results_[i] = addon.slots_.add(std::move(results[i]));
+            addon.results_.data()[i] = addon.slots_.add(std::move(results[i]));
     } catch (const std::exception& failure) {
         const auto* known = dynamic_cast<const Error*>(&failure);
         addon.errorKind_ = static_cast<int>(known ? known->kind() : ErrorKind::General);
@@ -347,7 +386,7 @@ Napi::Value Addon::takeError(const Napi::CallbackInfo& info) {
 Napi::Value Addon::describeTensor(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
         const Tensor& tensor = slots_.get(info[0].As<Napi::Number>().DoubleValue());
-        double* out = results_;
+        double* out = results_.data();
         *out++ = static_cast<double>(tensor.dtype());
         *out++ = tensor.dims();
         for (int64_t size : tensor.sizes()) *out++ = static_cast<double>(size);
@@ -362,7 +401,7 @@ Napi::Value Addon::describeTensor(const Napi::CallbackInfo& info) {
 void Addon::releaseMany(const Napi::CallbackInfo& info) {
     guarded(info.Env(), [&] {
         const auto count = std::min<size_t>(info[0].As<Napi::Number>().Uint32Value(), kArgumentSlots);
-        for (size_t i = 0; i < count; i++) slots_.release(arguments_[i]);
+        for (size_t i = 0; i < count; i++) slots_.release(arguments_.data()[i]);
     });
 }
 
@@ -370,37 +409,33 @@ void Addon::releaseMany(const Napi::CallbackInfo& info) {
 // tensor.
 Napi::Value Addon::fromBytes(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        CHECK(info[0].IsTypedArray(), ErrorKind::General, "tensor: expected a typed array");
-        const auto source = info[0].As<Napi::TypedArray>();
-        const auto dtype = static_cast<DType>(info[1].As<Napi::Number>().Uint32Value());
-        CHECK(static_cast<int>(dtype) < kDTypeCount, ErrorKind::DType, "tensor: unknown dtype");
+        const ArrayMemory source = memoryOf(info[0], "tensor");
+        const uint32_t code = info[1].As<Napi::Number>().Uint32Value();
+        CHECK(code < kDTypeCount, ErrorKind::DType, "tensor: unknown dtype");
+        const auto dtype = static_cast<DType>(code);
         const uint32_t count = info[2].As<Napi::Number>().Uint32Value();
         Dims sizes;
         for (uint32_t i = 0; i < count; i++) {
-            const double size = arguments_[i];
+            const double size = arguments_.data()[i];
             CHECK_SHAPE(size >= 0 && size == std::floor(size) && size < 9e15, "tensor: ", size,
                         " is not a size");
             sizes.push(static_cast<int64_t>(size));
         }
         Tensor tensor = context_->empty(dtype, sizes, true);
-        CHECK_SHAPE(tensor.bytes() == source.ByteLength(), "tensor: shape ", sizes.toString(), " of ",
-                    dtypeName(dtype), " takes ", tensor.bytes(), " bytes, the array has ",
-                    source.ByteLength());
-        if (tensor.bytes() > 0) {
-            std::memcpy(tensor.data(),
-                        static_cast<const char*>(source.ArrayBuffer().Data()) + source.ByteOffset(),
-                        tensor.bytes());
-        }
+        CHECK_SHAPE(tensor.bytes() == source.bytes, "tensor: shape ", sizes.toString(), " of ",
+                    dtypeName(dtype), " takes ", tensor.bytes(), " bytes, the array has ", source.bytes);
+        if (tensor.bytes() > 0) std::memcpy(tensor.data(), source.data, tensor.bytes());
         return Napi::Number::New(info.Env(), slots_.add(std::move(tensor)));
     });
 }
 
-void Addon::enqueueRead(const Tensor& tensor, const Napi::TypedArray& target) {
-    CHECK_SHAPE(target.ByteLength() == tensor.bytes(), "read: ", tensor.bytes(),
-                " bytes do not fit into an array of ", target.ByteLength());
+void Addon::enqueueRead(const Tensor& tensor, const Napi::Value& array) {
+    const ArrayMemory target = memoryOf(array, "read");
+    CHECK_SHAPE(target.bytes == tensor.bytes(), "read: ", tensor.bytes(),
+                " bytes do not fit into an array of ", target.bytes);
     if (tensor.bytes() == 0) return;
     View out;
-    out.data = static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset();
+    out.data = target.data;
     out.dtype = tensor.dtype();
     out.sizes = tensor.sizes();
     out.strides = contiguousStrides(tensor.sizes());
@@ -409,21 +444,20 @@ void Addon::enqueueRead(const Tensor& tensor, const Napi::TypedArray& target) {
 }
 
 template <typename Done>
-void Addon::enqueueDownload(const Tensor& tensor, const Napi::TypedArray& target, Done done) {
-    CHECK_SHAPE(target.ByteLength() == tensor.bytes(), "read: ", tensor.bytes(),
-                " bytes do not fit into an array of ", target.ByteLength());
+void Addon::enqueueDownload(const Tensor& tensor, const Napi::Value& array, Done done) {
+    const ArrayMemory target = memoryOf(array, "read");
+    CHECK_SHAPE(target.bytes == tensor.bytes(), "read: ", tensor.bytes(),
+                " bytes do not fit into an array of ", target.bytes);
     const OnDevice here(*context_, tensor.device());
     const Unrecorded pause(*context_);
     const Tensor source = ops::contiguous(*context_, tensor);
-    context_->stream().enqueueOnce(
-        "read", [this, runtime = context_->openRuntime(tensor.device()), from = source.data(),
-                 to = static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset(),
-                 bytes = source.bytes(), done] {
-            std::exception_ptr earlier = context_->stream().takePendingError();
-            runtime->download(to, from, bytes, [earlier, done](std::exception_ptr failure) {
-                done(earlier ? earlier : failure);
-            });
-        });
+    context_->stream().enqueueOnce("read", [this, runtime = context_->openRuntime(tensor.device()),
+                                            from = source.data(), to = target.data, bytes = source.bytes(),
+                                            done] {
+        std::exception_ptr earlier = context_->stream().takePendingError();
+        runtime->download(to, from, bytes,
+                          [earlier, done](std::exception_ptr failure) { done(earlier ? earlier : failure); });
+    });
 }
 
 void Addon::readSync(const Napi::CallbackInfo& info) {
@@ -431,13 +465,13 @@ void Addon::readSync(const Napi::CallbackInfo& info) {
         const Tensor& tensor = slots_.get(info[0].As<Napi::Number>().DoubleValue());
         if (!tensor.device().isCpu() && tensor.bytes() > 0) {
             std::promise<void> arrived;
-            enqueueDownload(tensor, info[1].As<Napi::TypedArray>(), [&arrived](std::exception_ptr failure) {
+            enqueueDownload(tensor, info[1], [&arrived](std::exception_ptr failure) {
                 failure ? arrived.set_exception(failure) : arrived.set_value();
             });
             arrived.get_future().get();
             return;
         }
-        enqueueRead(tensor, info[1].As<Napi::TypedArray>());
+        enqueueRead(tensor, info[1]);
         context_->stream().wait();
         context_->stream().throwPendingError();
     });
@@ -455,7 +489,7 @@ bool Addon::readFromDevice(const Napi::CallbackInfo& info, const Tensor& tensor)
     auto owned = std::make_unique<PendingRead>();
     PendingRead* const read = owned.get();
     read->start = std::chrono::steady_clock::now();
-    enqueueDownload(tensor, info[1].As<Napi::TypedArray>(), [this, read](std::exception_ptr failure) {
+    enqueueDownload(tensor, info[1], [this, read](std::exception_ptr failure) {
         read->error = failure;
         if (read->state.exchange(ReadState::Arrived) == ReadState::WantsCall) announce(read);
     });
@@ -481,11 +515,14 @@ bool Addon::readFromDevice(const Napi::CallbackInfo& info, const Tensor& tensor)
 Napi::Value Addon::readAsync(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
         const Tensor& tensor = slots_.get(info[0].As<Napi::Number>().DoubleValue());
+        // All that can be wrong is found before the engine has the array.
+        const bool patient = info[2].As<Napi::Boolean>().Value();
+        const Napi::Function done = functionOf(info[3]);
         if (!tensor.device().isCpu() && tensor.bytes() > 0)
             return Napi::Boolean::New(info.Env(), readFromDevice(info, tensor));
-        enqueueRead(tensor, info[1].As<Napi::TypedArray>());
+        enqueueRead(tensor, info[1]);
         const auto start = std::chrono::steady_clock::now();
-        if (info[2].As<Napi::Boolean>().Value() && context_->stream().waitBriefly(patience())) {
+        if (patient && context_->stream().waitBriefly(patience())) {
             readTook_ = std::chrono::steady_clock::now() - start;
             context_->stream().throwPendingError();
             return Napi::Boolean::New(info.Env(), true);
@@ -493,7 +530,7 @@ Napi::Value Addon::readAsync(const Napi::CallbackInfo& info) {
         auto read = std::make_unique<PendingRead>();
         read->start = start;
         read->target = Napi::Persistent(info[1].As<Napi::Object>());
-        read->done = Napi::Persistent(info[3].As<Napi::Function>());
+        read->done = Napi::Persistent(done);
         if (reads_.empty()) napi_ref_threadsafe_function(info.Env(), readDone_);
         reads_.insert(read.get());
         context_->stream().enqueueOnce("read", [this, pending = read.release()] {
@@ -702,7 +739,12 @@ Napi::Value Addon::profile(const Napi::CallbackInfo& info) {
 
 // The team belongs to the engine thread, hence through the queue.
 void Addon::setThreads(const Napi::CallbackInfo& info) {
-    const int count = info[0].As<Napi::Number>().Int32Value();
+    const double asked = info[0].As<Napi::Number>().DoubleValue();
+    // OpenMP's library ends the process where it cannot start a thread.
+    const int most = std::max(64, omp_get_num_procs());
+    if (!(asked >= 1 && asked <= most && asked == std::floor(asked)))
+        throw Napi::RangeError::New(info.Env(), "expected 1 to " + std::to_string(most) + " threads");
+    const int count = static_cast<int>(asked);
     context_->stream().enqueueOnce("set_threads", [count] { omp_set_num_threads(count); });
     omp_set_num_threads(count);
 }

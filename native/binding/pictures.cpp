@@ -69,6 +69,11 @@ Bytes toTarget(const Napi::Value& value, const picture::Plan& plan) {
     return out;
 }
 
+Napi::FunctionReference toDone(const Napi::Value& value) {
+    if (!value.IsFunction()) throw Napi::TypeError::New(value.Env(), "expected a function to be told");
+    return Napi::Persistent(value.As<Napi::Function>());
+}
+
 // Where a picture comes from. Bytes of JavaScript's are copied: they may be changed or moved away meanwhile.
 struct Source {
     std::string path;
@@ -210,7 +215,7 @@ void Pictures::size(const Napi::CallbackInfo& info) {
             if (self.size.width > 0 || sawAll) return;
         }
     };
-    job->done = Napi::Persistent(info[1].As<Napi::Function>());
+    job->done = toDone(info[1]);
     job->join(info[2], info[3]);
     start(info.Env(), std::move(job));
 }
@@ -228,7 +233,7 @@ void Pictures::decode(const Napi::CallbackInfo& info) {
         });
     };
     job->out = Napi::Persistent(info[2].As<Napi::Object>());
-    job->done = Napi::Persistent(info[3].As<Napi::Function>());
+    job->done = toDone(info[3]);
     job->join(info[4], info[5]);
     start(info.Env(), std::move(job));
 }
@@ -249,7 +254,7 @@ void Pictures::resample(const Napi::CallbackInfo& info) {
     };
     job->in = Napi::Persistent(info[0].As<Napi::Object>());
     job->out = Napi::Persistent(info[2].As<Napi::Object>());
-    job->done = Napi::Persistent(info[3].As<Napi::Function>());
+    job->done = toDone(info[3]);
     start(info.Env(), std::move(job));
 }
 
@@ -278,7 +283,7 @@ void Pictures::warp(const Napi::CallbackInfo& info) {
     };
     job->in = Napi::Persistent(info[0].As<Napi::Object>());
     job->out = Napi::Persistent(info[5].As<Napi::Object>());
-    job->done = Napi::Persistent(info[6].As<Napi::Function>());
+    job->done = toDone(info[6]);
     start(env, std::move(job));
 }
 

@@ -79,6 +79,8 @@ Context::Context() : kernels_(&cpuKernels()), allocator_(stream_) {
 Context::~Context() { stream_.abandon(); }
 
 DeviceRuntime& Context::runtime(Device device) {
+    CHECK_DEVICE(device.number() > 0 && device.number() < kMaxDevices, "there is no device number ",
+                 device.number());
     auto& slot = runtimes_[static_cast<size_t>(device.ordinal())];
     if (!slot) slot = openCudaDevice(*this, device.ordinal());
     return *slot;

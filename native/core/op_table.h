@@ -31,9 +31,15 @@ class TensorTable {
 
 class ArgReader {
   public:
-    ArgReader(const char* op, const double* values, const uint8_t* kinds, int count,
+    // `slots`: how many values and kinds there are. Whatever they say, nothing else is read.
+    ArgReader(const char* op, const double* values, const uint8_t* kinds, size_t slots, int count,
               const TensorTable& tensors)
-        : op_(op), values_(values), kinds_(kinds), remaining_(count), tensors_(tensors) {}
+        : op_(op),
+          values_(values),
+          kinds_(kinds),
+          slots_(static_cast<int>(slots)),
+          remaining_(count),
+          tensors_(tensors) {}
 
     Tensor tensor();
     std::optional<Tensor> optionalTensor();
@@ -70,11 +76,14 @@ class ArgReader {
     std::string mixedMessage() const;
     ArgKind next(ArgKind wanted, const char* description);
     ArgKind peek();
+    double take() { return values_[position_++]; }
+    int listLength(ArgKind kind);
     int64_t toInteger(double value) const;
 
     const char* op_;
     const double* values_;
     const uint8_t* kinds_;
+    int slots_;
     int remaining_;
     const TensorTable& tensors_;
     int position_ = 0;

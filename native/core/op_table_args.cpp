@@ -12,7 +12,7 @@ static const char* kindName(ArgKind kind) {
 }
 
 ArgKind ArgReader::peek() {
-    CHECK(remaining_ > 0, ErrorKind::General, op_, ": too few arguments");
+    CHECK(remaining_ > 0 && position_ < slots_, ErrorKind::General, op_, ": too few arguments");
     return static_cast<ArgKind>(kinds_[position_]);
 }
 
@@ -20,6 +20,14 @@ ArgKind ArgReader::next(ArgKind wanted, const char* description) {
     const ArgKind kind = peek();
     CHECK(kind == wanted, ErrorKind::General, op_, ": expected ", description, ", got ", kindName(kind));
     return kind;
+}
+
+// Of a list, whose values follow.
+int ArgReader::listLength(ArgKind kind) {
+    const double count = take();
+    CHECK(count >= 0 && count <= slots_ - position_ && count == std::floor(count), ErrorKind::General, op_,
+          ": ", kindName(kind), " cannot have ", count, " entries");
+    return static_cast<int>(count);
 }
 
 int64_t ArgReader::toInteger(double value) const {
@@ -31,7 +39,7 @@ int64_t ArgReader::toInteger(double value) const {
 Tensor ArgReader::tensor() {
     next(ArgKind::Tensor, "a tensor");
     remaining_--;
-    return note(tensors_.get(values_[position_++]));
+    return note(tensors_.get(take()));
 }
 
 std::optional<Tensor> ArgReader::optionalTensor() {
@@ -63,7 +71,7 @@ Operand ArgReader::operand() {
 double ArgReader::number() {
     next(ArgKind::Number, "a number");
     remaining_--;
-    return values_[position_++];
+    return take();
 }
 
 std::optional<double> ArgReader::optionalNumber() {
@@ -80,23 +88,23 @@ int64_t ArgReader::integer() { return toInteger(number()); }
 bool ArgReader::boolean() {
     next(ArgKind::Bool, "a boolean");
     remaining_--;
-    return values_[position_++] != 0;
+    return take() != 0;
 }
 
 Dims ArgReader::dims() {
     next(ArgKind::Numbers, "a list of numbers");
     remaining_--;
-    const int count = static_cast<int>(values_[position_++]);
+    const int count = listLength(ArgKind::Numbers);
     CHECK_SHAPE(count <= kMaxDims, op_, ": a tensor has at most ", kMaxDims, " dimensions, got ", count);
     Dims dims;
-    for (int i = 0; i < count; i++) dims.push(toInteger(values_[position_++]));
+    for (int i = 0; i < count; i++) dims.push(toInteger(take()));
     return dims;
 }
 
 std::vector<double> ArgReader::numbers() {
     next(ArgKind::Numbers, "a list of numbers");
     remaining_--;
-    const int count = static_cast<int>(values_[position_++]);
+    const int count = listLength(ArgKind::Numbers);
     std::vector<double> result(values_ + position_, values_ + position_ + count);
     position_ += count;
     return result;
@@ -107,10 +115,10 @@ TensorList ArgReader::tensors() {
     const bool empty = peek() == ArgKind::Numbers && values_[position_] == 0;
     if (!empty) next(ArgKind::Tensors, "a list of tensors");
     remaining_--;
-    const int count = static_cast<int>(values_[position_++]);
+    const int count = listLength(ArgKind::Tensors);
     TensorList result;
     result.reserve(static_cast<size_t>(count));
-    for (int i = 0; i < count; i++) result.push_back(note(tensors_.get(values_[position_++])));
+    for (int i = 0; i < count; i++) result.push_back(note(tensors_.get(take())));
     return result;
 }
 

@@ -54,6 +54,7 @@ LoopPlan<N>::LoopPlan(const std::array<View, N>& operands) {
 
 template <int N>
 void LoopPlan<N>::walk(int64_t begin, int64_t end, RowCall call, const void* row) const {
+    if (begin >= end) return;  // of no elements a dimension may have size 0, which nothing can be divided by
     int64_t index[kMaxDims];
     char* pointers[N];
     int64_t rest = begin;

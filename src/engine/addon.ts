@@ -214,3 +214,16 @@ function load(): Addon {
 }
 
 export const addon: Addon = load()
+
+let turn = 0
+
+/** Whoever writes `args` says so first, and is told his turn. */
+export function beginArguments(): number {
+  return ++turn
+}
+
+/** @throws AnnealError where another has written `args` since: a getter that calls the engine while a list is being read. */
+export function checkArguments(op: string, begun: number): void {
+  if (begun !== turn)
+    throw new AnnealError(`${op}: the arguments called the engine while they were being read`)
+}

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { addon, guarded, type MemoryStats } from './addon.ts'
 import { show } from './check.ts'
 import { deviceNumberOf } from './deviceName.ts'
@@ -72,10 +73,12 @@ export function synchronize(): void {
   guarded(() => addon.synchronize())
 }
 
-/** How many threads the kernels use; the default is one per core. */
+/** How many threads the kernels use, at most 64 or one per core; the default is one per core. */
 export function setNumThreads(count: number): void {
-  if (!Number.isInteger(count) || count < 1) {
-    throw new ConfigError(`setNumThreads: expected a positive integer, got ${show(count)}`)
+  // OpenMP ends the process where the system has no more threads to give.
+  const most = Math.max(64, availableParallelism())
+  if (!Number.isInteger(count) || count < 1 || count > most) {
+    throw new ConfigError(`setNumThreads: expected a whole number from 1 to ${most}, got ${show(count)}`)
   }
   addon.setThreads(count)
 }

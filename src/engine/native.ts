@@ -1,7 +1,7 @@
-import { addon, toAnnealError } from './addon.ts'
+import { addon, beginArguments, checkArguments, toAnnealError } from './addon.ts'
 import { show } from './check.ts'
 import { AnnealError } from './errors.ts'
-import { Tensor } from './tensor.ts'
+import { Tensor, tensorOf } from './tensor.ts'
 
 /** What an op of the table takes. */
 export type Argument = Tensor | number | boolean | null | undefined | readonly number[] | readonly Tensor[]
@@ -37,13 +37,14 @@ function encode(op: string, inputs: readonly Argument[]): void {
 
 function encodeList(op: string, list: readonly unknown[], start: number): number {
   const { args, kinds } = addon
-  if (start + list.length + 1 > args.length)
-    throw new AnnealError(`${op}: a list of ${list.length} is too long`)
-  const ofTensors = list.length > 0 && list[0] instanceof Tensor
+  const { length } = list // once: a list may change while it is read
+  if (!(start + length + 1 <= args.length)) throw new AnnealError(`${op}: a list of ${length} is too long`)
+  const ofTensors = length > 0 && list[0] instanceof Tensor
   let position = start
   kinds[position] = ofTensors ? kind.tensors : kind.numbers
-  args[position++] = list.length
-  for (const value of list) {
+  args[position++] = length
+  for (let i = 0; i < length; i++) {
+    const value = list[i]
     if (ofTensors && value instanceof Tensor) args[position++] = value.liveHandle()
     else if (!ofTensors && typeof value === 'number') args[position++] = value
     else
@@ -57,7 +58,9 @@ function encodeList(op: string, list: readonly unknown[], start: number): number
 function invoke(op: string, inputs: readonly Argument[], device = 0): number {
   const number = opNumbers.get(op)
   if (number === undefined) throw new AnnealError(`the native engine has no op ${op}; build it again`)
+  const turn = beginArguments()
   encode(op, inputs)
+  checkArguments(op, turn)
   const count = addon.call(number | (device << 16), inputs.length)
   if (count < 0) {
     const { kind: errorKind, message } = addon.takeError()
@@ -110,7 +113,7 @@ export function listenToOps<T>(hear: OpListener, body: () => T): T {
 export function call(op: string, ...inputs: Argument[]): Tensor {
   if (recorder !== null) return recorder(op, inputs) as Tensor
   invoke(op, inputs)
-  const output = new Tensor(addon.results[0] as number)
+  const output = tensorOf(addon.results[0] as number)
   if (listener !== null) listener(op, inputs, [output])
   return output
 }
@@ -121,7 +124,7 @@ export function call(op: string, ...inputs: Argument[]): Tensor {
  */
 export function callOn(place: Tensor | number, op: string, ...inputs: Argument[]): Tensor {
   invoke(op, inputs, typeof place === 'number' ? place : place.deviceNumber)
-  const output = new Tensor(addon.results[0] as number)
+  const output = tensorOf(addon.results[0] as number)
   if (listener !== null) listener(op, inputs, [output])
   return output
 }
@@ -130,7 +133,7 @@ export function callOn(place: Tensor | number, op: string, ...inputs: Argument[]
 export function callMany(op: string, ...inputs: Argument[]): Tensor[] {
   if (recorder !== null) return recorder(op, inputs) as Tensor[]
   const count = invoke(op, inputs)
-  const outputs = Array.from(addon.results.subarray(0, count), (handle) => new Tensor(handle))
+  const outputs = Array.from(addon.results.subarray(0, count), (handle) => tensorOf(handle))
   if (listener !== null) listener(op, inputs, outputs)
   return outputs
 }

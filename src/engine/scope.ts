@@ -44,8 +44,19 @@ function collectSaved(tensors: Set<Tensor>): void {
 
 function close(scope: TensorScope, parent: TensorScope | null, result: unknown): void {
   const kept = new Set<Tensor>()
-  collectTensors(result, kept, new Set())
-  collectSaved(kept)
+  try {
+    collectTensors(result, kept, new Set())
+    collectSaved(kept)
+  } catch (error) {
+    // A getter that throws, or lists deeper than the stack.
+    kept.clear()
+    throw error
+  } finally {
+    free(scope, parent, kept)
+  }
+}
+
+function free(scope: TensorScope, parent: TensorScope | null, kept: ReadonlySet<Tensor>): void {
   for (const tensor of scope.tensors) {
     if (tensor.scope !== scope || tensor.handle === 0) continue
     if (kept.has(tensor)) tensor.moveTo(parent)
@@ -56,6 +67,7 @@ function close(scope: TensorScope, parent: TensorScope | null, result: unknown):
     }
   }
   scope.tensors = []
+  scope.closed = true
 }
 
 /**

@@ -5,6 +5,8 @@ import type { Tensor } from './tensor.ts'
 /** The tensors made inside one `scope`. */
 export interface TensorScope {
   tensors: Tensor[]
+  /** Nobody will free what is made in it any more: work that its function has started, and did not wait for, goes on. */
+  closed?: boolean
 }
 
 /**

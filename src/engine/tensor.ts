@@ -1,11 +1,19 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { inspect } from 'node:util'
-import { addon, guarded, toAnnealError } from './addon.ts'
+import { addon, beginArguments, guarded, toAnnealError } from './addon.ts'
 import { deviceName } from './deviceName.ts'
 import { type DType, dtypes, type TensorData } from './dtype.ts'
-import { AnnealError, AutogradError, ShapeError } from './errors.ts'
+import { AnnealError, AutogradError, ConfigError, ShapeError } from './errors.ts'
 import type { GraphNode } from './graph.ts'
 import { engineState, reads, type TensorScope } from './state.ts'
+
+/** @internal What shows a handle to come from the engine. */
+export const engineOrigin = Symbol('of the engine')
+
+/** @internal The tensor that owns a handle from the engine. */
+export function tensorOf(handle: number): Tensor {
+  return new Tensor(handle, engineOrigin)
+}
 
 // The safety net for tensors that no scope owns: V8 tells when one has become unreachable. It only does so between
 // macrotasks, which is why training loops yield one per batch.
@@ -65,10 +73,14 @@ export class Tensor {
   private description: Description | null = null
   private node: GraphNode | null = null
 
-  /** @internal Tensors come from `tensor`, `zeros`, … and from operations. */
-  constructor(handle: number) {
+  /** @internal Tensors come from `tensor`, `zeros`, … and from operations: who made up a handle would free another's memory. */
+  constructor(handle: number, origin: typeof engineOrigin) {
+    if (origin !== engineOrigin) {
+      throw new ConfigError('Tensor is not to be constructed: tensor(), zeros() and operations make tensors')
+    }
     this.handle = handle
-    const scope = engineState().scope
+    let { scope } = engineState()
+    if (scope?.closed) scope = null
     this.scope = scope
     if (scope !== null) scope.tensors.push(this)
     else finalizers.register(this, handle, this)
@@ -266,7 +278,7 @@ export class Tensor {
 
   /** @internal */
   free(): void {
-    if (this.handle === 0) return
+    if (!(this.handle > 0)) return
     // Views of this tensor that live on may still have to know where they lie in it.
     if (this.versions !== null && this.viewBase === null) this.describe()
     const handle = this.handle
@@ -283,7 +295,7 @@ export class Tensor {
 
   /** Takes the tensor out of the current scope: it then lives until it is disposed of or collected. Returns it. */
   keep(): this {
-    if (this.scope !== null && this.handle !== 0) {
+    if (this.scope !== null && this.handle > 0) {
       this.scope = null
       finalizers.register(this, this.handle, this)
     }
@@ -293,7 +305,7 @@ export class Tensor {
   /** @internal Hands the tensor to another scope, or to the collector. */
   moveTo(scope: TensorScope | null): void {
     if (this.scope === scope) return
-    if (scope === null) {
+    if (scope === null || scope.closed) {
       this.keep()
       return
     }
@@ -410,7 +422,8 @@ function readInto<Target extends ArrayBufferView>(
   })
 }
 
-function invokeOnHandle(op: 'alias' | 'to_dtype', handle: number, dtype?: DType): Tensor {
+function invokeOnHandle(op: 'alias' | 'to_dtype', handle: number, dtype?: DType): number {
+  beginArguments()
   addon.args[0] = handle
   addon.kinds[0] = 2
   if (dtype !== undefined) {
@@ -421,14 +434,19 @@ function invokeOnHandle(op: 'alias' | 'to_dtype', handle: number, dtype?: DType)
     const { kind, message } = addon.takeError()
     throw toAnnealError(kind, message)
   }
-  return new Tensor(addon.results[0] as number)
+  return addon.results[0] as number
 }
 
 function convert(source: Tensor, dtype: DType): Tensor {
-  return invokeOnHandle('to_dtype', source.liveHandle(), dtype)
+  return tensorOf(invokeOnHandle('to_dtype', source.liveHandle(), dtype))
+}
+
+/** @internal A handle of one's own on a tensor's memory, whatever is being recorded. */
+export function handleOnSameMemory(tensor: Tensor): number {
+  return invokeOnHandle('alias', tensor.liveHandle())
 }
 
 /** @internal The values of a tensor that its user has disposed of while a recorded operation still needed them. */
 export function reviveSaved(tensor: Tensor): Tensor {
-  return invokeOnHandle('alias', tensor.handle)
+  return tensorOf(invokeOnHandle('alias', tensor.handle))
 }

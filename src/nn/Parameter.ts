@@ -1,7 +1,6 @@
-import { addon } from '../engine/addon.ts'
 import { requireOptions, requireTensor } from '../engine/check.ts'
 import { Tensor } from '../engine/index.ts'
-import { callInPlace } from '../engine/native.ts'
+import { engineOrigin, handleOnSameMemory } from '../engine/tensor.ts'
 
 /**
  * A tensor that a module trains: in a field of a module it is found by `parameters()`, saved by `stateDict()` and moved by `to()`.
@@ -12,7 +11,7 @@ import { callInPlace } from '../engine/native.ts'
  */
 export class Parameter extends Tensor {
   constructor(data: Tensor, options: { requiresGrad?: boolean } = {}) {
-    super(handleOnSameMemory(checked(data)))
+    super(handleOnSameMemory(checked(data)), engineOrigin)
     requireOptions('Parameter', options)
     this.keep()
     this.versions = data.versionCounter
@@ -23,9 +22,4 @@ export class Parameter extends Tensor {
 function checked(data: Tensor): Tensor {
   requireTensor('Parameter', 'first argument', data)
   return data
-}
-
-function handleOnSameMemory(data: Tensor): number {
-  callInPlace('alias', data) // leaves its result's handle, which the constructor of Tensor takes over
-  return addon.results[0]!
 }

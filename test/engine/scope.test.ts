@@ -3,6 +3,9 @@ import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { memoryStats, ones, randn, scope, type Tensor, tensor } from '../../src/engine/index.ts'
 
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
 describe('scope', () => {
   it('frees what was made inside, except what is returned', () => {
     let inner: Tensor | undefined
@@ -24,6 +27,39 @@ describe('scope', () => {
       expect.closeTo(expected[0] as number, 4),
       expect.closeTo(expected[1] as number, 4),
     ])
+  })
+
+  it('leaves to the collector what is made after its end, by work that nobody waited for', async () => {
+    const settled = async (tensors: number) => {
+      for (let turn = 0; turn < 20 && memoryStats().tensors > tensors; turn++) {
+        collect()
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      return memoryStats().tensors
+    }
+    const before = await settled(0)
+    let work = Promise.resolve(0)
+    scope(() => {
+      work = (async () => {
+        await null
+        return ones([3]).sum().item()
+      })()
+      return null
+    })
+    expect(await work).toBe(3)
+    expect(await settled(before)).toBe(before)
+  })
+
+  it('frees all where what is returned cannot be looked into', () => {
+    const before = memoryStats().tensors
+    const sealed = () => ({
+      x: ones([3]),
+      get y() {
+        throw new Error('not for you')
+      },
+    })
+    expect(() => scope(sealed)).toThrow('not for you')
+    expect(memoryStats().tensors).toBe(before)
   })
 
   it('leaves leaf gradients alone', () => {
@@ -108,8 +144,6 @@ describe('memory', () => {
   })
 
   it('of tensors that nobody holds is freed once they are collected and the event loop turns', async () => {
-    setFlagsFromString('--expose-gc')
-    const collect = runInNewContext('gc') as () => void
     const before = memoryStats().bytesInUse
     const make = () => {
       for (let i = 0; i < 100; i++) ones([256, 1024])

@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { drawShapes } from '../../recipes/lib/drawShapes.ts'
-import { randomNumbers, root, withBundle } from './bundle.ts'
+import { root, withBundle } from './bundle.ts'
 import type { Leaving } from './exitProcess.ts'
+import { randomNumbers } from './random.ts'
 
 const moments = ['forward', 'backward', 'step', 'queue', 'prefetch', 'read', 'checkpoint', 'fit'] as const
 /** Signals come to the main thread alone, which also catches errors for all; nobody ends the main thread but itself. */

@@ -9,9 +9,8 @@ import { scope } from '../../src/engine/index.ts'
 import { openWeightsFile, readStateDict } from '../../src/io/index.ts'
 import { checkpointSeeds, readCheckpointSeed } from './checkpointSeeds.ts'
 import { mutate } from './mutate.ts'
+import { numbersOf, type RandomNumbers } from './random.ts'
 import { csvSeeds, headerMutation, idxSeeds, picklesInZips, type Variant } from './seeds.ts'
-
-export type RandomNumbers = () => number
 
 const fixture = (name: string) =>
   readFileSync(fileURLToPath(new URL(`../fixtures/io/${name}`, import.meta.url)))
@@ -89,17 +88,6 @@ export interface FuzzReport {
 const timeLimit = 1000
 /** Bytes by which the process may grow beyond what it once had: what the largest claims may unfold to, and the collector's slack. */
 const memoryLimit = 768 * 1024 ** 2
-
-/** The same numbers for the same seed and input, wherever the run begins. */
-export function numbersOf(seed: number, input: number): RandomNumbers {
-  let state = (Math.imul(seed, 0x9e3779b1) ^ Math.imul(input + 1, 0x85ebca6b)) >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), state | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 /** Reads `runs` spoilt files, of each kind in turn. Only AnnealErrors may come out, within a second each. */
 export async function fuzzRun(options: {

@@ -3,7 +3,8 @@ import { existsSync, type FSWatcher, mkdirSync, mkdtempSync, readdirSync, rmSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readLearnerFile } from '../../src/learner/learnerFile.ts'
-import { randomNumbers, root, withBundle } from './bundle.ts'
+import { root, withBundle } from './bundle.ts'
+import { randomNumbers } from './random.ts'
 
 /** When a process is killed: some time after a batch begins, or after a write begins or its file takes its name. */
 const aims = ['batch', 'write', 'rename'] as const

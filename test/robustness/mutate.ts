@@ -1,4 +1,4 @@
-import type { RandomNumbers } from './fuzzRun.ts'
+import type { RandomNumbers } from './random.ts'
 
 /** Numbers that lengths and offsets lie with. */
 const lies = [0, 1, 2, 0x7f, 0x80, 0xff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff]

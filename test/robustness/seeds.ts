@@ -1,6 +1,6 @@
 import { crc32, gzipSync } from 'node:zlib'
-import type { RandomNumbers } from './fuzzRun.ts'
 import { jsonText, mutate, mutateJson } from './mutate.ts'
+import type { RandomNumbers } from './random.ts'
 
 /** Spoils a file within a container that stays valid. */
 export type Variant = (bytes: Buffer, random: RandomNumbers) => Buffer

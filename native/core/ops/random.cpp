@@ -1,5 +1,6 @@
 // Random fills: PyTorch's draws, in stream order, hence on the engine thread and never in parallel.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 
@@ -104,6 +105,9 @@ void bernoulli_(Context& context, const Tensor& target, double probability) {
 }
 
 void random_(Context& context, const Tensor& target, double from, double to) {
+    constexpr double kLimit = 9223372036854775808.0;
+    CHECK(from == std::floor(from) && to == std::floor(to) && from >= -kLimit && to < kLimit,
+          ErrorKind::General, "randint: ", from, " and ", to, " are not both integers of 64 bits");
     CHECK(from < to, ErrorKind::General, "randint: the range [", from, ", ", to, ") is empty");
     const auto low = static_cast<int64_t>(from);
     const auto range = static_cast<uint64_t>(static_cast<int64_t>(to) - low);

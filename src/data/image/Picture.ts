@@ -184,7 +184,8 @@ export class Picture {
     const made = await this.#carryOut()
     if (!isSampledPicture(made)) return made
     const given = isRgbImage(this.#source) ? this.#source.data : undefined
-    return sampleNow(made, made.sampling.pixels !== given)
+    const mapped = this.#steps.some(({ kind }) => kind === 'map') // by who may have kept them
+    return sampleNow(made, made.sampling.pixels !== given && !mapped)
   }
 
   /**
@@ -216,7 +217,8 @@ export class Picture {
     if (part.width < whole.width || part.height < whole.height) addCrop(plan, part)
 
     const source = this.#source
-    const given = isRgbImage(source) ? source.data : undefined
+    // Bytes that others may have: nobody reads them in the background, where they could be taken away.
+    let given = isRgbImage(source) ? source.data : undefined
     const last = next === this.#steps.length
     const place = last
       ? room && ((bytes: number) => (warp ? room.loose(bytes) : room.fixed(bytes)))
@@ -234,7 +236,10 @@ export class Picture {
         made = samplingOf(image, { left: 0, top: 0, width: image.width, height: image.height }, image, later)
         next = end
       } else {
-        made = await carryOut(this.#steps[next++] as Exclude<Step, { kind: 'warp' }>, image, image !== source)
+        const step = this.#steps[next++] as Exclude<Step, { kind: 'warp' }>
+        const done: RgbImage = await carryOut(step, image, image.data !== given)
+        if (step.kind === 'map') given = done.data
+        made = done
       }
     }
     return made

@@ -1,4 +1,4 @@
-import { addon, guarded } from '../addon.ts'
+import { addon, beginArguments, guarded } from '../addon.ts'
 import { requireNumber, requireOptions, requireTensor, show } from '../check.ts'
 import { admit } from '../creationLimit.ts'
 import { deviceNumber } from '../device.ts'
@@ -6,7 +6,7 @@ import { type DType, dtypeCode, dtypeSize, type TypedArray } from '../dtype.ts'
 import { ConfigError, DTypeError, ShapeError } from '../errors.ts'
 import { numberList } from '../methods.ts'
 import { type Argument, call, callOn } from '../native.ts'
-import { Tensor } from '../tensor.ts'
+import { type Tensor, tensorOf } from '../tensor.ts'
 import { toDType } from './convert.ts'
 
 export interface TensorOptions {
@@ -54,11 +54,20 @@ function shapeList(shape: Shape): readonly number[] {
   return list
 }
 
+const MAX_DIMENSIONS = 8
+
 // Walks the first element of each level for the shape, then checks every row against it.
 function flattenNested(data: NestedArray): { shape: number[]; flat: (number | boolean | bigint)[] } {
   const shape: number[] = []
-  for (let level: NestedArray | undefined = data; Array.isArray(level); level = level[0])
+  for (let level: NestedArray | undefined = data; Array.isArray(level); level = level[0]) {
+    // A list may hold itself.
+    if (shape.length === MAX_DIMENSIONS) {
+      throw new ShapeError(
+        `tensor: lists are nested deeper than the ${MAX_DIMENSIONS} dimensions that a tensor has at most`,
+      )
+    }
     shape.push(level.length)
+  }
   const flat: (number | boolean | bigint)[] = []
   const walk = (value: NestedArray, depth: number): void => {
     if (depth === shape.length) {
@@ -112,9 +121,10 @@ function upload(array: TypedArray, shape: readonly number[], dtype: DType): Tens
     )
   }
   if (source.buffer instanceof SharedArrayBuffer) source = source.slice()
+  beginArguments()
   for (let i = 0; i < shape.length; i++) addon.args[i] = shape[i] as number
   const handle = guarded(() => addon.fromBytes(source, dtypeCode(held), shape.length))
-  const out = new Tensor(handle)
+  const out = tensorOf(handle)
   if (held === dtype) return out
   const converted = toDType(out, dtype)
   out.dispose()

@@ -97,7 +97,10 @@ function normalise(items: readonly Index[]): (number | string | null | Tensor)[]
 
 function listIndex(list: readonly NestedArray[]): Tensor {
   let first: NestedArray | undefined = list
-  while (Array.isArray(first)) first = first[0] as NestedArray | undefined
+  for (let depth = 0; Array.isArray(first); depth++) {
+    if (depth === 8) throw new ShapeError('index: lists are nested deeper than 8 levels') // one may hold itself
+    first = first[0] as NestedArray | undefined
+  }
   const whole = (value: NestedArray): boolean =>
     Array.isArray(value) ? value.every(whole) : typeof value === 'boolean' || Number.isInteger(Number(value))
   if (!whole(list)) throw new ShapeError(`index: expected integers, got ${show(list)}`)
