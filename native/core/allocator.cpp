@@ -1,5 +1,6 @@
 #include "core/allocator.h"
 
+#include <malloc.h>
 #include <sys/sysinfo.h>
 
 #include <algorithm>
@@ -58,13 +59,23 @@ std::string megabytes(size_t bytes) {
     return text.str();
 }
 
+template <typename Cache>
+void freeAll(Cache& cache) {
+    size_t freed = 0;
+    for (auto& [bytes, blocks] : cache) {
+        for (auto& block : blocks) std::free(block.data);
+        freed += bytes * blocks.size();
+    }
+    cache.clear();
+#if defined(__GLIBC__)
+    // free() alone keeps hundreds of megabytes for a process that has once freed large blocks.
+    if (freed >= kLarge) malloc_trim(0);
+#endif
+}
+
 }  // namespace
 
-CachingAllocator::~CachingAllocator() {
-    for (auto& entry : cache_) {
-        for (CachedBlock& block : entry.second) std::free(block.data);
-    }
-}
+CachingAllocator::~CachingAllocator() { freeAll(cache_); }
 
 size_t CachingAllocator::roundUp(size_t bytes) {
     if (bytes <= kAlignment) return kAlignment;
@@ -153,10 +164,7 @@ void CachingAllocator::release(void* block, size_t bytes) {
 
 void CachingAllocator::emptyCache() {
     stream_.wait();
-    for (auto& entry : cache_) {
-        for (CachedBlock& block : entry.second) std::free(block.data);
-    }
-    cache_.clear();
+    freeAll(cache_);
     stats_.cached = 0;
     large_.trim();
 }

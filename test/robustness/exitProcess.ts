@@ -92,7 +92,11 @@ const inTheMiddle: Record<Leaving['moment'], (leave: Leave, folder: string) => P
   async queue(leave) {
     let x = randn([1000, 1000])
     const factor = randn([1000, 1000]).mul(0.03)
-    for (let i = 0; i < 4000; i++) x = x.matmul(factor)
+    for (let i = 0; i < 4000; i++) {
+      const next = x.matmul(factor)
+      x.dispose()
+      x = next
+    }
     await leave()
     await x.data()
   },
