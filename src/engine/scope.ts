@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { requireFunction } from './check.ts'
 import { GraphNode } from './graph.ts'
 import { engineState, type TensorScope, withState } from './state.ts'
@@ -12,10 +13,10 @@ function collectTensors(value: unknown, found: Set<Tensor>, seen: Set<object>): 
     if (value.accumulated) collectTensors(value.accumulated, found, seen)
     return
   }
-  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return
-  if (Array.isArray(value) || value instanceof Set) {
+  if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return
+  if (Array.isArray(value) || types.isSet(value)) {
     for (const item of value) collectTensors(item, found, seen)
-  } else if (value instanceof Map) {
+  } else if (types.isMap(value)) {
     for (const [key, item] of value) {
       collectTensors(key, found, seen)
       collectTensors(item, found, seen)
@@ -85,7 +86,7 @@ export function scope<T>(body: () => T): T {
     close(own, parent, undefined)
     throw error
   }
-  if (result instanceof Promise) {
+  if (types.isPromise(result)) {
     return result.then(
       (value) => {
         close(own, parent, value)

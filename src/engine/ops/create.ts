@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { addon, beginArguments, guarded } from '../addon.ts'
 import { requireNumber, requireOptions, requireTensor, show } from '../check.ts'
 import { admit } from '../creationLimit.ts'
@@ -91,14 +92,15 @@ function flattenNested(data: NestedArray): { shape: number[]; flat: (number | bo
   return { shape, flat }
 }
 
+// Of whatever realm: a test runner may have given its files globals of their own.
 function dtypeOfArray(array: TypedArray): DType {
-  if (array instanceof Float32Array) return 'float32'
-  if (array instanceof Float64Array) return 'float64'
-  if (array instanceof BigInt64Array) return 'int64'
-  if (array instanceof Int32Array || array instanceof Int8Array || array instanceof Int16Array) return 'int32'
-  if (array instanceof Uint8Array || array instanceof Uint8ClampedArray) return 'uint8'
-  if (array instanceof Uint16Array) return 'int32'
-  if (array instanceof Uint32Array) return 'int64'
+  if (types.isFloat32Array(array)) return 'float32'
+  if (types.isFloat64Array(array)) return 'float64'
+  if (types.isBigInt64Array(array)) return 'int64'
+  if (types.isInt32Array(array) || types.isInt8Array(array) || types.isInt16Array(array)) return 'int32'
+  if (types.isUint8Array(array) || types.isUint8ClampedArray(array)) return 'uint8'
+  if (types.isUint16Array(array)) return 'int32'
+  if (types.isUint32Array(array)) return 'int64'
   throw new DTypeError(`tensor: cannot make a tensor of ${Object.prototype.toString.call(array)}`)
 }
 
@@ -106,10 +108,10 @@ function dtypeOfArray(array: TypedArray): DType {
 function upload(array: TypedArray, shape: readonly number[], dtype: DType): Tensor {
   let source: TypedArray = array
   let held = dtypeOfArray(array)
-  if (array instanceof Uint16Array && (dtype === 'bfloat16' || dtype === 'float16')) held = dtype
-  else if (array instanceof Int8Array || array instanceof Int16Array || array instanceof Uint16Array) {
+  if (types.isUint16Array(array) && (dtype === 'bfloat16' || dtype === 'float16')) held = dtype
+  else if (types.isInt8Array(array) || types.isInt16Array(array) || types.isUint16Array(array)) {
     source = Int32Array.from(array)
-  } else if (array instanceof Uint32Array) source = BigInt64Array.from(array, BigInt)
+  } else if (types.isUint32Array(array)) source = BigInt64Array.from(array, BigInt)
   else if (dtype === 'bool' && held === 'uint8') {
     source = Uint8Array.from(array as Uint8Array, (value) => (value === 0 ? 0 : 1))
     held = 'bool'
@@ -120,7 +122,7 @@ function upload(array: TypedArray, shape: readonly number[], dtype: DType): Tens
       `tensor: ${array.length} values do not fill the shape [${shape.join(', ')}] (${count})`,
     )
   }
-  if (source.buffer instanceof SharedArrayBuffer) source = source.slice()
+  if (types.isSharedArrayBuffer(source.buffer)) source = source.slice()
   beginArguments()
   for (let i = 0; i < shape.length; i++) addon.args[i] = shape[i] as number
   const handle = guarded(() => addon.fromBytes(source, dtypeCode(held), shape.length))

@@ -1,0 +1,2 @@
+/** The library as one file, to be loaded more than once. */
+export * from '../../src/index.ts'
