@@ -1,3 +1,6 @@
+#include <cmath>
+#include <cstring>
+
 #include "cpu/conv_narrow.h"
 #include "cpu/kernels.h"
 #include "cpu/onednn.h"
@@ -21,17 +24,20 @@ struct ConvEntry {
     bool reordersWeight = false;
     dnnl::primitive reorder;
     memory source, weight, bias, target, plain, scratchpad;
+    memory scale, shift;  // of the epilogue
     bool withBias = false;
 };
 
 memory::dims dims(const Dims& sizes) { return memory::dims(sizes.begin(), sizes.end()); }
 
 onednn::Key keyOf(Direction direction, const View& input, const View& weight, const View& out, bool withBias,
-                  const ConvGeometry& g) {
+                  const ConvEpilogue* epilogue, const ConvGeometry& g) {
+    const int64_t after = !epilogue ? 0 : 1 + 2 * epilogue->relu + 4 * (epilogue->residual != nullptr);
     onednn::Key key{static_cast<int64_t>(direction),
                     static_cast<int64_t>(input.dtype),
                     static_cast<int64_t>(weight.dtype),
                     withBias,
+                    after,
                     g.groups,
                     omp_get_max_threads()};
     for (int64_t size : input.sizes) key.push_back(size);
@@ -44,7 +50,8 @@ onednn::Key keyOf(Direction direction, const View& input, const View& weight, co
 }
 
 std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, const View& weight,
-                                     const View& out, const View* bias, const ConvGeometry& g) {
+                                     const View& out, const View* bias, const ConvEpilogue* epilogue,
+                                     const ConvGeometry& g) {
     using tag = memory::format_tag;
     auto entry = std::make_unique<ConvEntry>();
     memory::dims weightDims = dims(weight.sizes);
@@ -77,6 +84,15 @@ std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, con
         entry->scratchpad = memory(descriptor.scratchpad_desc(), onednn::engine(), nullptr);
     };
     if (direction == Direction::Forward) {
+        if (epilogue) {
+            const memory::desc channels({1, out.sizes[1], 1, 1}, memory::data_type::f32, tag::nchw);
+            d.after.append_binary(dnnl::algorithm::binary_mul, channels);
+            d.after.append_binary(dnnl::algorithm::binary_add, channels);
+            if (epilogue->residual) d.after.append_sum();
+            if (epilogue->relu) onednn::appendRelu(d.after);
+            entry->scale = memory(channels, onednn::engine(), nullptr);
+            entry->shift = memory(channels, onednn::engine(), nullptr);
+        }
         const auto descriptor = onednn::forwardDescriptor(d);
         take(descriptor, dnnl::convolution_forward(descriptor), descriptor.weights_desc());
     } else if (direction == Direction::BackwardInput) {
@@ -99,13 +115,21 @@ std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, con
     return entry;
 }
 
+// oneDNN adds what the output holds already.
+void copyBytes(void* to, const void* from, int64_t bytes) {
+    parallelFor(bytes, 256 * 1024, [=](int64_t begin, int64_t end) {
+        std::memcpy(static_cast<char*>(to) + begin, static_cast<const char*>(from) + begin, end - begin);
+    });
+}
+
 void runOneDnn(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
-               const ConvGeometry& g) {
+               const ConvGeometry& g, const ConvEpilogue* epilogue = nullptr) {
     constexpr int64_t kSmall = 10'000'000;
     const OneThread team(out.numel() * (weight.numel() / weight.sizes[0]) < kSmall);
     thread_local onednn::Cache<ConvEntry> cache;
-    std::unique_ptr<ConvEntry>& slot = cache[keyOf(direction, input, weight, out, bias != nullptr, g)];
-    if (!slot) slot = makeEntry(direction, input, weight, out, bias, g);
+    std::unique_ptr<ConvEntry>& slot =
+        cache[keyOf(direction, input, weight, out, bias != nullptr, epilogue, g)];
+    if (!slot) slot = makeEntry(direction, input, weight, out, bias, epilogue, g);
     ConvEntry& entry = *slot;
     dnnl::stream& stream = onednn::stream();
 
@@ -143,6 +167,15 @@ void runOneDnn(Direction direction, const View& input, const View& weight, const
         entry.bias.set_data_handle(bias->data);
         arguments.insert(
             {direction == Direction::BackwardWeight ? DNNL_ARG_DIFF_BIAS : DNNL_ARG_BIAS, entry.bias});
+    }
+    if (epilogue) {
+        const auto argument = [&](int index, memory& values, const float* data) {
+            values.set_data_handle(const_cast<float*>(data));
+            arguments.insert({DNNL_ARG_ATTR_MULTIPLE_POST_OP(index) | DNNL_ARG_SRC_1, values});
+        };
+        argument(0, entry.scale, epilogue->scale);
+        argument(1, entry.shift, epilogue->shift);
+        if (epilogue->residual) copyBytes(out.data, epilogue->residual, out.numel() * dtypeSize(out.dtype));
     }
     entry.primitive.execute(stream, arguments);
     if (entry.reordersWeight && direction == Direction::BackwardWeight) {
@@ -198,6 +231,38 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
 bool convolvesPlanes(ConvDirection direction, const Dims& input, const Dims& weight, DType dtype,
                      const ConvGeometry& geometry) {
     return narrow::suits(direction, input, weight, dtype, geometry);
+}
+
+bool convolvesWithNorm(const Dims& input, const Dims& weight, DType dtype, const ConvGeometry& geometry) {
+    return (dtype == DType::Float32 || dtype == DType::BFloat16) && geometry.groups == 1 &&
+           !narrow::suits(Direction::Forward, input, weight, dtype, geometry);
+}
+
+void conv2dNorm(Context& context, const View& out, const View& input, const View& weight,
+                const ConvNorm& norm, const ConvGeometry& geometry) {
+    const auto values = [](const View* view) { return view ? view->as<const float>() : nullptr; };
+    const float *const bias = values(norm.bias), *const gain = values(norm.weight),
+                       *const lift = values(norm.shift);
+    const float *const mean = norm.mean.as<const float>(), *const variance = norm.variance.as<const float>();
+    const void* const residual = norm.residual ? norm.residual->data : nullptr;
+    const double epsilon = norm.epsilon;
+    const bool relu = norm.relu;
+    context.enqueue("conv2d_norm", [=] {
+        const int64_t channels = out.sizes[1];
+        std::vector<float> scale(channels), shift(channels);
+        for (int64_t c = 0; c < channels; c++) {
+            const double factor = (gain ? gain[c] : 1) / std::sqrt(double(variance[c]) + epsilon);
+            scale[c] = static_cast<float>(factor);
+            shift[c] =
+                static_cast<float>(((bias ? bias[c] : 0) - double(mean[c])) * factor + (lift ? lift[c] : 0));
+        }
+        const ConvEpilogue epilogue{scale.data(), shift.data(), residual, relu};
+        if (winograd::suits(Direction::Forward, input, weight, out, geometry)) {
+            winograd::forward(out, input, weight, epilogue, geometry);
+        } else {
+            runOneDnn(Direction::Forward, input, weight, out, nullptr, geometry, &epilogue);
+        }
+    });
 }
 
 bool convolvesBFloat16() { return onednn::hasBFloat16(); }

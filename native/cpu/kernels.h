@@ -98,6 +98,19 @@ void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* 
 // out[n, c, y, x] += bias[c]; the bias of a half-precision output is float32.
 void addChannelBias(Context& context, const View& out, const View& bias);
 
+// conv2d, batch norm by running statistics, the residual and the ReLU in one pass: where convolvesWithNorm.
+// Float32 or bfloat16, channels-last; per-channel views float32 and contiguous.
+struct ConvNorm {
+    const View *bias, *weight, *shift;  // of the convolution; of the normalisation
+    View mean, variance;
+    const View* residual;
+    double epsilon;
+    bool relu;
+};
+bool convolvesWithNorm(const Dims& input, const Dims& weight, DType dtype, const ConvGeometry& geometry);
+void conv2dNorm(Context& context, const View& out, const View& input, const View& weight,
+                const ConvNorm& norm, const ConvGeometry& geometry);
+
 // --- conv_double.cpp: float64, which oneDNN does not have; runs at once, on the engine thread and its team
 void convDouble(ConvDirection direction, const View& input, const View& weight, const View& out,
                 const View* bias, const ConvGeometry& geometry);

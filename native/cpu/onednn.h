@@ -51,9 +51,18 @@ struct ConvDescriptors {
     memory::desc source, weight, bias, target;  // a zero descriptor as bias means none
     memory::desc forwardWeight;                 // as the forward convolution of a weight gradient reads them
     memory::dims stride, dilation, padding, paddingAfter;
+    dnnl::post_ops after;  // of a forward convolution
 };
 
+inline dnnl::primitive_attr forwardAttributes(const ConvDescriptors& d) {
+    dnnl::primitive_attr attributes = userScratchpad();
+    attributes.set_post_ops(d.after);
+    return attributes;
+}
+
 #if DNNL_VERSION_MAJOR >= 3
+
+inline void appendRelu(dnnl::post_ops& ops) { ops.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0); }
 
 inline bool hasBias(const ConvDescriptors& d) { return d.bias.get_ndims() != 0; }
 
@@ -62,10 +71,11 @@ inline dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvDes
     const auto algorithm = dnnl::algorithm::convolution_direct;
     if (hasBias(d)) {
         return {engine(), kind,     algorithm,  d.source,  d.weight,       d.bias,
-                d.target, d.stride, d.dilation, d.padding, d.paddingAfter, userScratchpad()};
+                d.target, d.stride, d.dilation, d.padding, d.paddingAfter, forwardAttributes(d)};
     }
-    return {engine(), kind,       algorithm, d.source,       d.weight,        d.target,
-            d.stride, d.dilation, d.padding, d.paddingAfter, userScratchpad()};
+    return {
+        engine(),  kind,           algorithm,           d.source, d.weight, d.target, d.stride, d.dilation,
+        d.padding, d.paddingAfter, forwardAttributes(d)};
 }
 
 inline dnnl::convolution_backward_data::primitive_desc backwardDataDescriptor(const ConvDescriptors& d) {
@@ -111,6 +121,8 @@ inline dnnl::matmul::primitive_desc matmulDescriptor(const memory::desc& a, cons
 
 #else
 
+inline void appendRelu(dnnl::post_ops& ops) { ops.append_eltwise(1, dnnl::algorithm::eltwise_relu, 0, 0); }
+
 inline bool hasBias(const ConvDescriptors& d) { return d.bias.data.ndims != 0; }
 
 inline dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvDescriptors& d) {
@@ -119,11 +131,11 @@ inline dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvDes
     if (hasBias(d)) {
         return {{kind, algorithm, d.source, d.weight, d.bias, d.target, d.stride, d.dilation, d.padding,
                  d.paddingAfter},
-                userScratchpad(),
+                forwardAttributes(d),
                 engine()};
     }
     return {{kind, algorithm, d.source, d.weight, d.target, d.stride, d.dilation, d.padding, d.paddingAfter},
-            userScratchpad(),
+            forwardAttributes(d),
             engine()};
 }
 

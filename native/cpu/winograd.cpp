@@ -39,17 +39,23 @@ struct Taps {
     const float* data;
     int64_t sourceStep, targetStep;
     bool backward;
-    Taps(const View& weight, bool backward)
+    const float* scale;  // of each target, or null
+    Taps(const View& weight, bool backward, const float* scale = nullptr)
         : data(weight.as<const float>()),
           sourceStep(backward ? weight.sizes[1] * 9 : 9),
           targetStep(backward ? 9 : weight.sizes[1] * 9),
-          backward(backward) {}
+          backward(backward),
+          scale(scale) {}
 
     // Those of `source` and of the vector of targets from `target` on, transformed, to `to`.
     template <int M>
     void transform(int64_t source, int64_t target, float* to, int64_t plane) const {
         V taps[9];
         loadTaps(data + target * targetStep + source * sourceStep, targetStep, taps);
+        if (scale) {
+            const V factor = simd::load(scale + target);
+            for (V& tap : taps) tap *= factor;
+        }
         transformPatch<3, M + 2>(
             [&](int i, int j) { return taps[backward ? 8 - (3 * i + j) : 3 * i + j]; }, Scheme<M>::filter,
             [&](int i, int j, V value) { simd::store(to + (i * (M + 2) + j) * plane, value); });
@@ -100,7 +106,7 @@ int64_t tilesPerBlock(int64_t tiles, int64_t sources, int64_t targets) {
 // --- few filters: all are transformed first and stay in the caches, each thread works on tiles of its own
 
 template <int M, typename T>
-void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Taps& taps, const float* bias,
+void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Taps& taps, const Finish<T>& finish,
                      const int64_t (&padding)[2]) {
     const Tiles<M> tiles(out.count, out.height, out.width);
     const int64_t sources = in.channels, targets = out.channels;
@@ -130,7 +136,7 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Taps& 
                               filters.data + i * filters.plane, filters.panel, kColumns,
                               target.data + i * target.plane, target.row, false, kPiece<M>);
             }
-            scatterOutput<M, T>(target, out, bias, tiles, begin, end, 0, targets);
+            scatterOutput<M, T>(target, out, finish, tiles, begin, end, 0, targets);
         }
     });
 }
@@ -193,8 +199,8 @@ int64_t tilesTogether(int64_t tiles, int64_t channels) {
 }
 
 template <int M, typename T>
-void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps& taps, const float* bias,
-                       const int64_t (&padding)[2]) {
+void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps& taps,
+                       const Finish<T>& finish, const int64_t (&padding)[2]) {
     const Tiles<M> tiles(out.count, out.height, out.width);
     const int64_t sources = in.channels, targets = out.channels;
     const int64_t together = tilesTogether<M>(tiles.count, sources);
@@ -228,7 +234,7 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
                                       target.data + i * target.plane, target.row, k != 0, kPiece<M>);
                     }
                 }
-                scatterOutput<M, T>(target, out, bias, tiles, start, start + count, channel, columns);
+                scatterOutput<M, T>(target, out, finish, tiles, start, start + count, channel, columns);
             }
         });
     }
@@ -297,14 +303,12 @@ bool manyFilters(int64_t inputs, int64_t outputs) {
 }
 
 template <int M, typename T>
-void convolve(const View& outView, const View& inView, const View& weight, const View* biasView,
-              const int64_t (&padding)[2], bool backward) {
+void convolve(const View& outView, const View& inView, const Taps& taps, const Finish<T>& finish,
+              const int64_t (&padding)[2]) {
     const Pictures<T> out(outView), in(inView);
-    const Taps taps(weight, backward);
-    const float* const bias = biasView ? biasView->as<const float>() : nullptr;
     const auto run =
         manyFilters<M>(in.channels, out.channels) ? convolveByFilters<M, T> : convolveByTiles<M, T>;
-    run(out, in, taps, bias, padding);
+    run(out, in, taps, finish, padding);
 }
 
 // Calls body with the tile's size and the storage type as template arguments.
@@ -363,14 +367,27 @@ bool suits(ConvDirection direction, const View& input, const View& weight, const
 void forward(const View& out, const View& input, const View& weight, const View* bias,
              const ConvGeometry& g) {
     dispatch(input, out, [&](auto size, auto tag) {
-        convolve<decltype(size)::value, decltype(tag)>(out, input, weight, bias, g.padding, false);
+        using T = decltype(tag);
+        const Finish<T> finish{bias ? bias->as<const float>() : nullptr, nullptr, false};
+        convolve<decltype(size)::value, T>(out, input, Taps(weight, false), finish, g.padding);
+    });
+}
+
+void forward(const View& out, const View& input, const View& weight, const ConvEpilogue& epilogue,
+             const ConvGeometry& g) {
+    dispatch(input, out, [&](auto size, auto tag) {
+        using T = decltype(tag);
+        const Finish<T> finish{epilogue.shift, static_cast<const T*>(epilogue.residual), epilogue.relu};
+        convolve<decltype(size)::value, T>(out, input, Taps(weight, false, epilogue.scale), finish,
+                                           g.padding);
     });
 }
 
 void backwardInput(const View& gradInput, const View& gradOutput, const View& weight, const ConvGeometry& g) {
     const int64_t padding[2] = {2 - g.padding[0], 2 - g.padding[1]};
     dispatch(gradInput, gradInput, [&](auto size, auto tag) {
-        convolve<decltype(size)::value, decltype(tag)>(gradInput, gradOutput, weight, nullptr, padding, true);
+        using T = decltype(tag);
+        convolve<decltype(size)::value, T>(gradInput, gradOutput, Taps(weight, true), Finish<T>{}, padding);
     });
 }
 

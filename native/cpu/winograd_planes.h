@@ -121,25 +121,38 @@ void gatherGradient(const Planes<M>& planes, const Pictures<T>& gradient, const 
     }
 }
 
+// What becomes of an output before it is stored: a shift of its channel, a residual sum, a ReLU; or nothing.
+template <typename T>
+struct Finish {
+    const float* shift;
+    const T* residual;
+    bool relu;
+};
+
 // A^T m A for tiles [begin, end) into `channels` channels from the given one on, cut off at the picture's
 // edges.
 template <int M, typename T>
-void scatterOutput(const Planes<M>& planes, const Pictures<T>& out, const float* bias, const Tiles<M>& tiles,
-                   int64_t begin, int64_t end, int64_t channel, int64_t channels) {
+void scatterOutput(const Planes<M>& planes, const Pictures<T>& out, const Finish<T>& finish,
+                   const Tiles<M>& tiles, int64_t begin, int64_t end, int64_t channel, int64_t channels) {
     for (int64_t tile = begin; tile < end; tile++) {
         const auto [n, row, column] = tiles.place(tile);
         const int rows = static_cast<int>(std::min<int64_t>(M, out.height - row)),
                   columns = static_cast<int>(std::min<int64_t>(M, out.width - column));
         T* const to = out.at(n, row, column) + channel;
+        const T* const more = finish.residual ? finish.residual + (to - out.data) : nullptr;
         for (int64_t c = 0; c < channels; c += simd::Lanes<float>::kCount) {
             const int64_t at = (tile - begin) * planes.row + c;
-            const V shift = bias ? simd::load(bias + channel + c) : V{};
-            transformPatch<M + 2, M>(
-                [&](int i, int j) { return simd::load(planes.at(i, j) + at); }, Scheme<M>::output,
-                [&](int i, int j, V value) {
-                    if (i >= rows || j >= columns) return;
-                    simd::store(to + (i * out.width + j) * out.channels + c, value + shift);
-                });
+            const V shift = finish.shift ? simd::load(finish.shift + channel + c) : V{};
+            transformPatch<M + 2, M>([&](int i, int j) { return simd::load(planes.at(i, j) + at); },
+                                     Scheme<M>::output,
+                                     [&](int i, int j, V value) {
+                                         if (i >= rows || j >= columns) return;
+                                         const int64_t offset = (i * out.width + j) * out.channels + c;
+                                         value += shift;
+                                         if (more) value += simd::load(more + offset);
+                                         if (finish.relu) value = value < 0 ? V{} : value;
+                                         simd::store(to + offset, value);
+                                     });
         }
     }
 }

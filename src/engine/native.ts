@@ -109,6 +109,11 @@ export function listenToOps<T>(hear: OpListener, body: () => T): T {
   }
 }
 
+/** Whether someone hears of the ops, and wants each by itself rather than several in one. */
+export function isListenedTo(): boolean {
+  return listener !== null
+}
+
 /** Runs an op of the table (native/core/ops.def) that gives one tensor. Nothing is recorded for backward. */
 export function call(op: string, ...inputs: Argument[]): Tensor {
   if (recorder !== null) return recorder(op, inputs) as Tensor

@@ -586,6 +586,7 @@ export const notDifferentiable: Record<string, readonly string[]> = {
   'it is detach()': ['alias'],
   'it runs where there is a second device: test/gpu': ['to_device'],
   'it runs only where nothing is recorded; where it is, the op without underscore runs': ['pow_'],
+  'it runs only where nothing is recorded; where it is, its parts run one by one': ['conv2d_norm'],
   'it is the step of an optimizer': [
     'sgd_step_',
     'adam_step_',

@@ -1,8 +1,11 @@
 // Convolution: activations in channels-last order, weights [out, in / groups, height, width]. The transposed
 // one has weights [in, out / groups, height, width]: it is the gradient of a convolution with respect to its
 // input, from `in` channels back to `out`.
+#include <cmath>
+
 #include "core/kernels.h"
 #include "core/ops.h"
+#include "core/ops/norm.h"
 
 namespace anneal::ops {
 
@@ -158,6 +161,39 @@ Tensor conv2d(Context& context, const Tensor& input, const Tensor& weight, optio
         context.kernels().conv2d(context, out, x, w, bias ? &biasView : nullptr, geometry);
     }
     return to_dtype(context, out, input.dtype());
+}
+
+Tensor conv2d_norm(Context& context, const Tensor& input, const Tensor& weight, optional<Tensor> bias,
+                   optional<Tensor> normWeight, optional<Tensor> normBias, const Tensor& runningMean,
+                   const Tensor& runningVariance, optional<Tensor> residual, Dims stride, Dims padding,
+                   Dims dilation, int64_t groups, double epsilon, bool relu) {
+    const cpu::ConvGeometry geometry = geometryOf("conv2d", stride, padding, dilation, groups);
+    const Dims sizes = outputSizes("conv2d", input.sizes(), weight.sizes(), geometry);
+    const Precision precision = precisionOf(context, "conv2d", input, weight);
+    if (!context.device().isCpu() || precision.activations != input.dtype() || numelOf(sizes) == 0 ||
+        !cpu::convolvesWithNorm(input.sizes(), weight.sizes(), input.dtype(), geometry)) {
+        return batch_norm(context, conv2d(context, input, weight, bias, stride, padding, dilation, groups),
+                          normWeight, normBias, runningMean, runningVariance, residual, false, 0, epsilon,
+                          relu)[0];
+    }
+    CHECK(std::isfinite(epsilon), ErrorKind::General, "batchNorm: eps must be finite, got ", epsilon);
+    checkResidual("batchNorm", residual, sizes, input.dtype());
+    const Tensor out = context.emptyChannelsLast(input.dtype(), sizes);
+    const auto prepare = [&](const char* name, const optional<Tensor>& tensor) {
+        return normParameter(context, "batchNorm", name, tensor, Dims{sizes[1]}, out);
+    };
+    const optional<Tensor> scale = prepare("weight", normWeight), shift = prepare("bias", normBias);
+    const optional<Tensor> mean = prepare("runningMean", runningMean),
+                           variance = prepare("runningVar", runningVariance);
+    if (bias) bias = biasOf(context, "conv2d", *bias, sizes[1], precision);
+    if (residual) residual = channels_last(context, *residual);
+    const Tensor x = channels_last(context, input), w = weightOf(context, weight, precision);
+    const OptionalView biasView(bias), scaleView(scale), shiftView(shift), residualView(residual);
+    cpu::conv2dNorm(context, out, x, w,
+                    {biasView.get(), scaleView.get(), shiftView.get(), *mean, *variance, residualView.get(),
+                     epsilon, relu},
+                    geometry);
+    return out;
 }
 
 Tensor conv_transpose2d(Context& context, const Tensor& input, const Tensor& weight, optional<Tensor> bias,

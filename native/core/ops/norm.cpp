@@ -25,12 +25,7 @@ TensorList batch_norm(Context& context, const Tensor& input, optional<Tensor> we
           "batchNorm: without training, runningMean and runningVar are needed");
     CHECK(std::isfinite(momentum) && std::isfinite(epsilon), ErrorKind::General,
           "batchNorm: momentum and eps must be finite, got ", momentum, " and ", epsilon);
-    if (residual) {
-        CHECK_SHAPE(residual->sizes() == input.sizes(), "batchNorm: the residual has shape ",
-                    residual->sizes().toString(), ", the input ", input.sizes().toString());
-        CHECK_DTYPE(residual->dtype() == input.dtype(), "batchNorm: the residual is ",
-                    dtypeName(residual->dtype()), ", the input ", dtypeName(input.dtype()));
-    }
+    checkResidual("batchNorm", residual, input.sizes(), input.dtype());
     const Dims perChannel{channels};
     const auto prepare = [&](const char* name, const optional<Tensor>& tensor) {
         return normParameter(context, "batchNorm", name, tensor, perChannel, input);

@@ -24,6 +24,14 @@ inline void checkNormInput(const char* op, const Tensor& input) {
     CHECK_DTYPE(isFloating(input.dtype()), op, ": expected a floating dtype, got ", dtypeName(input.dtype()));
 }
 
+inline void checkResidual(const char* op, const optional<Tensor>& residual, const Dims& sizes, DType dtype) {
+    if (!residual) return;
+    CHECK_SHAPE(residual->sizes() == sizes, op, ": the residual has shape ", residual->sizes().toString(),
+                ", the input ", sizes.toString());
+    CHECK_DTYPE(residual->dtype() == dtype, op, ": the residual is ", dtypeName(residual->dtype()),
+                ", the input ", dtypeName(dtype));
+}
+
 inline void checkNormGradient(const char* op, const Tensor& gradient, const Tensor& input) {
     CHECK_SHAPE(gradient.sizes() == input.sizes(), op, ": a gradient of shape ", gradient.sizes().toString(),
                 " for an input of shape ", input.sizes().toString());

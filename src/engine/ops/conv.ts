@@ -51,6 +51,17 @@ function paddingInWords(
   return [...before, ...total.map((zeros, i) => zeros - (before[i] as number))]
 }
 
+/** @internal Options in numbers. */
+export function geometryOf(op: string, weight: Tensor, options: ConvOptions): Geometry {
+  const stride = pair(options.stride ?? 1)
+  const dilation = pair(options.dilation ?? 1)
+  const given = options.padding ?? 0
+  const padding = isText(given)
+    ? paddingInWords(op, given, weight.shape.slice(2), stride, dilation)
+    : pair(given)
+  return { stride, padding, dilation, groups: options.groups ?? 1 }
+}
+
 /**
  * 2-D convolution (cross-correlation) of x [N, C, H, W] or [C, H, W] with weight [out, C / groups, h, w] and bias [out].
  * Channels-last inside.
@@ -64,13 +75,7 @@ export function conv2d(
 ): Tensor {
   requireTensor('conv2d', 'weight', weight)
   requireOptions('conv2d', options)
-  const stride = pair(options.stride ?? 1)
-  const dilation = pair(options.dilation ?? 1)
-  const given = options.padding ?? 0
-  const padding = isText(given)
-    ? paddingInWords('conv2d', given, weight.shape.slice(2), stride, dilation)
-    : pair(given)
-  const geometry = { stride, padding, dilation, groups: options.groups ?? 1 }
+  const geometry = geometryOf('conv2d', weight, options)
   return batched('conv2d', x, 4, (pictures) => convolve('conv2d', pictures, weight, bias, geometry))
 }
 
