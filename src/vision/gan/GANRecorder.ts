@@ -5,6 +5,7 @@ import { ConfigError } from '../../engine/errors.ts'
 import type { BatchEndContext } from '../../learner/events.ts'
 import { rejectUnknownOptions } from '../../learner/options.ts'
 import { SmoothedValue } from '../../learner/SmoothedValue.ts'
+import { bulk } from '../../learner/stateChecks.ts'
 import { type Figure, type LineSeries, lineChart } from '../../plot/index.ts'
 
 const lists = [
@@ -70,8 +71,13 @@ export class GANRecorder extends Recorder {
   }
 
   override loadStateDict(state: Parameters<Recorder['loadStateDict']>[0] & Lists): void {
-    super.loadStateDict(state)
-    for (const name of lists) this[name].splice(0, this[name].length, ...state[name])
+    for (const name of lists) bulk(Float64Array)(state[name], `GANRecorder.${name}`)
+    const others = Object.entries(state).filter(([name]) => !(lists as readonly string[]).includes(name))
+    super.loadStateDict(Object.fromEntries(others) as unknown as typeof state)
+    for (const name of lists) {
+      this[name].length = 0
+      for (const value of state[name]) this[name].push(value)
+    }
   }
 
   /** Losses of the generator and of the critic by batch, smoothed and (with `raw`) as they were. */
