@@ -41,6 +41,11 @@ export async function readIdx(file: string): Promise<IdxData> {
       throw problem(`the file is cut short or damaged (${cause.message})`, cause)
     })
   }
+  return parseIdx(bytes, problem)
+}
+
+/** What an unpacked file holds. */
+export function parseIdx(bytes: Buffer, problem: (what: string) => DataError): IdxData {
   const kind = KINDS[bytes[2] as keyof typeof KINDS]
   const dimensions = bytes[3] ?? 0
   const start = 4 + 4 * dimensions

@@ -157,6 +157,21 @@ export const SyncFile = {
   },
 }
 
+/** Runs {@link Steps} over bytes in memory, as if they were a file of that name; there are no others beside it. */
+export function readFromMemory<Result>(
+  file: string,
+  content: Uint8Array,
+  makeSteps: (source: FileSource) => Steps<Result>,
+): Result {
+  const steps = makeSteps(new FileSource(file, content.byteLength))
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done) return value
+    if ('open' in value) throw new CheckpointError(`${value.open} does not exist`)
+    value.bytes.set(content.subarray(value.position, value.position + value.bytes.byteLength))
+  }
+}
+
 function fillNow(descriptor: number, { file, bytes, position, what }: ReadRequest): void {
   for (let filled = 0; filled < bytes.byteLength; ) {
     const length = Math.min(MAX_READ, bytes.byteLength - filled)

@@ -59,7 +59,17 @@ export function* openLegacyStorages(
     located.set(key, { position: position + 8, length })
     position += 8 + length
   }
-  return { root, storages: { locate: (key) => located.get(key), *verify() {} } }
+  return {
+    root,
+    storages: {
+      length: (key) => located.get(key)?.length,
+      // biome-ignore lint/correctness/useYield: the other format reads to find it
+      *locate(key) {
+        return located.get(key)!.position
+      },
+      *verify() {},
+    },
+  }
 }
 
 function* readHead(source: FileSource): Steps<Head> {

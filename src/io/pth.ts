@@ -5,7 +5,7 @@ import { describe, PickleDict, type PickleValue } from './pickleValues.ts'
 import { countElements, type RawTensor, STORED_ITEM_SIZE, type WeightsDirectory } from './rawTensor.ts'
 import { bigEndian, type StorageBytes, type StorageRef, TensorRef, torchHost } from './torchPickle.ts'
 import { Unpickler } from './unpickler.ts'
-import { checkZipEntry, readZipDirectory, type ZipEntry } from './zip.ts'
+import { checkZipEntry, locateZipEntry, readZipDirectory, type ZipEntry } from './zip.ts'
 
 /** Names under which training scripts keep the state dict in a larger checkpoint, in the order they are tried. */
 export const WRAPPER_KEYS = ['state_dict', 'model_state_dict', 'model'] as const
@@ -13,7 +13,7 @@ export const WRAPPER_KEYS = ['state_dict', 'model_state_dict', 'model'] as const
 /** The descriptions of tensors take about a hundred bytes each. */
 const MAX_PICKLE_BYTES = 64 * 1024 * 1024
 
-/** Strides of zero repeat elements. By how many bytes a tensor may so exceed the file that holds it. */
+/** Strides of zero repeat elements. By how many bytes a tensor may so exceed the file that holds it, or all of them 16 times the file. */
 const MAX_EXPANSION = 32 * 1024 ** 2
 
 export interface PthOptions {
@@ -48,6 +48,7 @@ export function* readPthDirectory(
     else others.push(name)
   }
   for (const [name, tensor] of tensors) checkStorage(tensor, storages, `${file}: tensor "${name}"`)
+  checkExpansion(tensors.values(), source)
   yield* storages.verify(new Set([...tensors.values()].map(({ storage }) => storage.key)))
   return {
     file,
@@ -95,15 +96,13 @@ function* openZipStorages(source: FileSource): Steps<{ root: PickleValue; storag
     )
   }
   yield* checkZipEntry(source, pickle)
-  const bytes = yield* source.read(pickle.position, pickle.size, pickle.name)
+  const bytes = yield* source.read(yield* locateZipEntry(source, pickle), pickle.size, pickle.name)
   const root = new Unpickler(bytes, torchHost(file), file).load()
   return {
     root,
     storages: {
-      locate(key) {
-        const entry = entries.get(`${prefix}data/${key}`)
-        return entry && { position: entry.position, length: entry.size }
-      },
+      length: (key) => entries.get(`${prefix}data/${key}`)?.size,
+      locate: (key) => locateZipEntry(source, entries.get(`${prefix}data/${key}`)!),
       *verify(keys) {
         for (const key of keys) {
           const entry = entries.get(`${prefix}data/${key}`)
@@ -117,7 +116,8 @@ function* openZipStorages(source: FileSource): Steps<{ root: PickleValue; storag
 function* checkByteOrder(source: FileSource, entry: ZipEntry | undefined): Steps<void> {
   if (!entry || entry.size > 16) return
   yield* checkZipEntry(source, entry)
-  const order = new TextDecoder().decode(yield* source.read(entry.position, entry.size, entry.name))
+  const position = yield* locateZipEntry(source, entry)
+  const order = new TextDecoder().decode(yield* source.read(position, entry.size, entry.name))
   if (order !== 'little') throw bigEndian(source.file)
 }
 
@@ -160,13 +160,24 @@ function topKeys(root: PickleValue): string {
 
 function checkStorage(tensor: TensorRef, storages: StorageBytes, where: string): void {
   const { storage } = tensor
-  const found = storages.locate(storage.key)
-  if (!found)
+  const length = storages.length(storage.key)
+  if (length === undefined)
     throw new CheckpointError(`${where} refers to storage "${storage.key}", which the file does not hold`)
   const needed = (storage.offset + storage.size) * storageItemSize(storage)
-  if (found.length < needed) {
+  if (length < needed) {
     throw new CheckpointError(
-      `${where} refers to storage "${storage.key}" of ${needed} bytes, but the file holds ${found.length} of it`,
+      `${where} refers to storage "${storage.key}" of ${needed} bytes, but the file holds ${length} of it`,
+    )
+  }
+}
+
+/** Many tensors may look at the same bytes, each within its limit. */
+function checkExpansion(tensors: Iterable<TensorRef>, { file, size }: FileSource): void {
+  let bytes = 0
+  for (const { shape, dtype } of tensors) bytes += countElements(shape, file) * STORED_ITEM_SIZE[dtype]
+  if (bytes > 16 * size + MAX_EXPANSION) {
+    throw new CheckpointError(
+      `${file} holds tensors that share what is stored and would take ${bytes} bytes, of a file of ${size}, which is not accepted`,
     )
   }
 }
@@ -192,7 +203,7 @@ function* readStrided(
     )
   }
   const start =
-    storages.locate(storage.key)!.position +
+    (yield* storages.locate(storage.key)) +
     storage.offset * storageItemSize(storage) +
     tensor.offset * itemSize
   const span = shape.reduce((index, length, dim) => index + (length - 1) * strides[dim]!, 0) + 1

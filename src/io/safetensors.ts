@@ -2,6 +2,7 @@ import { show } from '../engine/check.ts'
 import { CheckpointError } from '../engine/errors.ts'
 import { writeFileAtomic } from './atomicFile.ts'
 import type { FileSource, Steps } from './fileSource.ts'
+import { parseJson } from './parseJson.ts'
 import {
   countElements,
   STORED_ITEM_SIZE,
@@ -87,7 +88,7 @@ function parseHeader(
   dataLength: number,
   file: string,
 ): { tensors: Map<string, Located>; metadata: Record<string, string> } {
-  const json = parseJson(header, file)
+  const json = headerJson(header, file)
   const tensors = new Map<string, Located>()
   let metadata: Record<string, string> = {}
   for (const [name, value] of Object.entries(json)) {
@@ -98,12 +99,13 @@ function parseHeader(
   return { tensors, metadata }
 }
 
-function parseJson(header: Uint8Array, file: string): Record<string, unknown> {
+function headerJson(header: Uint8Array, file: string): Record<string, unknown> {
   let json: unknown
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(header))
+    json = parseJson(new TextDecoder('utf-8', { fatal: true }).decode(header))
   } catch (cause) {
-    throw new CheckpointError(`${file} has a damaged safetensors header: it is no JSON`, { cause })
+    const problem = cause instanceof RangeError ? cause.message : 'it is no JSON'
+    throw new CheckpointError(`${file} has a damaged safetensors header: ${problem}`, { cause })
   }
   if (!isRecord(json))
     throw new CheckpointError(`${file} has a damaged safetensors header: it is no JSON object`)

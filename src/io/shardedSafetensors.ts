@@ -2,6 +2,7 @@ import { basename, dirname, join } from 'node:path'
 import { show } from '../engine/check.ts'
 import { CheckpointError } from '../engine/errors.ts'
 import { FileSource, type Steps } from './fileSource.ts'
+import { parseJson } from './parseJson.ts'
 import type { TensorInfo, WeightsDirectory } from './rawTensor.ts'
 import { readSafetensorsDirectory } from './safetensors.ts'
 
@@ -66,9 +67,10 @@ function* readText(source: FileSource): Steps<string> {
 function parseIndex(text: string, file: string): Map<string, string> {
   let json: { weight_map?: unknown }
   try {
-    json = JSON.parse(text) as typeof json
+    json = parseJson(text) as typeof json
   } catch (cause) {
-    throw new CheckpointError(`${file} is no weights file: it begins as JSON does, but is none`, { cause })
+    const problem = cause instanceof RangeError ? cause.message : 'it begins as JSON does, but is none'
+    throw new CheckpointError(`${file} is no weights file: ${problem}`, { cause })
   }
   const map = json.weight_map
   if (typeof map !== 'object' || map === null || Array.isArray(map)) {

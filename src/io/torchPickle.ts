@@ -124,8 +124,10 @@ const NAMES: ReadonlyMap<string, PickleGlobal> = new Map(
 
 /** Bytes of a storage by its key in the file. */
 export interface StorageBytes {
-  /** Position in the file and length, or undefined when the file has no such storage. */
-  locate(key: string): { position: number; length: number } | undefined
+  /** Bytes of it, or undefined when the file has no such storage. */
+  length(key: string): number | undefined
+  /** Where it begins in the file; of a storage that the file has. */
+  locate(key: string): Steps<number>
   /** Checks the stored bytes where the format has checksums. */
   verify(keys: Iterable<string>): Steps<void>
 }

@@ -39,6 +39,8 @@ export class Unpickler {
   readonly #what: string
   /** Items that calls may still take: a list of many that is passed again and again would take the square of the file's length. */
   #budget: number
+  /** Objects, marks and memo entries that may still be made: an opcode of one byte makes an object of a hundred. */
+  #objects: number
   #stack: PickleValue[] = []
   #marks: PickleValue[][] = []
   #memo = new Map<number, PickleValue>()
@@ -49,6 +51,7 @@ export class Unpickler {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#what = what
     this.#budget = 16 * bytes.byteLength + 65_536
+    this.#objects = 1_000_000 + Math.min(bytes.byteLength / 4, 3_000_000)
     this.host = host
   }
 
@@ -149,9 +152,14 @@ export class Unpickler {
     return Number.isSafeInteger(number) ? number : value
   }
 
+  #spend(): void {
+    if (--this.#objects < 0) throw this.error('it makes more objects than any file of weights')
+  }
+
   // -- stack and memo ------------------------------------------------------------------------------------------------
 
   push(value: PickleValue): void {
+    if (typeof value === 'object') this.#spend()
     this.#stack.push(value)
   }
 
@@ -168,6 +176,7 @@ export class Unpickler {
   }
 
   mark(): void {
+    this.#spend()
     this.#marks.push(this.#stack)
     this.#stack = []
   }
@@ -181,6 +190,7 @@ export class Unpickler {
   }
 
   memoise(index = this.#memo.size): void {
+    this.#spend()
     this.#memo.set(index, this.top())
   }
 

@@ -2,14 +2,16 @@ import { crc32 } from 'node:zlib'
 import { CheckpointError } from '../engine/errors.ts'
 import type { FileSource, Steps } from './fileSource.ts'
 
-/** A member of an archive. Its bytes stand in the file from `position` on, `size` of them. */
+/** A member of an archive, `size` bytes in the file; {@link locateZipEntry} says where. */
 export interface ZipEntry {
   name: string
   size: number
   crc: number
   /** How it was compressed: 0 is not at all, and only such entries can be read. */
   method: number
-  position: number
+  localHeader: number
+  /** Where the next entry begins, or the directory: its bytes end before that. */
+  end: number
 }
 
 const END_OF_DIRECTORY = 0x06054b50
@@ -30,7 +32,7 @@ export function looksLikeZip(head: Uint8Array): boolean {
 
 /**
  * Reads the directory of a zip archive, ZIP64 included. Sizes and positions are checked to lie inside the file and not to
- * overlap; encrypted archives are refused.
+ * overlap; encrypted archives are refused. Nothing else is read: an archive may have many entries that nobody asks for.
  *
  * @throws CheckpointError
  */
@@ -49,9 +51,9 @@ export function* readZipDirectory(source: FileSource): Steps<Map<string, ZipEntr
     if (entries.has(header.name)) {
       throw new CheckpointError(`${file} is damaged: its zip directory names "${header.name}" twice`)
     }
-    entries.set(header.name, yield* locateEntry(source, header, directory.position))
+    entries.set(header.name, { ...header, end: directory.position })
   }
-  checkOverlap(headers, entries, file)
+  checkOverlap([...entries.values()], file)
   return entries
 }
 
@@ -66,11 +68,12 @@ export function* checkZipEntry(source: FileSource, entry: ZipEntry): Steps<void>
         'compression: was the file zipped anew? Save it again with torch.save',
     )
   }
+  const position = yield* locateZipEntry(source, entry)
   const buffer = new Uint8Array(Math.min(CHECK_CHUNK, entry.size))
   let crc = 0
   for (let done = 0; done < entry.size; done += buffer.byteLength) {
     const bytes = buffer.subarray(0, Math.min(buffer.byteLength, entry.size - done))
-    yield { file: source.file, bytes, position: entry.position + done, what: `"${entry.name}"` }
+    yield { file: source.file, bytes, position: position + done, what: `"${entry.name}"` }
     crc = crc32(bytes, crc)
   }
   if (crc !== entry.crc) {
@@ -81,13 +84,7 @@ export function* checkZipEntry(source: FileSource, entry: ZipEntry): Steps<void>
   }
 }
 
-interface DirectoryHeader {
-  name: string
-  size: number
-  crc: number
-  method: number
-  localHeader: number
-}
+type DirectoryHeader = Omit<ZipEntry, 'end'>
 
 function* locateDirectory(source: FileSource): Steps<{ position: number; length: number; count: number }> {
   const { file, size } = source
@@ -191,32 +188,36 @@ function wide(value: number, extra: { next(): bigint | undefined }, what: string
   return safeNumber(long, what)
 }
 
-/** Only the local header tells where the data starts: its extra field may differ from the directory's. */
-function* locateEntry(source: FileSource, header: DirectoryHeader, directory: number): Steps<ZipEntry> {
-  const where = `zip entry "${header.name}"`
-  const bytes = yield* source.read(header.localHeader, 30, where)
+/**
+ * Where an entry's bytes begin. Only its local header tells: the extra field there may differ from the directory's.
+ * @throws CheckpointError if there is no such header, or the bytes reach into what follows
+ */
+export function* locateZipEntry(source: FileSource, entry: ZipEntry): Steps<number> {
+  const where = `zip entry "${entry.name}"`
+  const bytes = yield* source.read(entry.localHeader, 30, where)
   const view = new DataView(bytes.buffer)
   if (view.getUint32(0, true) !== LOCAL_HEADER) {
     throw new CheckpointError(`${source.file} is damaged: ${where} is not where the zip directory says`)
   }
-  const position = header.localHeader + 30 + view.getUint16(26, true) + view.getUint16(28, true)
-  if (position + header.size > directory) {
+  const position = entry.localHeader + 30 + view.getUint16(26, true) + view.getUint16(28, true)
+  if (position + entry.size > entry.end) {
     throw new CheckpointError(
-      `${source.file} is damaged: ${where} claims ${header.size} bytes, more than there are`,
+      `${source.file} is damaged: ${where} claims ${entry.size} bytes, more than there are`,
     )
   }
-  return { name: header.name, size: header.size, crc: header.crc, method: header.method, position }
+  return position
 }
 
-function checkOverlap(headers: DirectoryHeader[], entries: Map<string, ZipEntry>, file: string): void {
-  const ordered = headers
-    .map(({ name, localHeader }) => ({ name, start: localHeader, entry: entries.get(name)! }))
-    .sort((a, b) => a.start - b.start)
-  for (const [index, { name, start }] of ordered.entries()) {
-    const before = ordered[index - 1]
-    if (before && start < before.entry.position + before.entry.size) {
-      throw new CheckpointError(`${file} is damaged: zip entries "${before.name}" and "${name}" overlap`)
+/** Sets where each entry must end. A local header takes 30 bytes at least. */
+function checkOverlap(entries: ZipEntry[], file: string): void {
+  const ordered = entries.sort((a, b) => a.localHeader - b.localHeader)
+  for (const [index, entry] of ordered.entries()) {
+    const next = ordered[index + 1]
+    if (!next) return
+    if (entry.localHeader + 30 + entry.size > next.localHeader) {
+      throw new CheckpointError(`${file} is damaged: zip entries "${entry.name}" and "${next.name}" overlap`)
     }
+    entry.end = Math.min(entry.end, next.localHeader)
   }
 }
 

@@ -5,6 +5,7 @@ import { crc32 } from 'node:zlib'
 import { show } from '../engine/check.ts'
 import { AnnealError, CheckpointError, ConfigError } from '../engine/errors.ts'
 import { openWeightsFile, type RawTensor, writeSafetensorsFile } from '../io/index.ts'
+import { parseJson } from '../io/parseJson.ts'
 
 /**
  * A file of a Learner is safetensors: the model's tensors under their own names, all others under names that begin with
@@ -27,6 +28,8 @@ export interface Header {
 }
 
 const version = 2
+/** Names and values of a header: histories and categories are in it. */
+const MAX_VALUES = 4_000_000
 const headerKey = 'anneal.learner'
 const checksumKey = 'anneal.crc32'
 
@@ -94,7 +97,7 @@ export async function readLearnerFile(file: string): Promise<LearnerFile> {
 function parseHeader(file: string, text: string): Header {
   let header: Header & { version?: unknown }
   try {
-    header = JSON.parse(text) as typeof header
+    header = parseJson(text, MAX_VALUES) as typeof header
   } catch (cause) {
     throw new CheckpointError(`${file} is damaged: its Learner metadata is no JSON`, { cause })
   }

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { type FileSource, type Steps, SyncFile } from '../../src/io/fileSource.ts'
-import { checkZipEntry, readZipDirectory } from '../../src/io/zip.ts'
+import { checkZipEntry, locateZipEntry, readZipDirectory } from '../../src/io/zip.ts'
 import { temporaryFolder } from './temporaryFolder.ts'
 
 interface Member {
@@ -75,7 +75,8 @@ function* readEntries(source: FileSource): Steps<Record<string, string>> {
   const result: Record<string, string> = {}
   for (const entry of (yield* readZipDirectory(source)).values()) {
     yield* checkZipEntry(source, entry)
-    result[entry.name] = Buffer.from(yield* source.read(entry.position, entry.size, entry.name)).toString()
+    const position = yield* locateZipEntry(source, entry)
+    result[entry.name] = Buffer.from(yield* source.read(position, entry.size, entry.name)).toString()
   }
   return result
 }
@@ -152,8 +153,13 @@ describe('zip archives', () => {
   test('positions are those of the data', async () => {
     const file = `${await temporaryFolder()}/made.zip`
     await writeFile(file, archive(two))
-    const entries = [...SyncFile.with(file, readZipDirectory).values()]
-    expect(entries.map(({ position, size }) => [position, size])).toEqual([
+    const places = SyncFile.with(file, function* (source) {
+      const found: number[][] = []
+      for (const entry of (yield* readZipDirectory(source)).values())
+        found.push([yield* locateZipEntry(source, entry), entry.size])
+      return found
+    })
+    expect(places).toEqual([
       [39, 5],
       [83, 10],
     ])

@@ -13,23 +13,23 @@ const { values } = parseArgs({
   },
 })
 const seed = Number(values.seed)
+const alike = new Map<string, number>()
 const report = await fuzzRun({
   runs: Number(values.runs),
   seed,
   kinds: values.kinds?.split(','),
   progress: (done, findings) => process.stderr.write(`\r${done} inputs, ${findings} findings`),
-})
-process.stderr.write('\n')
-const alike = new Map<string, number>()
-for (const { target, input, problem, bytes } of report.findings) {
-  const kind = `${target}: ${problem}`
-  alike.set(kind, (alike.get(kind) ?? 0) + 1)
-  if (alike.get(kind) === 1) console.log(`seed ${seed}, input ${input}, ${kind}\n`)
-  if (values.keep !== undefined && alike.get(kind) === 1) {
+  found: ({ target, input, problem, bytes }) => {
+    const kind = `${target}: ${problem}`
+    alike.set(kind, (alike.get(kind) ?? 0) + 1)
+    if (alike.get(kind)! > 1) return
+    console.log(`seed ${seed}, input ${input}, ${kind}\n`)
+    if (values.keep === undefined) return
     mkdirSync(values.keep, { recursive: true })
     writeFileSync(join(values.keep, `${target.replace(' ', '-')}-${seed}-${input}`), bytes)
-  }
-}
+  },
+})
+process.stderr.write('\n')
 for (const [target, count] of Object.entries(report.inputs)) {
   console.log(`${target}: ${count} inputs, ${report.refused[target] ?? 0} refused`)
 }
