@@ -133,7 +133,7 @@ const inputsPerLook = 16
 export async function fuzzRun(options: {
   runs: number
   seed: number
-  /** Default: all but checkpoints, whose fits take longer. */
+  /** Default: all but checkpoints, whose fits take twenty times as long. */
   kinds?: readonly string[] | undefined
   progress?: (done: number, findings: number) => void
   found?: (finding: Finding) => void
