@@ -56,8 +56,7 @@ export class FixedGANSwitcher extends Callback {
   }
 
   override steering(): CallbackState {
-    const length = (value: TurnLength) => (typeof value === 'number' ? value : 'a function')
-    return { nCrit: length(this.nCrit), nGen: length(this.nGen) }
+    return { nCrit: scheduleOf(this.nCrit), nGen: scheduleOf(this.nGen) }
   }
 
   override stateDict(): CallbackState {
@@ -77,4 +76,20 @@ function lengthAt(length: TurnLength, iteration: number): number {
   throw new ConfigError(
     `FixedGANSwitcher: a turn of ${String(value)} batches at iteration ${iteration}; it takes 1 or more`,
   )
+}
+
+/** How far a function is looked at to tell it from another. */
+const horizon = 1000
+const shownChanges = 12
+
+/** The lengths in words that differ where the lengths do: '100 from iteration 0, 5 from iteration 100'. */
+function scheduleOf(length: TurnLength): number | string {
+  if (typeof length === 'number') return length
+  const values = Array.from({ length: horizon }, (_, iteration) => length(iteration))
+  const changes = values.flatMap((value, iteration) =>
+    iteration === 0 || value !== values[iteration - 1] ? [`${value} from iteration ${iteration}`] : [],
+  )
+  if (changes.length <= shownChanges) return changes.join(', ')
+  const total = values.reduce((sum, value, iteration) => sum + value * (iteration + 1), 0)
+  return `${changes.slice(0, shownChanges).join(', ')} and ${changes.length - shownChanges} more changes (sum ${total})`
 }
