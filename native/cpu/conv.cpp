@@ -24,7 +24,7 @@ struct ConvEntry {
     bool reordersWeight = false;
     dnnl::primitive reorder;
     memory source, weight, bias, target, plain, scratchpad;
-    memory scale, shift;  // of the epilogue
+    memory factors;  // of the weights, with an epilogue
     bool withBias = false;
 };
 
@@ -85,13 +85,9 @@ std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, con
     };
     if (direction == Direction::Forward) {
         if (epilogue) {
-            const memory::desc channels({1, out.sizes[1], 1, 1}, memory::data_type::f32, tag::nchw);
-            d.after.append_binary(dnnl::algorithm::binary_mul, channels);
-            d.after.append_binary(dnnl::algorithm::binary_add, channels);
+            d.bias = memory::desc({out.sizes[1]}, memory::data_type::f32, tag::a);
             if (epilogue->residual) d.after.append_sum();
             if (epilogue->relu) onednn::appendRelu(d.after);
-            entry->scale = memory(channels, onednn::engine(), nullptr);
-            entry->shift = memory(channels, onednn::engine(), nullptr);
         }
         const auto descriptor = onednn::forwardDescriptor(d);
         take(descriptor, dnnl::convolution_forward(descriptor), descriptor.weights_desc());
@@ -106,9 +102,12 @@ std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, con
     entry->target = memory(d.target, onednn::engine(), nullptr);
     entry->weight = memory(entry->weightFormat, onednn::engine(), nullptr);
     entry->plain = memory(entry->plainWeight, onednn::engine(), nullptr);
-    if (bias) entry->bias = memory(d.bias, onednn::engine(), nullptr);
-    entry->reordersWeight = entry->weightFormat != entry->plainWeight;
-    if (entry->reordersWeight) {
+    if (bias || epilogue) entry->bias = memory(d.bias, onednn::engine(), nullptr);
+    entry->reordersWeight = epilogue || entry->weightFormat != entry->plainWeight;
+    if (epilogue) {
+        entry->factors = memory(d.bias, onednn::engine(), nullptr);
+        entry->reorder = dnnl::reorder(entry->plain, entry->weight, onednn::withFactors());
+    } else if (entry->reordersWeight) {
         entry->reorder = direction == Direction::BackwardWeight ? dnnl::reorder(entry->weight, entry->plain)
                                                                 : dnnl::reorder(entry->plain, entry->weight);
     }
@@ -140,7 +139,13 @@ void runOneDnn(Direction direction, const View& input, const View& weight, const
     if (entry.reordersWeight) {
         entry.weight.set_data_handle(onednn::scratch(1, entry.weightFormat.get_size()));
         if (direction != Direction::BackwardWeight) {
-            entry.reorder.execute(stream, {{DNNL_ARG_FROM, entry.plain}, {DNNL_ARG_TO, entry.weight}});
+            std::unordered_map<int, memory> operands{{DNNL_ARG_FROM, entry.plain},
+                                                     {DNNL_ARG_TO, entry.weight}};
+            if (epilogue) {
+                entry.factors.set_data_handle(const_cast<float*>(epilogue->scale));
+                operands.insert({onednn::kFactors, entry.factors});
+            }
+            entry.reorder.execute(stream, operands);
         }
     } else {
         entry.weight.set_data_handle(weight.data);
@@ -169,12 +174,8 @@ void runOneDnn(Direction direction, const View& input, const View& weight, const
             {direction == Direction::BackwardWeight ? DNNL_ARG_DIFF_BIAS : DNNL_ARG_BIAS, entry.bias});
     }
     if (epilogue) {
-        const auto argument = [&](int index, memory& values, const float* data) {
-            values.set_data_handle(const_cast<float*>(data));
-            arguments.insert({DNNL_ARG_ATTR_MULTIPLE_POST_OP(index) | DNNL_ARG_SRC_1, values});
-        };
-        argument(0, entry.scale, epilogue->scale);
-        argument(1, entry.shift, epilogue->shift);
+        entry.bias.set_data_handle(const_cast<float*>(epilogue->shift));
+        arguments.insert({DNNL_ARG_BIAS, entry.bias});
         if (epilogue->residual) copyBytes(out.data, epilogue->residual, out.numel() * dtypeSize(out.dtype));
     }
     entry.primitive.execute(stream, arguments);

@@ -64,6 +64,15 @@ inline dnnl::primitive_attr forwardAttributes(const ConvDescriptors& d) {
 
 inline void appendRelu(dnnl::post_ops& ops) { ops.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0); }
 
+// A reorder that multiplies by a number for each place in the first dimension, given as kFactors at
+// execution.
+constexpr int kFactors = DNNL_ARG_ATTR_SCALES | DNNL_ARG_SRC;
+inline dnnl::primitive_attr withFactors() {
+    dnnl::primitive_attr attributes;
+    attributes.set_scales_mask(DNNL_ARG_SRC, 1);
+    return attributes;
+}
+
 inline bool hasBias(const ConvDescriptors& d) { return d.bias.get_ndims() != 0; }
 
 inline dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvDescriptors& d) {
@@ -122,6 +131,13 @@ inline dnnl::matmul::primitive_desc matmulDescriptor(const memory::desc& a, cons
 #else
 
 inline void appendRelu(dnnl::post_ops& ops) { ops.append_eltwise(1, dnnl::algorithm::eltwise_relu, 0, 0); }
+
+constexpr int kFactors = DNNL_ARG_ATTR_OUTPUT_SCALES;
+inline dnnl::primitive_attr withFactors() {
+    dnnl::primitive_attr attributes;
+    attributes.set_output_scales(1, {DNNL_RUNTIME_F32_VAL});
+    return attributes;
+}
 
 inline bool hasBias(const ConvDescriptors& d) { return d.bias.data.ndims != 0; }
 

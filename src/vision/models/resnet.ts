@@ -2,7 +2,7 @@ import type { Tensor } from '../../engine/index.ts'
 import * as nn from '../../nn/index.ts'
 import { isDiscreet, letGo, markDiscreet, passThrough } from '../../nn/passing.ts'
 import { architecture, type ModelOptions } from './architecture.ts'
-import { convNormActivation } from './normActivation.ts'
+import { convNormActivation, FusedSequential } from './normActivation.ts'
 
 /** Options of the ResNet models. */
 export interface ResNetOptions extends ModelOptions {
@@ -187,7 +187,7 @@ function makeLayer(
   // Made before its block, as torchvision does: random draws come in this order.
   const downsample =
     stride !== 1 || inChannels !== outChannels
-      ? new nn.Sequential(conv1x1(inChannels, outChannels, stride), new nn.BatchNorm2d(outChannels))
+      ? new FusedSequential(conv1x1(inChannels, outChannels, stride), new nn.BatchNorm2d(outChannels))
       : null
   const blocks: nn.Module[] = [new Block(inChannels, channels, { stride, downsample, groups, widthPerGroup })]
   while (blocks.length < count) {
