@@ -31,7 +31,8 @@ Builds the native engine into build/Release/anneal.node. Compiles only what chan
   --portable                   for any processor of this kind: on x86-64 one add-on each for SSE2, AVX2 and AVX-512,
                                among which the loader chooses, instead of one tuned for this machine
   --engine-test                also build build/engine_test, which tests the engine without Node
-  --sanitize LIST              compile with sanitizers (address,undefined) into build/sanitize/
+  --sanitize LIST              compile with sanitizers (address,undefined) into build/sanitize/; with thread: threads_test alone,
+                               into build/sanitize-thread/
   --cuda auto|on|off           compile the CUDA device (default: where nvcc is found)
   --emulated                   for tests: also build/Release/anneal-emulated.node, whose device('cuda') is the processor in
                                the GPU's place`
@@ -128,17 +129,22 @@ export function buildReport() {
 }
 
 function planFor(options) {
-  const directory = path.join(root, 'build', options.folder ?? (options.sanitize ? 'sanitize' : ''))
+  const threads = options.sanitize === 'thread'
+  const ownFolder = threads ? 'sanitize-thread' : options.sanitize ? 'sanitize' : ''
+  const directory = path.join(root, 'build', options.folder ?? ownFolder)
   const cuda = (options.cuda ?? 'auto').toUpperCase()
   if (!['AUTO', 'ON', 'OFF'].includes(cuda))
     throw new BuildError(`--cuda must be auto, on or off, got ${options.cuda}`)
   const portable = options.portable || process.env.SOURCE_DATE_EPOCH !== undefined
   return {
     directory,
-    addon: path.join(directory, 'Release', options.emulated ? 'anneal-emulated.node' : 'anneal.node'),
+    // Node would have to be compiled with that sanitizer too, to load an add-on that is.
+    addon: threads
+      ? path.join(directory, 'threads_test')
+      : path.join(directory, 'Release', options.emulated ? 'anneal-emulated.node' : 'anneal.node'),
     stampFile: path.join(directory, 'stamp.json'),
     targets: [
-      'all',
+      threads ? 'threads_test' : 'all',
       ...(options['engine-test'] ? ['engine_test'] : []),
       ...(options.emulated ? ['anneal-emulated'] : []),
     ],
@@ -164,7 +170,7 @@ function isCurrent(plan) {
  */
 function age(directory, startedAt) {
   for (const file of walk(directory)) {
-    if (!/\.(o|a|node)$|engine_test$/.test(file)) continue
+    if (!/\.(o|a|node)$|(engine|threads)_test$/.test(file)) continue
     const { atimeMs, mtimeMs } = fs.statSync(file)
     if (mtimeMs > startedAt) fs.utimesSync(file, atimeMs / 1000, startedAt / 1000)
   }

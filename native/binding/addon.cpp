@@ -1,5 +1,5 @@
 // The Node-API shell: hands numbers across, keeps the table of tensors, turns failures into errors.
-#define NODE_ADDON_API_CPP_EXCEPTIONS
+#define NODE_ADDON_API_CPP_EXCEPTIONS_ALL  // one that leaves a call ends the process
 #include <napi.h>
 #include <omp.h>
 

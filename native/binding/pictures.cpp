@@ -1,4 +1,4 @@
-#define NODE_ADDON_API_CPP_EXCEPTIONS
+#define NODE_ADDON_API_CPP_EXCEPTIONS_ALL  // one that leaves a call ends the process
 #include "binding/pictures.h"
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "picture/file.h"
 #include "picture/jpeg.h"
 #include "picture/resample.h"
@@ -167,16 +168,22 @@ void Pictures::close() {
 void Pictures::start(Napi::Env env, std::unique_ptr<Job> job) {
     if (!pool_) throw Napi::Error::New(env, "the environment is being torn down");
     Job* const pending = job.get();
-    pool_->run(
-        [this, pending] {
-            try {
-                pending->work(*pending);
-            } catch (const std::exception&) {
-                pending->good = false;  // out of memory
-            }
-            napi_call_threadsafe_function(done_, pending, napi_tsfn_nonblocking);
-        },
-        pending->lane, pending->limit);
+    const auto work = [this, pending] {
+        try {
+            pending->work(*pending);
+        } catch (const std::exception&) {
+            pending->good = false;  // out of memory
+        }
+        napi_call_threadsafe_function(done_, pending, napi_tsfn_nonblocking);
+    };
+    try {
+        pool_->run(work, pending->lane, pending->limit);
+    } catch (const std::exception& failure) {
+        // The system gives no thread: what it lacks is memory.
+        Napi::Error error = Napi::Error::New(env, std::string("no thread for a picture: ") + failure.what());
+        error.Set("kind", Napi::Number::New(env, static_cast<int>(ErrorKind::OutOfMemory)));
+        throw error;
+    }
     running_.insert(job.release());
     if (running_.size() == 1) napi_ref_threadsafe_function(env, done_);
 }

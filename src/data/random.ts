@@ -1,3 +1,4 @@
+import { show } from '../engine/check.ts'
 import { ConfigError } from '../engine/errors.ts'
 import { philox, type Words } from './philox.ts'
 
@@ -68,8 +69,11 @@ export class RandomStream {
     return Math.exp(this.uniform(Math.log(low), Math.log(high)))
   }
 
-  /** A whole number from 0 to `count` − 1, each equally likely. `count` is at most 2^32. */
+  /** A whole number from 0 to `count` − 1, each equally likely. @throws ConfigError unless `count` is one from 1 to 2^32. */
   integer(count: number): number {
+    if (!(Number.isInteger(count) && count >= 1 && count <= 2 ** 32)) {
+      throw new ConfigError(`integer: the count is a whole number from 1 to 2^32, got ${show(count)}`)
+    }
     // Words from the incomplete last stretch would favour small numbers, so they are drawn anew.
     const limit = 2 ** 32 - (2 ** 32 % count)
     let word = this.word()
@@ -89,6 +93,9 @@ export class RandomStream {
 
   /** The numbers 0 … count − 1 in random order, each order equally likely (Fisher and Yates). */
   permutation(count: number): Uint32Array {
+    if (!(Number.isInteger(count) && count >= 0 && count < 2 ** 32)) {
+      throw new ConfigError(`permutation: the count is a whole number from 0 to 2^32 - 1, got ${show(count)}`)
+    }
     const order = new Uint32Array(count)
     for (let i = 0; i < count; i++) order[i] = i
     for (let i = count - 1; i > 0; i--) {

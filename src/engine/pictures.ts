@@ -1,4 +1,4 @@
-import { addon } from './addon.ts'
+import { addon, guarded } from './addon.ts'
 import { OutOfMemoryError, ShapeError } from './errors.ts'
 
 /**
@@ -82,7 +82,7 @@ export function jpegSize(
 ): Promise<{ width: number; height: number } | undefined> {
   return new Promise((resolve) => {
     const done = (width: number, height: number) => resolve(width > 0 ? { width, height } : undefined)
-    addon.pictureSize(source, done, lane?.number, lane?.limit)
+    guarded(() => addon.pictureSize(source, done, lane?.number, lane?.limit))
   })
 }
 
@@ -101,7 +101,7 @@ export function decodeJpeg(
     const slots = encode(plan)
     const out = into ?? roomFor(plan)
     const done = (good: boolean) => resolve(good ? out : undefined)
-    addon.decodePicture(source, slots, out, done, lane?.number, lane?.limit)
+    guarded(() => addon.decodePicture(source, slots, out, done, lane?.number, lane?.limit))
   })
 }
 
@@ -122,10 +122,12 @@ export function resamplePixelsAhead(
   return new Promise((resolve, reject) => {
     const slots = encode(plan)
     const out = into ?? roomFor(plan)
-    addon.resamplePicture(pixels, slots, out, (good) => {
-      if (good) resolve(out)
-      else reject(new OutOfMemoryError(`no memory to resize a picture of ${plan.width}x${plan.height}`))
-    })
+    guarded(() =>
+      addon.resamplePicture(pixels, slots, out, (good) => {
+        if (good) resolve(out)
+        else reject(new OutOfMemoryError(`no memory to resize a picture of ${plan.width}x${plan.height}`))
+      }),
+    )
   })
 }
 
@@ -161,6 +163,6 @@ export function warpPixelsAhead(sampling: Sampling): Promise<Uint8Array> {
     const { pixels, width, height } = sampling
     const out = room(width, height)
     const placement = Float64Array.from(placementOf(sampling, 0))
-    addon.warpPicture(pixels, placement, false, width, height, out, () => resolve(out))
+    guarded(() => addon.warpPicture(pixels, placement, false, width, height, out, () => resolve(out)))
   })
 }

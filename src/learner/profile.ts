@@ -43,12 +43,13 @@ export class FitProfile {
       step: 'optimizer step',
       callbacks: 'callbacks and the rest',
     }
+    const { total } = this
     const rows = Object.entries(this.seconds).map(([phase, seconds]) => [
       titles[phase as ProfilePhase],
       `${((1000 * seconds) / this.batches).toFixed(2)} ms`,
-      `${((100 * seconds) / this.total).toFixed(1)} %`,
+      `${((100 * seconds) / total).toFixed(1)} %`,
     ])
-    rows.push(['a batch', `${((1000 * this.total) / this.batches).toFixed(2)} ms`, ''])
+    rows.push(['a batch', `${((1000 * total) / this.batches).toFixed(2)} ms`, ''])
     const lines = rows.map(([title, time, share]) =>
       `${title!.padEnd(24)}${time!.padStart(12)}${share!.padStart(9)}`.trimEnd(),
     )

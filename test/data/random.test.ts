@@ -80,6 +80,15 @@ describe('RandomStream', () => {
     expect(counts.reduce((sum, count) => sum + (count - 10_000) ** 2 / 10_000, 0)).toBeLessThan(22.5)
   })
 
+  it('refuses counts that are none', () => {
+    const stream = new RandomStream({ seed: 1 })
+    for (const count of [0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 33]) {
+      expect(() => stream.integer(count)).toThrow(/whole number from 1 to 2\^32/)
+    }
+    expect(() => stream.permutation(2 ** 32)).toThrow(/whole number from 0/)
+    expect([...stream.permutation(0)]).toEqual([])
+  })
+
   it('draws evenly in the logarithm', () => {
     const random = new RandomStream({ seed: 3 })
     const values = Array.from({ length: 10_000 }, () => random.logUniform(0.5, 2))

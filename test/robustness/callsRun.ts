@@ -53,10 +53,22 @@ export interface CallsOptions {
 const perProcess = 12_500
 /** Resident memory that a process may have, in MiB. Its data segment is limited too, so that what is too much fails in the engine. */
 const memoryLimit = 3500
-const dataLimit = 2500
+const dataLimit = 3000
 
-/** Milliseconds for one call, on a busy machine. */
-const timeLimit = 10_000
+/** Seconds of the processor for one call, and those that may pass while others have it. */
+const cpuLimit = 6
+const timeLimit = 60
+
+/** Seconds of the processor that a process has had. */
+function cpuSeconds(pid: number): number {
+  try {
+    // The name, in brackets, may hold anything.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? []
+    return (Number(fields[11]) + Number(fields[12])) / 100
+  } catch {
+    return 0
+  }
+}
 
 function residentMiB(pid: number): number {
   try {
@@ -177,15 +189,24 @@ function watch(child: ChildProcess, callFile: string, asan: boolean): Promise<En
     let stopped: Ended['problem'] | null = null
     let last = ''
     let since = performance.now()
+    let cpuBefore = 0
     const timer = setInterval(() => {
       const now = existsSync(callFile) ? readFileSync(callFile, 'utf8').split('\n')[0]! : ''
+      const cpu = cpuSeconds(child.pid as number)
       if (now !== last) {
         last = now
         since = performance.now()
+        cpuBefore = cpu
       }
       const resident = residentMiB(child.pid as number)
-      if (performance.now() - since > timeLimit * (asan ? 6 : 1) * (now === '' ? 6 : 1))
-        stopped = { kind: 'hang', problem: `took longer than ${timeLimit / 1000} s` }
+      // The start, and the sanitizers, take their time.
+      const patience = (asan ? 6 : 1) * (now === '' ? 6 : 1)
+      const took = (performance.now() - since) / 1000
+      if (cpu - cpuBefore > cpuLimit * patience || took > timeLimit * patience)
+        stopped = {
+          kind: 'hang',
+          problem: `took ${took.toFixed(0)} s, ${(cpu - cpuBefore).toFixed(0)} s of the processor`,
+        }
       else if (!asan && resident > memoryLimit)
         stopped = { kind: 'memory', problem: `took ${resident.toFixed(0)} MiB` }
       if (stopped) child.kill('SIGKILL')
