@@ -7,6 +7,7 @@ import { ImageDataset } from '../../src/data/image/ImageDataset.ts'
 import { RandomStream } from '../../src/data/random.ts'
 import * as T from '../../src/data/transforms/index.ts'
 import { ConfigError, DataError } from '../../src/engine/errors.ts'
+import { fillUp, smallDisk } from '../learner/smallDisk.ts'
 import { smoothPicture, temporaryFolder, writePicture } from './pictures.ts'
 
 async function pictures(): Promise<string> {
@@ -134,6 +135,28 @@ describe('pictures kept on disk', () => {
     ])
     warned.mockRestore()
     for (const file of filesIn(cache.folder)) expect(readFileSync(file).length).toBeLessThanOrEqual(1000)
+  })
+
+  it('on a full disk keeps what it has, says so once, and goes on', async ({ skip }) => {
+    const disk = smallDisk(temporaryFolder())
+    if (disk === null) return skip('no rights to mount a file system')
+    const folder = await pictures()
+    const cache = { folder: join(disk, 'kept'), maxBytes: 2 ** 30 }
+    const expected = await run(folder, {})
+    expect(await run(folder, { cache, batchSize: 3 })).toEqual(expected)
+    const before = filesIn(cache.folder).map((file) => readFileSync(file))
+    expect(before).toHaveLength(1)
+    fillUp(disk)
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    // Other pictures, for which there is no room.
+    const others = await pictures()
+    expect(await run(others, { cache })).toEqual(expected)
+    expect(warned.mock.calls.map(([text]) => text)).toEqual([
+      expect.stringMatching(/no more pictures are kept there \((ENOSPC|no space)/),
+    ])
+    warned.mockRestore()
+    expect(filesIn(cache.folder).map((file) => readFileSync(file))).toEqual(expect.arrayContaining(before))
+    expect(await run(folder, { cache })).toEqual(expected)
   })
 
   it("transforms of one's own are done anew: their name says nothing", async () => {

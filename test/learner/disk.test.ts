@@ -1,9 +1,11 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CheckpointCallback, CSVLogger, JSONLogger, SaveModelCallback } from '../../callbacks/index.ts'
 import { AnnealError } from '../../src/engine/errors.ts'
+import { saveWeights } from '../../src/io/index.ts'
 import type { Learner } from '../../src/learner/index.ts'
+import { exportOnnx } from '../../src/onnx/index.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
 import { fillUp, makeReadOnly, smallDisk } from './smallDisk.ts'
 import { lineLearner, weightOf } from './support.ts'
@@ -13,6 +15,15 @@ const writers: Record<string, (learner: Learner, path: string, round: number) =>
   'learner.save': (learner) => learner.save('best'),
   'learner.export': (learner, path) => learner.export(join(path, 'models', 'best')),
   'recorder.saveHistory': (learner, path) => learner.recorder.saveHistory(join(path, 'models', 'best.csv')),
+  'saveWeights, safetensors': (learner, path) =>
+    saveWeights(learner.model, join(path, 'models', 'best.safetensors')),
+  'saveWeights, pth': (learner, path) => saveWeights(learner.model, join(path, 'models', 'best.pth')),
+  exportOnnx: (learner, path) =>
+    exportOnnx(learner.model, join(path, 'models', 'best.onnx'), { inputShape: [1, 1] }),
+  'figure.save': async (learner, path) => {
+    if (learner.recorder.losses.length === 0) await learner.fit(1)
+    await learner.recorder.plotLosses().save(join(path, 'models', 'losses.png'))
+  },
   SaveModelCallback: (learner) => learner.fit(1, { callbacks: [new SaveModelCallback({ name: 'best' })] }),
   CheckpointCallback: (learner) =>
     learner.fit(2, { callbacks: [new CheckpointCallback({ name: 'best', every: 2 })] }),
@@ -31,6 +42,7 @@ describe.each(Object.entries(writers))('%s', (_, write) => {
   it('on a full disk says so, leaves what was there, and the learner can go on', async ({ skip }) => {
     const path = smallDisk(await temporaryFolder())
     if (path === null) return skip('no rights to mount a file system')
+    mkdirSync(join(path, 'models'))
     const learner = lineLearner({ path, batches: 2 })
     await write(learner, path, 1)
     const models = join(path, 'models')
@@ -50,6 +62,7 @@ describe.each(Object.entries(writers))('%s', (_, write) => {
   it('where nothing can be written says so, and the learner can go on', async ({ skip }) => {
     const path = smallDisk(await temporaryFolder())
     if (path === null) return skip('no rights to mount a file system')
+    mkdirSync(join(path, 'models'))
     const learner = lineLearner({ path, batches: 2 })
     await write(learner, path, 1)
     const before = contentsOf(join(path, 'models'))
