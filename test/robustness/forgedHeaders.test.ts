@@ -25,6 +25,7 @@ import {
   ValidateEvery,
 } from '../../callbacks/index.ts'
 import { DataBunch, TensorDataset } from '../../src/data/index.ts'
+import { buildPipeline } from '../../src/data/transforms/describe.ts'
 import { CheckpointError } from '../../src/engine/errors.ts'
 import {
   AnnealError,
@@ -324,6 +325,21 @@ describe('an exported Learner whose header was forged', () => {
         Object.assign(model, { kind: 'architecture', name: 'resnet18', options })
       })
       await expect(loadLearner(file)).rejects.toThrow(/asks for other weights/)
+    }
+  })
+
+  it('makes no picture larger than those that are read', () => {
+    for (const parameters of [
+      { size: 1e9 },
+      { size: [10, 1e6] },
+      { size: 'all' },
+      { padding: [0, 0, 1e9, 0] },
+    ]) {
+      for (const name of ['resize', 'cropPad', 'pad', 'centerCrop']) {
+        expect(() => buildPipeline([{ name, parameters }])).toThrow(
+          /has a size of .*; at most 13377 are accepted/,
+        )
+      }
     }
   })
 

@@ -1,4 +1,6 @@
+import { show } from '../../engine/check.ts'
 import { DataError } from '../../engine/errors.ts'
+import { DEFAULT_MAX_PIXELS } from '../image/limits.ts'
 import { compose } from './compose.ts'
 import { centerCrop, cropPad, pad } from './crop.ts'
 import { contain, cover, resize } from './resize.ts'
@@ -35,11 +37,21 @@ export function describePipeline(pipeline: Pipeline): TransformDescription[] | u
   return steps.map(({ name, parameters }) => ({ name, parameters }))
 }
 
-/** @throws DataError for a transform that is not known */
+/** A square of this side has as many pixels as a picture may have. */
+const MAX_SIDE = Math.floor(Math.sqrt(DEFAULT_MAX_PIXELS))
+
+/** @throws DataError for a transform that is not known, or makes pictures larger than those that are read */
 export function buildPipeline(steps: readonly TransformDescription[]): Pipeline {
   return compose(
     steps.map(({ name, parameters }) => {
       if (!isKnownTransform(name)) throw new DataError(`there is no transform ${name}`)
+      const lengths = [parameters.size, parameters.padding].flat().filter((length) => length != null)
+      const wrong = lengths.find((length) => !(typeof length === 'number' && Math.abs(length) <= MAX_SIDE))
+      if (wrong !== undefined) {
+        throw new DataError(
+          `the transform ${name} has a size of ${show(wrong)}; at most ${MAX_SIDE} are accepted`,
+        )
+      }
       return makers[name]!(parameters)
     }),
   )
