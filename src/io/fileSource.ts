@@ -1,9 +1,12 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { CheckpointError } from '../engine/errors.ts'
 
 /** The kernel transfers less than 2 GiB a call; larger reads go in pieces of this size. */
 const MAX_READ = 1 << 30
+
+/** Does not wait for somebody to write into what turns out to be a pipe. */
+const toRead = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
 
 /** A wish of {@link Steps}: fill `bytes` from `position` of a file on. `what` names them in messages. */
 export interface ReadRequest {
@@ -118,7 +121,7 @@ export class AsyncFile {
 }
 
 async function openHandle(file: string): Promise<{ handle: FileHandle; size: number }> {
-  const handle = await open(file, 'r').catch((cause: unknown) => {
+  const handle = await open(file, toRead).catch((cause: unknown) => {
     throw openError(file, cause)
   })
   try {
@@ -135,7 +138,7 @@ export const SyncFile = {
     const descriptors = new Map<string, number>()
     const openFile = (path: string): number => {
       const descriptor = attempt(
-        () => openSync(path, 'r'),
+        () => openSync(path, toRead),
         (cause) => openError(path, cause),
       )
       const before = descriptors.get(path)

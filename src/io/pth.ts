@@ -171,13 +171,16 @@ function checkStorage(tensor: TensorRef, storages: StorageBytes, where: string):
   }
 }
 
-/** Many tensors may look at the same bytes, each within its limit. */
+/** Many tensors may look at the same bytes, each within its limit; of those far apart all between them is read. */
 function checkExpansion(tensors: Iterable<TensorRef>, { file, size }: FileSource): void {
   let bytes = 0
-  for (const { shape, dtype } of tensors) bytes += countElements(shape, file) * STORED_ITEM_SIZE[dtype]
+  for (const { shape, strides, dtype } of tensors) {
+    const count = countElements(shape, file)
+    if (count > 0) bytes += Math.max(count, spanOf(shape, strides)) * STORED_ITEM_SIZE[dtype]
+  }
   if (bytes > 16 * size + MAX_EXPANSION) {
     throw new CheckpointError(
-      `${file} holds tensors that share what is stored and would take ${bytes} bytes, of a file of ${size}, which is not accepted`,
+      `${file} holds tensors that share what is stored and would take ${bytes} bytes of reading, of a file of ${size}, which is not accepted`,
     )
   }
 }
@@ -206,10 +209,15 @@ function* readStrided(
     (yield* storages.locate(storage.key)) +
     storage.offset * storageItemSize(storage) +
     tensor.offset * itemSize
-  const span = shape.reduce((index, length, dim) => index + (length - 1) * strides[dim]!, 0) + 1
+  const span = spanOf(shape, strides)
   const bytes = yield* source.read(start, span * itemSize, `tensor "${name}"`)
   if (isContiguous(shape, strides)) return bytes
   return gather(bytes, shape, strides, itemSize, count)
+}
+
+/** Elements of the storage from a tensor's first to its last. */
+function spanOf(shape: readonly number[], strides: readonly number[]): number {
+  return shape.reduce((index, length, dim) => index + (length - 1) * strides[dim]!, 0) + 1
 }
 
 function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {

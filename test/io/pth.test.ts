@@ -148,7 +148,7 @@ describe('files that must be refused', () => {
 
   test('a tensor that unfolds four bytes into four terabytes', async () => {
     expect((await failure(openWeightsFile(fixture('refuse-expansion.pth')))).message).toMatch(
-      /share what is stored and would take 4398046511104 bytes/,
+      /share what is stored and would take 4398046511104 bytes of reading/,
     )
   })
 

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -7,6 +8,8 @@ import { readCsv } from '../../src/data/table/readCsv.ts'
 import { AnnealError } from '../../src/engine/errors.ts'
 import { openWeightsFile } from '../../src/io/index.ts'
 import { parseJson } from '../../src/io/parseJson.ts'
+import { loadWeightsSync } from '../../src/io/weights.ts'
+import * as nn from '../../src/nn/index.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
 import { zipOf } from './seeds.ts'
 
@@ -75,6 +78,39 @@ describe('a pickle', () => {
     await weights(pickled('}(', ...keys, 'u.'))
     expect(({} as { polluted?: unknown }).polluted).toBeUndefined()
     expect(Object.keys(Object.prototype)).toEqual([])
+  })
+})
+
+describe('tensors of a pickle', () => {
+  it('that look at the same bytes again and again', async () => {
+    const tensor = (name: string, shape: string, strides: string) =>
+      `\x8c${String.fromCharCode(name.length)}${name}ctorch._utils\n_rebuild_tensor_v2\n((\x8c\x07storagectorch\nFloatStorage\n` +
+      `\x8c\x010\x8c\x03cpuM\xff\xfftQK\x00${shape}${strides}\x89}tR`
+    const far = (length: number) =>
+      Array.from({ length }, (_, i) => tensor(`w${i}`, 'K\x02\x85', 'M\xfe\xff\x85'))
+    const archive = (...tensors: string[]) =>
+      zipOf([
+        { name: 'a/data.pkl', data: Buffer.from(`}(${tensors.join('')}u.`, 'latin1') },
+        { name: 'a/data/0', data: Buffer.alloc(4 * 65_535) },
+      ])
+    expect(await weights(archive(...far(10)))).toBe('read')
+    // 1000 times 256 KiB, of a file of 400.
+    expect(await weights(archive(...far(1000)))).toMatch(
+      /share what is stored and would take 262140000 bytes/,
+    )
+  })
+})
+
+describe('a pipe', () => {
+  it('is not waited for', async ({ skip }) => {
+    const pipe = join(await temporaryFolder(), 'a.safetensors')
+    try {
+      execFileSync('mkfifo', [pipe], { stdio: 'ignore' })
+    } catch {
+      return skip('no mkfifo here')
+    }
+    await expect(openWeightsFile(pipe)).rejects.toThrow(/is no regular file/)
+    expect(() => loadWeightsSync(new nn.Linear(1, 1), pipe)).toThrow(/is no regular file/)
   })
 })
 
