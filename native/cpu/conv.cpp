@@ -126,10 +126,8 @@ void runOneDnn(Direction direction, const View& input, const View& weight, const
     constexpr int64_t kSmall = 10'000'000;
     const OneThread team(out.numel() * (weight.numel() / weight.sizes[0]) < kSmall);
     thread_local onednn::Cache<ConvEntry> cache;
-    std::unique_ptr<ConvEntry>& slot =
-        cache[keyOf(direction, input, weight, out, bias != nullptr, epilogue, g)];
-    if (!slot) slot = makeEntry(direction, input, weight, out, bias, epilogue, g);
-    ConvEntry& entry = *slot;
+    ConvEntry& entry = cache.get(keyOf(direction, input, weight, out, bias != nullptr, epilogue, g),
+                                 [&] { return makeEntry(direction, input, weight, out, bias, epilogue, g); });
     dnnl::stream& stream = onednn::stream();
 
     entry.source.set_data_handle(input.data);

@@ -132,8 +132,7 @@ void multiplyBFloat16(const View& c, const View& a, const View& b, const View* b
         key.insert(key.end(), view->sizes.begin(), view->sizes.end());
         key.insert(key.end(), view->strides.begin(), view->strides.end());
     }
-    std::unique_ptr<MatmulEntry>& entry = cache[key];
-    if (!entry) {
+    MatmulEntry& entry = cache.get(key, [&] {
         dnnl::memory::dims rowDims(static_cast<size_t>(c.dims()), 1);
         rowDims.back() = c.sizes[c.dims() - 1];
         const dnnl::memory::dims rowSteps(rowDims.size(), 1);
@@ -143,23 +142,23 @@ void multiplyBFloat16(const View& c, const View& a, const View& b, const View* b
         const auto memory = [](const dnnl::memory::desc& description) {
             return dnnl::memory(description, onednn::engine(), nullptr);
         };
-        entry = std::make_unique<MatmulEntry>(
-            MatmulEntry{dnnl::matmul(descriptor), memory(describeMatrix(a)), memory(describeMatrix(b)),
-                        memory(describeMatrix(c)), memory(row), memory(descriptor.scratchpad_desc())});
-    }
-    entry->a.set_data_handle(a.data);
-    entry->b.set_data_handle(b.data);
-    entry->c.set_data_handle(c.data);
-    entry->scratchpad.set_data_handle(onednn::scratch(0, entry->scratchpad.get_desc().get_size()));
-    std::unordered_map<int, dnnl::memory> arguments{{DNNL_ARG_SRC, entry->a},
-                                                    {DNNL_ARG_WEIGHTS, entry->b},
-                                                    {DNNL_ARG_DST, entry->c},
-                                                    {DNNL_ARG_SCRATCHPAD, entry->scratchpad}};
+        return std::make_unique<MatmulEntry>(MatmulEntry{dnnl::matmul(descriptor), memory(describeMatrix(a)),
+                                                         memory(describeMatrix(b)), memory(describeMatrix(c)),
+                                                         memory(row), memory(descriptor.scratchpad_desc())});
+    });
+    entry.a.set_data_handle(a.data);
+    entry.b.set_data_handle(b.data);
+    entry.c.set_data_handle(c.data);
+    entry.scratchpad.set_data_handle(onednn::scratch(0, entry.scratchpad.get_desc().get_size()));
+    std::unordered_map<int, dnnl::memory> arguments{{DNNL_ARG_SRC, entry.a},
+                                                    {DNNL_ARG_WEIGHTS, entry.b},
+                                                    {DNNL_ARG_DST, entry.c},
+                                                    {DNNL_ARG_SCRATCHPAD, entry.scratchpad}};
     if (bias) {
-        entry->bias.set_data_handle(bias->data);
-        arguments.emplace(DNNL_ARG_BIAS, entry->bias);
+        entry.bias.set_data_handle(bias->data);
+        arguments.emplace(DNNL_ARG_BIAS, entry.bias);
     }
-    entry->primitive.execute(onednn::stream(), arguments);
+    entry.primitive.execute(onednn::stream(), arguments);
     onednn::stream().wait();
 }
 

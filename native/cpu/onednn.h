@@ -4,9 +4,11 @@
 // builds the primitive descriptor directly. Everything here runs on the engine thread.
 #include <cstdint>
 #include <cstring>
+#include <list>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/tensor.h"
@@ -44,8 +46,40 @@ struct KeyHash {
         return static_cast<size_t>(hash);
     }
 };
+
+// The latest `capacity` entries by key. Shapes may be new in every call, as of pictures in their own sizes,
+// and a primitive has some 50 KB of code; as many as oneDNN itself keeps are more than the largest networks
+// have.
 template <typename Entry>
-using Cache = std::unordered_map<Key, std::unique_ptr<Entry>, KeyHash>;
+class Cache {
+  public:
+    explicit Cache(size_t capacity = 1024) : capacity_(capacity) {}
+
+    // `make()` gives the entry that is not there. It stays at least until the next call.
+    template <typename Make>
+    Entry& get(const Key& key, const Make& make) {
+        if (const auto found = places_.find(key); found != places_.end()) {
+            entries_.splice(entries_.begin(), entries_, found->second);
+            return *entries_.front().second;
+        }
+        std::unique_ptr<Entry> made = make();
+        if (entries_.size() >= capacity_) {
+            places_.erase(entries_.back().first);
+            entries_.pop_back();
+        }
+        entries_.emplace_front(key, std::move(made));
+        places_.emplace(key, entries_.begin());
+        return *entries_.front().second;
+    }
+
+    size_t size() const { return entries_.size(); }
+
+  private:
+    using Entries = std::list<std::pair<Key, std::unique_ptr<Entry>>>;  // the latest first
+    size_t capacity_;
+    Entries entries_;
+    std::unordered_map<Key, typename Entries::iterator, KeyHash> places_;
+};
 
 struct ConvDescriptors {
     memory::desc source, weight, bias, target;  // a zero descriptor as bias means none
