@@ -114,7 +114,8 @@ export class ActivationStats extends Callback {
     for (const layer of this.layers) {
       const saved = state.layers.find(({ name }) => name === layer.name)
       for (const key of ['batches', 'means', 'stds', 'nearZero'] as const) {
-        layer[key].splice(0, layer[key].length, ...(saved?.[key] ?? []))
+        layer[key].length = 0
+        for (const value of saved?.[key] ?? []) layer[key].push(value)
       }
     }
     this.#unread = state.unread.map(({ batch, layers, values }) => ({

@@ -15,7 +15,7 @@ import {
   anyNumber,
   bulk,
   count,
-  fields,
+  exactly,
   like,
   listOf,
   mapOf,
@@ -58,7 +58,7 @@ type SavedFit = {
 /** What must be true of the parts whatever the Learner; the rest is compared where it is taken up. */
 const checks: { readonly [Name in keyof SavedFit]?: StateCheck } = {
   request: mapOf(() => {}),
-  position: fields({
+  position: exactly({
     epoch: count(),
     iteration: count(),
     midEpoch: truth,

@@ -61,15 +61,24 @@ export function mapOf(item: StateCheck): StateCheck {
   }
 }
 
-/** An object with these fields and no others. */
+/** An object with these fields; it may have others, as those of a class that extends the one that asks. */
 export function fields(checks: Readonly<Record<string, StateCheck>>): StateCheck {
   return (value, where) => {
     if (!isPlain(value)) refuse(where, value, 'an object')
-    const unknown = Object.keys(value).find((name) => !Object.hasOwn(checks, name))
-    if (unknown !== undefined) refuse(`${where}.${unknown}`, value[unknown], 'left out')
     for (const [name, check] of Object.entries(checks)) {
       check(Object.hasOwn(value, name) ? value[name] : undefined, `${where}.${name}`)
     }
+  }
+}
+
+/** An object with these fields and no others. */
+export function exactly(checks: Readonly<Record<string, StateCheck>>): StateCheck {
+  const known = fields(checks)
+  return (value, where) => {
+    known(value, where)
+    const all = value as Record<string, unknown>
+    const unknown = Object.keys(all).find((name) => !Object.hasOwn(checks, name))
+    if (unknown !== undefined) refuse(`${where}.${unknown}`, all[unknown], 'left out')
   }
 }
 
@@ -113,7 +122,7 @@ export function like(example: unknown): StateCheck {
   }
   if (isPlain(example)) {
     const known = Object.entries(example).filter(([, value]) => typeof value !== 'function')
-    return fields(
+    return exactly(
       Object.fromEntries(
         known.map(([name, value]) => [name, value === undefined ? () => {} : like(value)] as const),
       ),

@@ -70,6 +70,21 @@ describe('ActivationStats', () => {
     expect(await figures(new ValidateEvery(2))).toEqual(await figures())
   })
 
+  it('takes up the figures of very many batches', async () => {
+    const stats = new ActivationStats()
+    await make().learner.fit(1, { callbacks: [stats] })
+    const long = new Float64Array(300_000).fill(0.5)
+    const layers = stats.layers.map(({ name }) => ({
+      name,
+      batches: long,
+      means: long,
+      stds: long,
+      nearZero: long,
+    }))
+    stats.loadStateDict({ batches: long.length, layers, unread: [] })
+    expect(stats.layers[1]!.means).toHaveLength(long.length)
+  })
+
   it('draws a panel each', async () => {
     const { learner } = make()
     const stats = new ActivationStats()

@@ -279,6 +279,21 @@ describe('a checkpoint whose header was forged', () => {
     )
   })
 
+  it('may have what an extended callback remembers besides', async () => {
+    class Patient extends EarlyStoppingCallback {
+      override stateDict() {
+        return { ...super.stateDict(), more: 1 }
+      }
+    }
+    const path = join(folder, 'extended')
+    const fit = (learner: Learner, ...more: Callback[]) =>
+      learner.fit(epochs, {
+        callbacks: [new Patient({ patience: 9 }), new CheckpointCallback({ every: 1 }), ...more],
+      })
+    await expect(fit(learnerIn(path), new Fail())).rejects.toThrow('the power went out')
+    await fit(await Learner.resume('last', learnerIn(path)))
+  })
+
   it('goes on if nothing was changed', async () => {
     await expect(resumed(() => {})).rejects.toThrow('it was taken up')
   })

@@ -12,7 +12,10 @@ export interface ReadCsvOptions {
   separator?: string
   /** The first line names the columns. Default true; without, they are called '0', '1', '2' … */
   header?: boolean
-  /** What to do with a row that cannot be read: 'throw' (default) names file and line, 'skip' leaves it out and lists it. */
+  /**
+   * What to do with a row that cannot be read: 'throw' (default) names file and line, 'skip' leaves it out and lists it, up to
+   * 100,000 of them.
+   */
   onError?: 'throw' | 'skip'
 }
 
