@@ -28,6 +28,8 @@ Tensor leaky_relu(Context& context, const Tensor& input, double slope) {
 }
 
 Tensor leaky_relu_backward(Context& context, const Tensor& gradient, const Tensor& input, double slope) {
+    CHECK_DTYPE(isFloating(input.dtype()), "leakyRelu: expected a floating dtype, got ",
+                dtypeName(input.dtype()));
     CHECK_SHAPE(gradient.sizes() == input.sizes(), "leakyRelu: gradient ", gradient.sizes().toString(),
                 " for input ", input.sizes().toString());
     Tensor out = context.emptyLike(input);

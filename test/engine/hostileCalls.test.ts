@@ -44,6 +44,13 @@ describe('the add-on refuses', () => {
     expect(() => addon.openDevice(2 ** 31)).toThrow(/no device number/)
   })
 
+  it('gradients of what is not floating', () => {
+    addon.args.set([3])
+    const handle = addon.fromBytes(new Uint8Array(3), 6, 1)
+    expect(callNative('leaky_relu_backward', [handle, handle, 0.1], [2, 2, 1], 3)).toMatch(/floating dtype/)
+    addon.release(handle)
+  })
+
   it('ranges of integers that are none', () => {
     addon.args.set([2])
     const handle = addon.fromBytes(new BigInt64Array(2), 4, 1)
