@@ -134,33 +134,47 @@ class Convolver {
                                    : fast                    ? dnn::kDefaultMath
                                                              : dnn::kPlainMath;
         then(f.setMath(plan->convolution, math));
-        if (status != dnn::kSuccess) return plan;
+        if (dnn::declines(status)) return plan;
+        dnn::check(status, "describing a convolution");
+        // Measuring waits for the device, and a failure would be taken for the answer.
+        CHECK(!runtime_.capturing(), ErrorKind::Kernel, "algorithms cannot be measured while capturing");
         dnn::Performance all[kMostAlgorithms];
         int found = 0;
-        void* const workspace = runtime_.workspace(kMostWorkspace);
+        size_t bytes = kMostWorkspace;
+        void* const workspace = runtime_.workspaceUpTo(bytes);
         switch (p.direction) {
             case ConvDirection::Forward:
                 status = f.findForward(handle_, plan->x, x, plan->w, w, plan->convolution, plan->y, y,
-                                       kMostAlgorithms, &found, all, workspace, kMostWorkspace);
+                                       kMostAlgorithms, &found, all, workspace, bytes);
                 break;
             case ConvDirection::BackwardInput:
                 status = f.findInput(handle_, plan->w, w, plan->y, y, plan->convolution, plan->x, x,
-                                     kMostAlgorithms, &found, all, workspace, kMostWorkspace);
+                                     kMostAlgorithms, &found, all, workspace, bytes);
                 break;
             case ConvDirection::BackwardWeight:
                 status = f.findWeight(handle_, plan->x, x, plan->y, y, plan->convolution, plan->w, w,
-                                      kMostAlgorithms, &found, all, workspace, kMostWorkspace);
+                                      kMostAlgorithms, &found, all, workspace, bytes);
                 break;
         }
-        // The fastest that gives the same bits each time, else the fastest.
-        for (const bool deterministic : {true, false}) {
-            for (int i = 0; status == dnn::kSuccess && i < found && !plan->found; i++) {
-                if (all[i].status != dnn::kSuccess || (deterministic && all[i].deterministic != 1)) continue;
+        if (dnn::declines(status)) return plan;
+        dnn::check(status, "measuring algorithms");
+        // The fastest that gives the same bits each time, else the fastest. All kinds of arithmetic are
+        // measured, but float32 must not become TF32: others than that count where there is no better, and
+        // are not taken.
+        const auto choose = [&](bool exact, bool deterministic) {
+            for (int i = 0; i < found && !plan->found; i++) {
+                const bool fits = math != dnn::kPlainMath || all[i].math == math;
+                if (all[i].status != dnn::kSuccess || fits != exact) continue;
+                if (deterministic && all[i].deterministic != 1) continue;
                 plan->found = true;
                 plan->algorithm = all[i].algorithm;
-                plan->workspaceBytes = all[i].workspaceBytes;
-                dnn::check(f.setMath(plan->convolution, all[i].math), "describing a convolution");
+                plan->workspaceBytes = fits ? all[i].workspaceBytes : bytes;
+                dnn::check(f.setMath(plan->convolution, fits ? all[i].math : math),
+                           "describing a convolution");
             }
+        };
+        for (const bool exact : {true, false}) {
+            for (const bool deterministic : {true, false}) choose(exact, deterministic);
         }
         return plan;
     }

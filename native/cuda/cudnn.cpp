@@ -41,4 +41,7 @@ void check(Status status, const char* what) {
     CHECK(status == kSuccess, ErrorKind::Kernel, "cuDNN: ", what, ": ", functions().errorString(status));
 }
 
+// "Bad parameter" and "not supported" of version 8, and the thousands of theirs in version 9.
+bool declines(Status status) { return status == 3 || status == 9 || (status >= 2000 && status < 4000); }
+
 }  // namespace anneal::cuda::dnn

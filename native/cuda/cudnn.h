@@ -74,4 +74,7 @@ const Functions& functions();
 
 void check(Status status, const char* what);
 
+// Whether it means that the library does not do this, and not that something went wrong.
+bool declines(Status status);
+
 }  // namespace anneal::cuda::dnn

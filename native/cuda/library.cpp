@@ -49,6 +49,11 @@ namespace {
     }
     if (const char* home = std::getenv("HOME"))
         pythons.push_back(std::string(home) + "/.local/lib/python3*/site-packages");
+    // Those beside a Python that is on the PATH: environments, and whatever put it there.
+    for (const std::string& folder : split(std::getenv("PATH"))) {
+        pythons.push_back(folder + "/../lib/python3*/site-packages");
+        pythons.push_back(folder + "/../lib/python3*/dist-packages");
+    }
     for (const std::string& python : pythons) {
         patterns.push_back(python + "/nvidia/*/lib");
         patterns.push_back(python + "/torch/lib");
@@ -65,8 +70,8 @@ namespace {
 
 }  // namespace
 
-Library::Library(std::string title, std::vector<std::string> names)
-    : title_(std::move(title)), names_(std::move(names)) {}
+Library::Library(std::string title, std::vector<std::string> names, std::vector<std::string> companions)
+    : title_(std::move(title)), names_(std::move(names)), companions_(std::move(companions)) {}
 
 void Library::open() {
     if (opened_) return;
@@ -74,21 +79,34 @@ void Library::open() {
 #ifdef ANNEAL_CUDA_EMULATED
     path_ = "emulated";
 #else
-    for (const std::string& name : names_) {
-        tried_.push_back(name);
-        if ((handle_ = dlopen(name.c_str(), RTLD_LAZY | RTLD_LOCAL))) {
-            path_ = name;
-            return;
+    const auto open = [&](const std::string& file) {
+        handle_ = dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL);
+        if (handle_) {
+            path_ = file;
+            return true;
+        }
+        // A file that is there says what is wrong with it.
+        const char* const said = dlerror();
+        const std::string reason = said ? said : file;
+        tried_.push_back(reason.starts_with(file + ": cannot open") ? file : reason);
+        return false;
+    };
+    std::vector<std::string> places;
+    // Whoever asks for a library by name gets one of that name that is there already.
+    for (const std::string& companion : companions_) {
+        if (dlopen(companion.c_str(), RTLD_LAZY | RTLD_LOCAL)) continue;
+        if (places.empty()) places = folders();
+        for (const std::string& folder : places) {
+            if (dlopen((folder + "/" + companion).c_str(), RTLD_LAZY | RTLD_LOCAL)) break;
         }
     }
-    for (const std::string& folder : folders()) {
+    for (const std::string& name : names_) {
+        if (open(name)) return;
+    }
+    if (places.empty()) places = folders();
+    for (const std::string& folder : places) {
         for (const std::string& name : names_) {
-            const std::string file = folder + "/" + name;
-            tried_.push_back(file);
-            if ((handle_ = dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL))) {
-                path_ = file;
-                return;
-            }
+            if (open(folder + "/" + name)) return;
         }
     }
 #endif
@@ -104,7 +122,7 @@ void Library::require() {
     std::string list;
     for (const std::string& file : tried_) list += "\n  " + file;
     fail(ErrorKind::Device, title_, " was not found; tried", list,
-         "\nInstall it (pip install nvidia-cublas-cu12 nvidia-cudnn-cu12, or NVIDIA's packages), or set "
+         "\nInstall it (pip install nvidia-cublas nvidia-cudnn-cu13, or NVIDIA's packages), or set "
          "ANNEAL_CUDA_LIBS to its folder");
 }
 
@@ -120,6 +138,12 @@ void* Library::symbol(const char* name) {
     return found;
 }
 
+std::string Library::version() {
+    if (!found()) return "";
+    const size_t at = path_.rfind(".so.");
+    return at == std::string::npos ? "" : path_.substr(at + 4);
+}
+
 std::string Library::state() { return found() ? path_ : "not found"; }
 
 Library& cublasLtLibrary() {
@@ -128,7 +152,9 @@ Library& cublasLtLibrary() {
 }
 
 Library& cudnnLibrary() {
-    static Library library("cuDNN", {"libcudnn.so.9", "libcudnn.so.8"});
+    // It opens cuBLASLt and, for some of its kernels, NVRTC of the same version.
+    static Library library("cuDNN", {"libcudnn.so.9", "libcudnn.so.8"},
+                           {"libnvrtc.so." + cublasLtLibrary().version()});
     return library;
 }
 

@@ -298,8 +298,10 @@ void matmul(Context& context, const View& c, const View& a, const View& b, const
         const Batch batch(c, a, b);
         const auto bytes = static_cast<int64_t>(dtypeSize(c.dtype));
         const int64_t calls = batch.even ? 1 : batch.count;
-        // The library adds a bias to one product; to a stack, and in double precision, a kernel does.
-        const bool fused = withBias && batch.count == 1 && c.dtype != DType::Float64;
+        // The library adds a bias to one product, and reads packs of it; to a stack, in double precision, and
+        // from anywhere in memory, a kernel does.
+        const bool fused = withBias && batch.count == 1 && c.dtype != DType::Float64 &&
+                           reinterpret_cast<uintptr_t>(biasView.data) % 16 == 0;
         for (int64_t i = 0; i < calls; i++) {
             char* const target = c.as<char>() + (batch.even ? 0 : batch.offsetsC[i] * bytes);
             const char* const left = a.as<char>() + (batch.even ? 0 : batch.offsetsA[i] * bytes);

@@ -1,6 +1,7 @@
 // The queue, the memory and the copies of one CUDA device.
 #include "cuda/runtime.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace anneal::cuda {
@@ -9,13 +10,53 @@ namespace {
 
 constexpr size_t kUploadPiece = size_t{4} << 20;
 constexpr size_t kSmallUpload = size_t{256} << 10;
+constexpr size_t kSmallPiece = size_t{1} << 20;  // in which several small uploads lie
+constexpr size_t kLeastWorkspace = size_t{1} << 20;
+
+// Whether a kernel has failed on the device: every call from then on answers so, whatever it is about.
+bool isLasting(cudaError_t status) {
+#ifdef ANNEAL_CUDA_EMULATED
+    (void)status;
+    return false;
+#else
+    switch (status) {
+        case cudaErrorECCUncorrectable:
+        case cudaErrorIllegalAddress:
+        case cudaErrorLaunchTimeout:
+        case cudaErrorAssert:
+        case cudaErrorHardwareStackError:
+        case cudaErrorIllegalInstruction:
+        case cudaErrorMisalignedAddress:
+        case cudaErrorInvalidAddressSpace:
+        case cudaErrorInvalidPc:
+        case cudaErrorLaunchFailure:
+            return true;
+        default:
+            return false;
+    }
+#endif
+}
 
 }  // namespace
 
+const CudaRuntime*& CudaRuntime::speaking() {
+    static thread_local const CudaRuntime* last = nullptr;
+    return last;
+}
+
 void check(cudaError_t status, const char* what) {
     if (status == cudaSuccess) return;
-    const ErrorKind kind = status == cudaErrorMemoryAllocation ? ErrorKind::OutOfMemory : ErrorKind::Kernel;
-    fail(kind, what, ": ", cudaGetErrorString(status));
+    // CUDA keeps the last error until it is asked for: the next launch would take it for its own.
+    cudaGetLastError();
+    if (status == cudaErrorMemoryAllocation) {
+        size_t available = 0, total = 0;
+        cudaMemGetInfo(&available, &total);
+        fail(ErrorKind::OutOfMemory, what, ": ", cudaGetErrorString(status), ", ", available >> 20,
+             " MiB free of ", total >> 20, " MiB");
+    }
+    if (const CudaRuntime* const runtime = CudaRuntime::speaking(); runtime && isLasting(status))
+        throw OpError(ErrorKind::Kernel, runtime->blame(status));
+    fail(ErrorKind::Kernel, what, ": ", cudaGetErrorString(status));
 }
 
 struct CudaRuntime::Graph {
@@ -45,7 +86,7 @@ struct CudaRuntime::Graph {
 
 CudaRuntime::CudaRuntime(Context& context, int ordinal)
     : context_(context), ordinal_(ordinal), allocator_(context, ordinal) {
-    select();
+    check(cudaSetDevice(ordinal), "choosing the device");
     check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, ordinal),
           "reading the device");
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
@@ -66,9 +107,11 @@ CudaRuntime::~CudaRuntime() {
     cudaSetDevice(ordinal_);
     cudaStreamSynchronize(stream_);
     attached_.clear();
-    for (UploadSlot& slot : uploads_) {
-        if (slot.left) cudaEventDestroy(slot.left);
-        if (slot.memory) cudaFreeHost(slot.memory);
+    for (auto* slots : {&uploads_, &smalls_}) {
+        for (UploadSlot& slot : *slots) {
+            if (slot.left) cudaEventDestroy(slot.left);
+            if (slot.memory) cudaFreeHost(slot.memory);
+        }
     }
     for (Landing& landing : landings_) {
         if (landing.filled) cudaEventDestroy(landing.filled);
@@ -90,18 +133,47 @@ void CudaRuntime::select() const {
     current = ordinal_;
 }
 
-void* CudaRuntime::workspace(size_t bytes) {
-    if (bytes > workspaceBytes_) {
-        CHECK(!capturing_, ErrorKind::Kernel, "a library asks for more memory than before");
-        if (workspace_ && hasCaptured_) {
+// False where there is no memory for it; what there was may be gone then as well.
+bool CudaRuntime::growWorkspace(size_t bytes) {
+    CHECK(!capturing_, ErrorKind::Kernel, "a library asks for more memory than before");
+    const auto drop = [&] {
+        if (hasCaptured_) {
             outgrown_.push_back(workspace_);
-        } else if (workspace_) {
+        } else {
             check(cudaStreamSynchronize(stream_), "waiting");
             check(cudaFree(workspace_), "freeing");
         }
         workspace_ = nullptr;
-        check(cudaMalloc(&workspace_, bytes), "allocating a library's workspace");
-        workspaceBytes_ = bytes;
+        workspaceBytes_ = 0;
+    };
+    void* larger = nullptr;
+    cudaError_t status = cudaMalloc(&larger, bytes);
+    if (status == cudaErrorMemoryAllocation && workspace_ && !hasCaptured_) {
+        cudaGetLastError();
+        drop();
+        status = cudaMalloc(&larger, bytes);
+    }
+    if (status == cudaErrorMemoryAllocation) {
+        cudaGetLastError();
+        return false;
+    }
+    check(status, "allocating a library's workspace");
+    if (workspace_) drop();
+    workspace_ = larger;
+    workspaceBytes_ = bytes;
+    return true;
+}
+
+void* CudaRuntime::workspace(size_t bytes) {
+    if (bytes > workspaceBytes_ && !growWorkspace(bytes))
+        check(cudaErrorMemoryAllocation, "allocating a library's workspace");
+    return workspace_;
+}
+
+void* CudaRuntime::workspaceUpTo(size_t& bytes) {
+    while (bytes > workspaceBytes_ && !growWorkspace(bytes)) {
+        bytes /= 2;
+        if (bytes < kLeastWorkspace) bytes = 0;
     }
     return workspace_;
 }
@@ -119,8 +191,8 @@ void CudaRuntime::uploadPieces(char* target, const char* source, size_t bytes, c
         const size_t size = std::min(kUploadPiece, bytes - at);
         UploadSlot& slot = uploads_[nextUpload_++ % uploads_.size()];
         if (!slot.memory) {
-            check(cudaMallocHost(&slot.memory, kUploadPiece), "allocating page-locked memory");
             check(cudaEventCreateWithFlags(&slot.left, cudaEventDisableTiming), "creating an event");
+            check(cudaMallocHost(&slot.memory, kUploadPiece), "allocating page-locked memory");
         } else {
             check(cudaEventSynchronize(slot.left), "waiting for a copy");
         }
@@ -130,31 +202,69 @@ void CudaRuntime::uploadPieces(char* target, const char* source, size_t bytes, c
     }
 }
 
+// In the queue's order. Many lie in one slot, so that the processor may be many ahead before it has to wait
+// for one of them to leave.
+void CudaRuntime::uploadSmall(char* target, const char* source, size_t bytes) {
+    constexpr size_t kApart = 256;
+    for (size_t at = 0; at < bytes; at += kSmallPiece) {
+        const size_t size = std::min(kSmallPiece, bytes - at);
+        if (smallUsed_ + size > kSmallPiece) {
+            check(cudaEventRecord(smalls_[small_].left, stream_), "recording an event");
+            small_ = (small_ + 1) % smalls_.size();
+            smallUsed_ = 0;
+            if (smalls_[small_].memory)
+                check(cudaEventSynchronize(smalls_[small_].left), "waiting for a copy");
+        }
+        UploadSlot& slot = smalls_[small_];
+        if (!slot.memory) {
+            check(cudaEventCreateWithFlags(&slot.left, cudaEventDisableTiming), "creating an event");
+            check(cudaMallocHost(&slot.memory, kSmallPiece), "allocating page-locked memory");
+        }
+        char* const place = static_cast<char*>(slot.memory) + smallUsed_;
+        smallUsed_ += (size + kApart - 1) / kApart * kApart;
+        std::memcpy(place, source + at, size);
+        check(cudaMemcpyAsync(target + at, place, size, cudaMemcpyHostToDevice, stream_), "copying");
+    }
+}
+
+// False where there is no memory for it.
+bool CudaRuntime::growLanding(Landing& landing, size_t bytes) {
+    if (!landing.filled) {
+        check(cudaEventCreateWithFlags(&landing.filled, cudaEventDisableTiming), "creating an event");
+        check(cudaEventCreateWithFlags(&landing.emptied, cudaEventDisableTiming), "creating an event");
+    }
+    if (landing.memory) {
+        check(cudaEventSynchronize(landing.emptied), "waiting for a copy");
+        check(cudaFree(landing.memory), "freeing");
+        landing.memory = nullptr;
+        landing.bytes = 0;
+    }
+    const cudaError_t status = cudaMalloc(&landing.memory, bytes);
+    if (status == cudaErrorMemoryAllocation) {
+        cudaGetLastError();
+        landing.memory = nullptr;
+        return false;
+    }
+    check(status, "allocating memory for copies");
+    landing.bytes = bytes;
+    return true;
+}
+
 // Large copies land in memory of their own on a stream of their own, beside the kernels that still work, and
 // are moved to their target in the queue's order, at the speed of the device's memory.
 void CudaRuntime::upload(void* target, const void* source, size_t bytes) {
     CHECK(!capturing_, ErrorKind::Kernel, "a copy from the processor cannot be captured");
     begin("to");
     if (bytes <= kSmallUpload) {
-        uploadPieces(static_cast<char*>(target), static_cast<const char*>(source), bytes, stream_);
+        uploadSmall(static_cast<char*>(target), static_cast<const char*>(source), bytes);
         return end();
     }
     Landing& landing = landings_[nextLanding_++ % landings_.size()];
-    if (!landing.filled) {
-        check(cudaEventCreateWithFlags(&landing.filled, cudaEventDisableTiming), "creating an event");
-        check(cudaEventCreateWithFlags(&landing.emptied, cudaEventDisableTiming), "creating an event");
-    }
-    if (landing.bytes < bytes) {
-        if (landing.memory) {
-            check(cudaEventSynchronize(landing.emptied), "waiting for a copy");
-            check(cudaFree(landing.memory), "freeing");
-            landing.memory = nullptr;
-            landing.bytes = 0;
-        }
-        check(cudaMalloc(&landing.memory, bytes), "allocating memory for copies");
-        landing.bytes = bytes;
-    } else {
+    if (landing.bytes >= bytes) {
         check(cudaStreamWaitEvent(copyStream_, landing.emptied, 0), "waiting for a copy");
+    } else if (!growLanding(landing, bytes)) {
+        uploadPieces(static_cast<char*>(target), static_cast<const char*>(source), bytes, stream_);
+        return end();
     }
     uploadPieces(static_cast<char*>(landing.memory), static_cast<const char*>(source), bytes, copyStream_);
     check(cudaEventRecord(landing.filled, copyStream_), "recording an event");
@@ -165,8 +275,7 @@ void CudaRuntime::upload(void* target, const void* source, size_t bytes) {
 }
 
 void CudaRuntime::setValue(void* target, const void* source, size_t bytes) {
-    if (!capturing_)
-        return uploadPieces(static_cast<char*>(target), static_cast<const char*>(source), bytes, stream_);
+    if (!capturing_) return uploadSmall(static_cast<char*>(target), static_cast<const char*>(source), bytes);
     void* const place = capturing_->take(bytes);
     std::memcpy(place, source, bytes);
     check(cudaMemcpyAsync(target, place, bytes, cudaMemcpyHostToDevice, stream_), "copying");
@@ -192,7 +301,11 @@ std::shared_ptr<void> CudaRuntime::capture(const std::function<void()>& body) {
     select();
     auto graph = std::make_shared<Graph>(*this);
     check(cudaEventCreateWithFlags(&graph->launched, cudaEventDisableTiming), "creating an event");
-    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "beginning to capture");
+    // Relaxed: what is captured takes page-locked memory of its own, which the other modes forbid meanwhile.
+    if (cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed) != cudaSuccess) {
+        cudaGetLastError();
+        return nullptr;
+    }
     capturing_ = graph.get();
     bool whole = true;
     try {
@@ -274,21 +387,26 @@ void CudaRuntime::download(void* target, const void* source, size_t bytes,
     }
 }
 
+std::string CudaRuntime::blame(cudaError_t status) const {
+    // CUDA does not tell which kernel it was; a device that has failed this way answers nothing more.
+    constexpr size_t kMostNames = 40;
+    std::vector<const char*> names;
+    const size_t launched = launched_.load(std::memory_order_relaxed);
+    for (size_t i = 0; i < std::min(launched, recent_.size()) && names.size() < kMostNames; i++) {
+        const char* const name = recent_[(launched - 1 - i) % recent_.size()];
+        const auto same = [&](const char* other) { return std::strcmp(name, other) == 0; };
+        if (std::none_of(names.begin(), names.end(), same)) names.push_back(name);
+    }
+    std::string ops;
+    for (const char* name : names) ops += (ops.empty() ? "" : ", ") + std::string(name);
+    return "a kernel failed on " + Device::cuda(ordinal_).name() + ": " + cudaGetErrorString(status) +
+           ". It is one of the last that were enqueued (latest first): " + ops +
+           ". ANNEAL_SYNC=1 finds the one. The process must be started again";
+}
+
 std::exception_ptr CudaRuntime::failureOf(cudaError_t status, FaultRecord* fault) const {
     try {
-        if (status != cudaSuccess) {
-            // CUDA does not tell which kernel it was; a device that has failed this way answers nothing more.
-            std::string ops;
-            const size_t count = std::min(launched_, recent_.size());
-            for (size_t i = 0; i < count; i++) {
-                ops += std::string(i > 0 ? ", " : "") + recent_[(launched_ - 1 - i) % recent_.size()];
-            }
-            throw OpError(ErrorKind::Kernel,
-                          std::string("a kernel failed on ") + Device::cuda(ordinal_).name() + ": " +
-                              cudaGetErrorString(status) +
-                              ". It is one of the last that were enqueued (latest first): " + ops +
-                              ". ANNEAL_SYNC=1 finds the one. The process must be started again");
-        }
+        if (status != cudaSuccess) throw OpError(ErrorKind::Kernel, blame(status));
         throwFault(*fault);
     } catch (...) {
         return std::current_exception();

@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -77,7 +78,8 @@ class CudaRuntime : public DeviceRuntime {
     // What is launched from now on belongs to `op`.
     void begin(const char* op) {
         select();
-        recent_[launched_++ % recent_.size()] = op;
+        speaking() = this;
+        recent_[launched_.fetch_add(1, std::memory_order_relaxed) % recent_.size()] = op;
     }
     void end() {
         if ((context_.stream().synchronous || context_.stream().profiling()) && !capturing_) wait();
@@ -86,6 +88,11 @@ class CudaRuntime : public DeviceRuntime {
     Faults faultsFor(const char* op) const { return {faults_, op}; }
     int ordinal() const { return ordinal_; }
     int processors() const { return processors_; }
+    bool capturing() const { return capturing_ != nullptr; }
+    // Where the calls of this thread went last: whose ops an error may come from that another one meets.
+    static const CudaRuntime*& speaking();
+    // What a failure means that is not one of the call that met it.
+    std::string blame(cudaError_t status) const;
     // A few bytes of the host, which may change as soon as the call returns, to the device in the queue's
     // order.
     void setValue(void* target, const void* source, size_t bytes);
@@ -95,6 +102,8 @@ class CudaRuntime : public DeviceRuntime {
     // Memory for a library to work in, grown as needed; what was enqueued before keeps its contents only
     // until then.
     void* workspace(size_t bytes);
+    // As much of it as there is memory for, at most `bytes`; these say then how much that is.
+    void* workspaceUpTo(size_t& bytes);
     // What a file of kernels keeps for this device (a library's handle, plans by shape), made when first
     // asked for.
     template <typename T>
@@ -130,7 +139,10 @@ class CudaRuntime : public DeviceRuntime {
     };
 
     void await();
+    bool growWorkspace(size_t bytes);
+    bool growLanding(Landing& landing, size_t bytes);
     void uploadPieces(char* target, const char* source, size_t bytes, cudaStream_t stream);
+    void uploadSmall(char* target, const char* source, size_t bytes);
     std::exception_ptr failureOf(cudaError_t status, FaultRecord* fault) const;
     cudaEvent_t takeEvent();
 
@@ -146,12 +158,14 @@ class CudaRuntime : public DeviceRuntime {
     void* workspace_ = nullptr;
     std::vector<void*> outgrown_;  // workspaces that graphs may still use
     size_t workspaceBytes_ = 0;
-    std::array<UploadSlot, 4> uploads_;
-    size_t nextUpload_ = 0;
+    // Large copies and small ones pass through memory of their own: a small one leaves in the queue's order,
+    // after the kernels before it, and large ones must not wait for that.
+    std::array<UploadSlot, 4> uploads_, smalls_;
+    size_t nextUpload_ = 0, small_ = 0, smallUsed_ = 0;
     std::array<Landing, 2> landings_;
     size_t nextLanding_ = 0;
-    std::array<const char*, 32> recent_ = {};
-    size_t launched_ = 0;
+    std::array<const char*, 1024> recent_ = {};  // the driver's own queue is as long
+    std::atomic<size_t> launched_{0};
     std::map<const void*, std::shared_ptr<void>> attached_;
 
     std::mutex mutex_;
