@@ -34,7 +34,10 @@ const files = [
   'native/build.mjs',
 ]
 /** The tests that `anneal test-gpu` runs, and the benchmark of `anneal bench-gpu`. */
-const tests = ['gpu', 'parity', 'engine', 'optim', 'nn', 'fixtures', 'bench', 'seeds']
+const tests = [
+  ...['gpu', 'parity', 'engine', 'optim', 'nn', 'fixtures', 'bench', 'seeds'],
+  ...['learner/compile.test.ts', 'callbacks/LossScaling.test.ts', 'callbacks/MixedPrecision.test.ts'],
+]
 
 /** Packages beyond the library's own: what runs TypeScript, and what runs tests. */
 const tools = ['tsx', 'vitest']

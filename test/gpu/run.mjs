@@ -3,11 +3,14 @@
 //   --emulated  in a build where the processor plays the GPU's part (native/test/emulation): no GPU is tested by that
 //   --asan      the same under AddressSanitizer and UndefinedBehaviorSanitizer
 //   --quick     the tests of this folder, of whole steps, and of the ops' arithmetic alone
+// Where compute-sanitizer is (on the PATH, or where CUDA is installed), a little of every family of kernels runs under it as well.
 
 import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import process from 'node:process'
+import { pathToFileURL } from 'node:url'
 import { build, root } from '../../native/build.mjs'
 
 const own = ['--emulated', '--asan', '--quick']
@@ -25,6 +28,37 @@ const ofTheProcessor = [
   ...['convNarrow', 'winograd', 'stream', 'scope', 'addonFile', 'badInput'].map((name) => `engine/${name}`),
   'parity/dropout',
 ].map((name) => `test/${name}.test.ts`)
+
+const wanted = [...ofOps, ...ofSteps]
+const missing = wanted.filter((file) => !existsSync(path.join(root, file)))
+if (missing.length > 0) {
+  console.error(`these tests are missing here: ${missing.join(', ')}`)
+  process.exit(1)
+}
+
+/** The newest compute-sanitizer of this machine. */
+function sanitizer() {
+  const onPath = (process.env.PATH ?? '')
+    .split(path.delimiter)
+    .map((folder) => path.join(folder, 'compute-sanitizer'))
+  const home = '/usr/local'
+  const toolkits = existsSync(home) ? readdirSync(home).filter((name) => name.startsWith('cuda')) : []
+  const installed = toolkits.sort().map((name) => path.join(home, name, 'bin', 'compute-sanitizer'))
+  return [...onPath, ...installed.reverse()].find((file) => existsSync(file))
+}
+
+/** Invalid accesses of kernels end the run; what libraries try in vain does not. */
+function underSanitizer(program) {
+  const script = path.join(root, 'test', 'gpu', 'sanitized.ts')
+  const loader = pathToFileURL(path.join(root, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href
+  const options = ['--tool', 'memcheck', '--report-api-errors', 'no', '--error-exitcode', '1']
+  console.log(`${program}: a little of every family of kernels`)
+  return spawnSync(program, [...options, process.execPath, '--import', loader, script], {
+    cwd: root,
+    stdio: 'inherit',
+    env: environment,
+  }).status
+}
 
 let addon = process.env.ANNEAL_ADDON
 if (emulated || asan) {
@@ -61,10 +95,16 @@ const { status, signal } = spawnSync(
     path.join(root, 'node_modules', 'vitest', 'vitest.mjs'),
     'run',
     '--reporter=default',
-    ...(chosen.length > 0 ? chosen : ['test/gpu', ...ofSteps, ...ofOps]),
+    ...(chosen.length > 0 ? chosen : ['test/gpu', ...wanted]),
     ...ofTheProcessor.map((file) => `--exclude=${file}`),
   ],
   { cwd: root, stdio: 'inherit', env: environment },
 )
 if (signal) console.error(`ended by ${signal}`)
-process.exit(status ?? 1)
+let failed = status !== 0
+if (!emulated && !asan && chosen.length === 0) {
+  const program = sanitizer()
+  if (program) failed = underSanitizer(program) !== 0 || failed
+  else console.log('compute-sanitizer was not found: no kernel was run under it.')
+}
+process.exit(failed ? 1 : 0)

@@ -1,7 +1,9 @@
-// One measurement on a CUDA device: `ours.ts CASE eager|compiled STEPS` prints one JSON line. The peer has the same cases.
+// One measurement on a CUDA device: `ours.ts CASE eager|compiled STEPS float32|tf32` prints one JSON line. The peer has the same
+// cases.
 
 import { Recording } from '../../../src/engine/recording.ts'
 import {
+  allowTf32,
   autocast,
   device,
   F,
@@ -21,8 +23,9 @@ import {
 import { LeNet } from '../../parity/LeNet.ts'
 import { dcganDiscriminator, dcganGenerator } from '../networks.ts'
 
-const [name, mode, steps] = process.argv.slice(2) as [string, string, string]
+const [name, mode, steps, precision] = process.argv.slice(2) as [string, string, string, string]
 setDefaultDevice(device('cuda'))
+allowTf32(precision === 'tf32')
 const compiled = mode === 'compiled'
 
 /** Passes that leave gradients behind, eager or recorded at the second call; `keep` are the parameters they belong to. */

@@ -1,4 +1,4 @@
-"""The same cases in PyTorch on a CUDA device: `peer.py CASE eager|compiled STEPS` prints one JSON line."""
+"""The same cases in PyTorch on a CUDA device: `peer.py CASE eager|compiled STEPS float32|tf32` prints one JSON line."""
 
 import json
 import sys
@@ -10,6 +10,8 @@ from torch import nn
 
 name, mode, steps = sys.argv[1], sys.argv[2], int(sys.argv[3])
 torch.backends.cudnn.benchmark = True
+# By default PyTorch rounds in convolutions and not in products.
+torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = sys.argv[4:] == ["tf32"]
 torch.manual_seed(0)
 LAST = torch.channels_last
 

@@ -1,6 +1,7 @@
 // `npm run bench:gpu`: training steps on a CUDA device, eager and compiled, beside PyTorch's, eager and compiled, in turns. Prints
 // the median of each in milliseconds and PyTorch's over ours; without a device it says so, without a PyTorch that has one it
-// measures ours alone. Options: --rounds N (3), --steps N (50), --only CASE, --python COMMAND (python3).
+// measures ours alone. Options: --rounds N (3), --steps N (50), --only CASE, --python COMMAND (python3), --tf32 (both sides may
+// round float32 to TF32 in convolutions and products; otherwise neither does).
 //
 // Where PyTorch's step reuses the fake pictures of the critic's pass for the generator's, ours makes them again: it does more.
 
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     steps: { type: 'string', default: '50' },
     only: { type: 'string' },
     python: { type: 'string', default: 'python3' },
+    tf32: { type: 'boolean', default: false },
   },
 })
 const file = process.env.ANNEAL_ADDON ?? path.join(root, 'build', 'Release', 'anneal.node')
@@ -26,7 +28,12 @@ if (devices.length === 0) {
   process.exit(0)
 }
 
-const run = (command, args) => spawnSync(command, args, { cwd: root, encoding: 'utf8' })
+// A bundle's launcher puts its own libraries first, which are not Python's.
+const { ANNEAL_SYSTEM_LIBRARY_PATH: system = process.env.LD_LIBRARY_PATH ?? '' } = process.env
+const run = (command, args) => {
+  const libraries = command === values.python && { LD_LIBRARY_PATH: system }
+  return spawnSync(command, args, { cwd: root, encoding: 'utf8', env: { ...process.env, ...libraries } })
+}
 const asked = run(values.python, [
   '-c',
   'import torch; print(torch.__version__ if torch.cuda.is_available() else "")',
@@ -36,16 +43,13 @@ console.log(`${devices[0].name}; ${torch ? `PyTorch ${torch}` : 'no PyTorch with
 
 const here = path.dirname(new URL(import.meta.url).pathname)
 const tsx = path.join(root, 'node_modules', 'tsx', 'dist', 'cli.mjs')
+const rest = [values.steps, values.tf32 ? 'tf32' : 'float32']
+const ours = (mode) => (name) => [process.execPath, [tsx, path.join(here, 'ours.ts'), name, mode, ...rest]]
+const peer = (mode) => (name) => [values.python, [path.join(here, 'peer.py'), name, mode, ...rest]]
 const sides = {
-  ours: (name) => [process.execPath, [tsx, path.join(here, 'ours.ts'), name, 'eager', values.steps]],
-  'ours, compiled': (name) => [
-    process.execPath,
-    [tsx, path.join(here, 'ours.ts'), name, 'compiled', values.steps],
-  ],
-  ...(torch && {
-    PyTorch: (name) => [values.python, [path.join(here, 'peer.py'), name, 'eager', values.steps]],
-    'torch.compile': (name) => [values.python, [path.join(here, 'peer.py'), name, 'compiled', values.steps]],
-  }),
+  ours: ours('eager'),
+  'ours, compiled': ours('compiled'),
+  ...(torch && { PyTorch: peer('eager'), 'torch.compile': peer('compiled') }),
 }
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1]
 
@@ -58,7 +62,7 @@ for (const name of ['resnet18', 'lenet', 'dcgan'].filter((each) => !values.only 
       const { status, stdout, stderr } = run(...command(name))
       if (status !== 0) {
         failed = true
-        console.error(`${name}, ${side}: ${stderr.trim().split('\n').at(-1)}`)
+        console.error(`${name}, ${side}: ${stderr?.trim().split('\n').at(-1) || `ended with ${status}`}`)
         continue
       }
       const result = JSON.parse(stdout.trim().split('\n').at(-1))
