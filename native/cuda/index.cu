@@ -58,7 +58,8 @@ __device__ bool inRange(int64_t& index, int64_t size, int dim, bool fromEnd, con
     return true;
 }
 
-// Sums as the processor does, in the type computed in: one thread after the other adds to a place.
+// Sums as the processor does, in the type computed in: one thread after the other adds to a place, in no
+// fixed order, so that the last bits of floating sums may differ from run to run.
 template <typename T>
 __device__ void addTo(T* slot, T value) {
     if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>) {

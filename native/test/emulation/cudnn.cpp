@@ -75,13 +75,15 @@ bool fits(Tensor x, Filter w, Convolution g, Tensor y) {
         if ((x->sizes[2 + i] + 2 * g->padding[i] - extent) / g->stride[i] + 1 != y->sizes[2 + i])
             return false;
     }
+    // Not all of them in half precision, as it may be with the library.
+    if (x->type != kFloat32 && g->groups > 1) return false;
     return x->type == w->type && x->type == y->type;
 }
 
 Status answer(bool possible, int* found, Performance* all) {
     *found = possible ? 1 : 0;
     if (possible) all[0] = {1, kSuccess, 0.1f, 1024, 1, kTensorMath, {}};
-    return possible ? kSuccess : kBadParameter;
+    return possible ? kSuccess : kNotSupported;
 }
 Status findForward(Handle, Tensor x, const void*, Filter w, const void*, Convolution g, Tensor y, void*, int,
                    int* found, Performance* all, void*, size_t) {
