@@ -23,6 +23,10 @@ Makes an archive of everything that training takes, for machines without Node, c
 
 const largest = 60 * 1024 * 1024
 
+/** The compiler's own: a machine's is as good if it is not older, and the only one where ours is too new. */
+const ofTheCompiler = /^(libstdc\+\+|libgcc_s)\.so/
+const folderOf = (library) => (ofTheCompiler.test(library) ? path.join('lib', 'c++') : 'lib')
+
 /** What the bundle holds of the project's own files. */
 const folders = ['bin', 'src', 'callbacks', 'recipes']
 const files = [
@@ -54,10 +58,13 @@ case "$0" in */*) here=\${0%/*} ;; *) here=. ;; esac
 here=$(cd "$here" && pwd)
 # For the Python that bench-gpu compares with: it has libraries of its own.
 export ANNEAL_SYSTEM_LIBRARY_PATH="\${LD_LIBRARY_PATH:-}"
-export LD_LIBRARY_PATH="$here/lib\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+system="\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export LD_LIBRARY_PATH="$here/lib/c++:$here/lib$system"
 # Figures have words also where the machine has no fonts.
 [ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_PATH="$here/lib/fonts"
 node="$here/lib/node"
+# Where the C library is older than this C++ library needs, it has to be the machine's own, which may be new enough.
+"$node" --version >/dev/null 2>&1 || LD_LIBRARY_PATH="$here/lib$system"
 export TSX_TSCONFIG_PATH="$here/tsconfig.json" # what 'anneal' means in an import
 case "\${1:-}" in
   test-gpu) shift; exec "$node" "$here/test/gpu/run.mjs" "$@" ;;
@@ -179,7 +186,7 @@ async function makeBundle({ out, addons, level }) {
   try {
     const stage = path.join(work, name)
     const target = (...parts) => path.join(stage, ...parts)
-    for (const folder of ['lib', 'build/Release', 'native', 'test'])
+    for (const folder of ['lib/c++', 'build/Release', 'native', 'test'])
       fs.mkdirSync(target(folder), { recursive: true })
     for (const each of [...folders, ...files]) {
       fs.cpSync(path.join(root, each), target(each), { recursive: true })
@@ -200,10 +207,12 @@ async function makeBundle({ out, addons, level }) {
       for (const [library, where] of librariesOf(path.join(compiled, file))) libraries.set(library, where)
     }
     // Debian's oneDNN needs OpenCL's loader, which the walk over ldd has found as well.
-    for (const [library, where] of libraries) fs.copyFileSync(fs.realpathSync(where), target('lib', library))
+    for (const [library, where] of libraries) {
+      fs.copyFileSync(fs.realpathSync(where), target(folderOf(library), library))
+    }
     fs.copyFileSync(process.execPath, target('lib', 'node'))
     fs.chmodSync(target('lib', 'node'), 0o755)
-    const programs = [...libraries.keys(), 'node'].map((file) => target('lib', file))
+    const programs = [...libraries.keys(), 'node'].map((file) => target(folderOf(file), file))
     programs.push(...engine.map((file) => target('build', 'Release', file)))
     run('strip', ['--strip-unneeded', ...programs])
     copyFonts(target('lib', 'fonts'))
