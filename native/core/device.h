@@ -59,6 +59,8 @@ class DeviceRuntime {
     // Calls `done` from a thread of the device's once `target` is written, or with what failed.
     virtual void download(void* target, const void* source, size_t bytes,
                           std::function<void(std::exception_ptr)> done) = 0;
+    // As download, but returns when the values are there, and throws what has failed.
+    virtual void read(void* target, const void* source, size_t bytes) = 0;
     virtual void copyWithin(void* target, const void* source, size_t bytes) = 0;
     // Keeps what `body` launches, without running it, to be launched as a whole; null where that is not
     // possible.
@@ -67,9 +69,6 @@ class DeviceRuntime {
     // Waits for all that was launched; throws what has failed since the last wait.
     virtual void wait() = 0;
 };
-
-// As download, but returns when the values are there.
-void downloadNow(DeviceRuntime& runtime, void* target, const void* source, size_t bytes);
 
 // What `anneal info` tells of a device.
 struct DeviceFacts {

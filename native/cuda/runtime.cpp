@@ -435,16 +435,32 @@ void CudaRuntime::await() {
     }
 }
 
-void CudaRuntime::wait() {
-    CHECK(!capturing_, ErrorKind::Kernel, "waiting cannot be captured");
-    select();
+std::exception_ptr CudaRuntime::finish(cudaError_t status) {
     FaultRecord* const fault = static_cast<FaultRecord*>(pinned_.take(sizeof(FaultRecord)));
-    cudaError_t status =
-        cudaMemcpyAsync(fault, faults_, sizeof(FaultRecord), cudaMemcpyDeviceToHost, stream_);
+    if (status == cudaSuccess)
+        status = cudaMemcpyAsync(fault, faults_, sizeof(FaultRecord), cudaMemcpyDeviceToHost, stream_);
     if (status == cudaSuccess) status = cudaMemsetAsync(faults_, 0, sizeof(FaultRecord), stream_);
     if (status == cudaSuccess) status = cudaStreamSynchronize(stream_);
     const std::exception_ptr failure = failureOf(status, fault);
     pinned_.giveBack(fault, sizeof(FaultRecord));
+    return failure;
+}
+
+void CudaRuntime::wait() {
+    CHECK(!capturing_, ErrorKind::Kernel, "waiting cannot be captured");
+    select();
+    if (const std::exception_ptr failure = finish(cudaSuccess)) std::rethrow_exception(failure);
+}
+
+// Whoever asks waits anyhow: no other thread has to be woken in between.
+void CudaRuntime::read(void* target, const void* source, size_t bytes) {
+    CHECK(!capturing_, ErrorKind::Kernel, "reading cannot be captured");
+    select();
+    void* const staging = pinned_.take(bytes);
+    const std::exception_ptr failure =
+        finish(cudaMemcpyAsync(staging, source, bytes, cudaMemcpyDeviceToHost, stream_));
+    if (!failure) std::memcpy(target, staging, bytes);
+    pinned_.giveBack(staging, bytes);
     if (failure) std::rethrow_exception(failure);
 }
 

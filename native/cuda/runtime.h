@@ -69,6 +69,7 @@ class CudaRuntime : public DeviceRuntime {
     void upload(void* target, const void* source, size_t bytes) override;
     void download(void* target, const void* source, size_t bytes,
                   std::function<void(std::exception_ptr)> done) override;
+    void read(void* target, const void* source, size_t bytes) override;
     void copyWithin(void* target, const void* source, size_t bytes) override;
     std::shared_ptr<void> capture(const std::function<void()>& body) override;
     void launchCaptured(const std::shared_ptr<void>& captured) override;
@@ -144,6 +145,8 @@ class CudaRuntime : public DeviceRuntime {
     void uploadPieces(char* target, const char* source, size_t bytes, cudaStream_t stream);
     void uploadSmall(char* target, const char* source, size_t bytes);
     std::exception_ptr failureOf(cudaError_t status, FaultRecord* fault) const;
+    // Waits for all that was launched, faults included.
+    std::exception_ptr finish(cudaError_t status);
     cudaEvent_t takeEvent();
 
     Context& context_;

@@ -74,7 +74,7 @@ Tensor to_device(Context& context, const Tensor& input, int64_t number) {
     if (device.isCpu()) {
         context.enqueue(
             "to", [runtime = context.openRuntime(source.device()), to = out.data(), from = source.data(),
-                   bytes = out.bytes()] { downloadNow(*runtime, to, from, bytes); });
+                   bytes = out.bytes()] { runtime->read(to, from, bytes); });
     } else if (source.device().isCpu()) {
         context.enqueue("to", [runtime = context.openRuntime(device), to = out.data(), from = source.data(),
                                bytes = out.bytes()] { runtime->upload(to, from, bytes); });
