@@ -50,7 +50,7 @@ describe.skipIf(devices.length === 0)('steps on a GPU', () => {
     for (let i = 0; i < 3; i++) step()
     const before = used()
     for (let i = 0; i < (emulated ? 20 : 200); i++) step()
-    expect(model.parameters()[0]!.sum().isfinite().item()).toBeTruthy()
+    expect(scope(() => model.parameters()[0]!.sum().isfinite().item())).toBeTruthy()
     // Under a sanitizer every tensor is an allocation of its own.
     const { bytesInUse, systemAllocations } = used()
     expect(bytesInUse).toBe(before.bytesInUse)
@@ -59,7 +59,7 @@ describe.skipIf(devices.length === 0)('steps on a GPU', () => {
     const { recording, result } = Recording.of(() => model.forward(x) as Tensor)
     const recorded = used().bytesInUse
     for (let i = 0; i < (emulated ? 20 : 200); i++) recording.replay()
-    expect(result.sum().isfinite().item()).toBeTruthy()
+    expect(scope(() => result.sum().isfinite().item())).toBeTruthy()
     expect(used().bytesInUse).toBe(recorded)
     recording.dispose()
   })
