@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/error.h"
 #include "core/half.h"
 
 namespace anneal {
@@ -84,7 +85,7 @@ decltype(auto) dispatchAll(DType dtype, Body&& body) {
     }
 }
 
-// As dispatchAll for kernels that exist for floating types only; the caller has checked the dtype.
+// As dispatchAll for kernels that exist for floating types only: others are a DTypeError.
 template <typename Body>
 decltype(auto) dispatchFloating(DType dtype, Body&& body) {
     switch (dtype) {
@@ -94,8 +95,10 @@ decltype(auto) dispatchFloating(DType dtype, Body&& body) {
             return body(TypeTag<BFloat16>{});
         case DType::Float16:
             return body(TypeTag<Float16>{});
-        default:
+        case DType::Float32:
             return body(TypeTag<float>{});
+        default:
+            fail(ErrorKind::DType, "expected a floating dtype, got ", dtypeName(dtype));
     }
 }
 
