@@ -5,10 +5,10 @@ import type { Sample } from './soakProcess.ts'
 import { judge, soakRun } from './soakRun.ts'
 
 describe('a long training', () => {
-  // Fifteen epochs are hardly more than a warm-up: what is still found is a step's batch, tensor or file that stays.
+  // Hardly more than a warm-up: what is still found is a step's batch, tensor or file that stays.
   it('keeps nothing of its steps', async () => {
-    const steps = 450
-    const report = await soakRun({ steps, seed: 1, collect: true, bound: 16 * 1024 })
+    const steps = 1500
+    const report = await soakRun({ steps, seed: 1, collect: true, bound: 48 * 1024 })
     expect(report.grown).toEqual([])
     expect(report.steps).toBeGreaterThanOrEqual(steps)
     expect(report.samples).toBeGreaterThanOrEqual(8)
