@@ -138,6 +138,9 @@ async function onTensors(): Promise<void> {
 
 while (step < steps || performance.now() < end) {
   await learner.fit(3, { callbacks: [new Count(), ...around()] })
+  // The history is kept on purpose, 32 bytes a step, and each checkpoint writes all of it: it would be measured as growth.
+  const { lrs, momentums, losses, rawLosses, epochs } = learner.recorder
+  for (const list of [lrs, momentums, losses, rawLosses, epochs]) list.length = 0
   await learner.validate()
   await learner.getPredictions()
   await learner.predict(join(folder, 'valid', 'circle', '0000.jpg'))
