@@ -8,6 +8,7 @@ interface BuildOptions {
   clean: boolean
   verbose: boolean
   portable: boolean
+  cuda?: string
   jobs?: string
 }
 
@@ -42,6 +43,7 @@ export function addBuild(program: Command): void {
       'for images and packages that run elsewhere: any processor of this kind, with the vector instructions (SSE2, AVX2, AVX-512) ' +
         'that it has',
     )
+    .option('--cuda <when>', 'compile the CUDA device: on, off, or auto, where nvcc is (default: auto)')
     .option('--jobs <n>', 'compilers to run at once (default: one per processor)')
     .option('--verbose', 'print every command')
     .addHelpText(
