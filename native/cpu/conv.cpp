@@ -25,7 +25,6 @@ struct ConvEntry {
     dnnl::primitive reorder;
     memory source, weight, bias, target, plain, scratchpad;
     memory factors;  // of the weights, with an epilogue
-    bool withBias = false;
 };
 
 memory::dims dims(const Dims& sizes) { return memory::dims(sizes.begin(), sizes.end()); }
@@ -77,7 +76,6 @@ std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, con
     }
     entry->plainWeight =
         memory::desc(weightDims, onednn::dataType(weight.dtype), g.groups > 1 ? tag::goihw : tag::oihw);
-    entry->withBias = bias != nullptr;
     const auto take = [&](const auto& descriptor, auto primitive, const memory::desc& weightFormat) {
         entry->primitive = primitive;
         entry->weightFormat = weightFormat;

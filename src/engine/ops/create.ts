@@ -55,7 +55,8 @@ function shapeList(shape: Shape): readonly number[] {
   return list
 }
 
-const MAX_DIMENSIONS = 8
+/** Of a tensor, and so of lists in it. */
+export const MAX_DIMENSIONS = 8
 
 // Walks the first element of each level for the shape, then checks every row against it.
 function flattenNested(data: NestedArray): { shape: number[]; flat: (number | boolean | bigint)[] } {

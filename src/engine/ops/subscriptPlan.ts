@@ -3,7 +3,7 @@ import { DTypeError, ShapeError } from '../errors.ts'
 import { asViewOf } from '../methods.ts'
 import { call } from '../native.ts'
 import { Tensor } from '../tensor.ts'
-import { type NestedArray, tensor } from './create.ts'
+import { MAX_DIMENSIONS, type NestedArray, tensor } from './create.ts'
 import { broadcastShapes } from './dims.ts'
 
 /**
@@ -98,7 +98,9 @@ function normalise(items: readonly Index[]): (number | string | null | Tensor)[]
 function listIndex(list: readonly NestedArray[]): Tensor {
   let first: NestedArray | undefined = list
   for (let depth = 0; Array.isArray(first); depth++) {
-    if (depth === 8) throw new ShapeError('index: lists are nested deeper than 8 levels') // one may hold itself
+    // One may hold itself.
+    if (depth === MAX_DIMENSIONS)
+      throw new ShapeError(`index: lists are nested deeper than ${MAX_DIMENSIONS} levels`)
     first = first[0] as NestedArray | undefined
   }
   const whole = (value: NestedArray): boolean =>

@@ -72,8 +72,7 @@ export class GANRecorder extends Recorder {
 
   override loadStateDict(state: Parameters<Recorder['loadStateDict']>[0] & Lists): void {
     for (const name of lists) bulk(Float64Array)(state[name], `GANRecorder.${name}`)
-    const others = Object.entries(state).filter(([name]) => !(lists as readonly string[]).includes(name))
-    super.loadStateDict(Object.fromEntries(others) as unknown as typeof state)
+    super.loadStateDict(state)
     for (const name of lists) {
       this[name].length = 0
       for (const value of state[name]) this[name].push(value)

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/tensor.h"
+#include "cpu/gemm_tile.h"
+#include "cpu/winograd_planes.h"
+
+// Filters into their transforms, in the order that matrix products take, and the gradient of filters back.
+namespace anneal::cpu::winograd {
+
+using gemm::kColumns;
+
+// Where a transformed filter's planes lie: panels of kColumns targets, [source][kColumns] each.
+struct Filters {
+    float* data;
+    int64_t panel, plane;
+    Filters(float* data, int64_t sources, int64_t panels)
+        : data(data), panel(sources * kColumns), plane(panels * sources * kColumns + kPad) {}
+    template <int M>
+    static int64_t floats(int64_t sources, int64_t panels) {
+        return kPlanes<M> * (panels * sources * kColumns + kPad);
+    }
+};
+
+// The filters of a convolution, [outputs][inputs][3][3]. Backward they lead from the outputs' channels to the
+// inputs', turned by half a circle.
+struct Taps {
+    const float* data;
+    int64_t sourceStep, targetStep;
+    bool backward;
+    const float* scale;  // of each target, or null
+    Taps(const View& weight, bool backward, const float* scale = nullptr)
+        : data(weight.as<const float>()),
+          sourceStep(backward ? weight.sizes[1] * 9 : 9),
+          targetStep(backward ? 9 : weight.sizes[1] * 9),
+          backward(backward),
+          scale(scale) {}
+
+    // Those of `source` and of the vector of targets from `target` on, transformed, to `to`.
+    template <int M>
+    void transform(int64_t source, int64_t target, float* to, int64_t plane) const {
+        V taps[9];
+        loadTaps(data + target * targetStep + source * sourceStep, targetStep, taps);
+        if (scale) {
+            const V factor = simd::load(scale + target);
+            for (V& tap : taps) tap *= factor;
+        }
+        transformPatch<3, M + 2>(
+            [&](int i, int j) { return taps[backward ? 8 - (3 * i + j) : 3 * i + j]; }, Scheme<M>::filter,
+            [&](int i, int j, V value) { simd::store(to + (i * (M + 2) + j) * plane, value); });
+    }
+};
+
+// The gradient of a vector of filters from its transform: the sum of `parts` that lie `partStep` apart, and
+// of what stands there if `more`.
+template <int M>
+void finishFilter(float* to, int64_t step, const float* sums, int64_t plane, int64_t parts, int64_t partStep,
+                  bool more) {
+    V taps[9], before[9];
+    transformPatch<M + 2, 3>(
+        [&](int i, int j) {
+            const float* const from = sums + (i * (M + 2) + j) * plane;
+            V sum = simd::load(from);
+            for (int64_t part = 1; part < parts; part++) sum += simd::load(from + part * partStep);
+            return sum;
+        },
+        Scheme<M>::filterAdjoint, [&](int i, int j, V value) { taps[3 * i + j] = value; });
+    if (more) {
+        loadTaps(to, step, before);
+        for (int i = 0; i < 9; i++) taps[i] += before[i];
+    }
+    storeTaps(to, step, taps);
+}
+
+}  // namespace anneal::cpu::winograd
