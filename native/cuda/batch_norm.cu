@@ -1,6 +1,7 @@
 // Batch normalisation over rows of channels (channels-last pictures or [N, C] features), with its ReLU and
 // residual sum. Training reads the input twice and writes once. Sums are taken relative to a row of their
 // part and joined in double, in a fixed order, as on the processor.
+#include "cuda/columns.h"
 #include "cuda/rows.h"
 #include "cuda/submit.h"
 
@@ -8,30 +9,54 @@ namespace anneal::cuda {
 
 namespace {
 
+// Channels that a thread sums at a time; more of them would take too many registers.
+template <typename T>
+constexpr int kSummed = std::min(kWidest<T>, 4);
+
 // --- forward
 
 // Of each part of the rows and channel: sums of x - k and of its square, where k is the part's first value.
-template <typename T>
+template <typename T, int together>
 __global__ void sumSquares(const T* input, Rows size, double* sums, Compute<T>* shifts) {
-    __shared__ double scratch[kRowThreads][kWarp];
+    __shared__ double scratch[kThreads];
     using C = Compute<T>;
-    const int64_t channel = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x, part = blockIdx.y;
-    const int64_t begin = size.rows * part / gridDim.y, end = size.rows * (part + 1) / gridDim.y;
-    const bool mine = channel < size.channels;
-    const C shift = mine && begin < end ? toCompute(input[begin * size.channels + channel]) : C(0);
-    LongSum<C> sum, square;
-    for (int64_t row = begin + threadIdx.y; mine && row < end; row += kRowThreads) {
-        const C d = toCompute(input[row * size.channels + channel]) - shift;
-        sum.add(d);
-        square.add(d * d);
+    const int64_t part = blockIdx.y, first = size.rows * part / gridDim.y;
+    const int64_t c = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * together;
+    const bool mine = c < size.channels && first < size.rows;
+    C shift[together] = {};
+    double sum[together] = {}, square[together] = {};
+    if (mine) {
+        loadPack(input + first * size.channels + c, shift);
+        C s[together] = {}, q[together] = {};
+        forRowsOfPart(
+            size,
+            [&](int64_t row) {
+                C x[together];
+                loadPack(input + row * size.channels + c, x);
+#pragma unroll
+                for (int k = 0; k < together; k++) {
+                    const C d = x[k] - shift[k];
+                    s[k] += d;
+                    q[k] += d * d;
+                }
+            },
+            [&] {
+#pragma unroll
+                for (int k = 0; k < together; k++) {
+                    sum[k] += static_cast<double>(s[k]);
+                    square[k] += static_cast<double>(q[k]);
+                    s[k] = q[k] = 0;
+                }
+            });
     }
-    sum.flush();
-    square.flush();
-    const double first = sumOverWarps(sum.total, scratch), second = sumOverWarps(square.total, scratch);
-    if (mine && threadIdx.y == 0) {
-        sums[(2 * part) * size.channels + channel] = first;
-        sums[(2 * part + 1) * size.channels + channel] = second;
-        shifts[part * size.channels + channel] = shift;
+#pragma unroll
+    for (int k = 0; k < together; k++) {
+        const double all = joinSlices(sum[k], scratch, Plus{}),
+                     squares = joinSlices(square[k], scratch, Plus{});
+        if (c >= size.channels || threadIdx.y != 0) continue;
+        sums[2 * part * size.channels + c + k] = all;
+        sums[(2 * part + 1) * size.channels + c + k] = squares;
+        shifts[part * size.channels + c + k] = shift[k];
     }
 }
 
@@ -44,38 +69,33 @@ struct Affine {
 template <typename C>
 __global__ void finishStatistics(Rows size, const double* sums, const C* shifts, int parts, Affine<C> affine,
                                  C* runningMean, C* runningVariance, double momentum, double epsilon) {
-    for (int64_t c = globalThread(); c < size.channels; c += globalThreads()) {
-        const auto count = [&](int64_t part) {
-            return static_cast<double>(size.rows * (part + 1) / parts - size.rows * part / parts);
-        };
-        double mean = 0, variance = 0;
-        for (int64_t p = 0; p < parts; p++)
-            mean += count(p) * static_cast<double>(shifts[p * size.channels + c]) +
-                    sums[2 * p * size.channels + c];
-        mean /= static_cast<double>(size.rows);
-        for (int64_t p = 0; p < parts; p++) {
-            const double n = count(p);
-            if (n == 0) continue;
-            const double sum = sums[2 * p * size.channels + c],
-                         square = sums[(2 * p + 1) * size.channels + c];
-            const double apart = static_cast<double>(shifts[p * size.channels + c]) + sum / n - mean;
-            const double within = square - sum * (sum / n);
-            variance += (within < 0 ? 0 : within) + n * apart * apart;
-        }
-        variance /= static_cast<double>(size.rows);
-        const C inverse = static_cast<C>(1 / std::sqrt(variance + epsilon));
-        affine.mean[c] = static_cast<C>(mean);
-        affine.inverse[c] = inverse;
-        affine.scale[c] = affine.weight ? inverse * affine.weight[c] : inverse;
-        if (runningMean) {
-            const double unbiased =
-                variance * static_cast<double>(size.rows) / static_cast<double>(size.rows - 1);
-            runningMean[c] =
-                static_cast<C>((1 - momentum) * static_cast<double>(runningMean[c]) + momentum * mean);
-            runningVariance[c] = static_cast<C>((1 - momentum) * static_cast<double>(runningVariance[c]) +
-                                                momentum * unbiased);
-        }
+    __shared__ double memory[kThreads * 3];
+    auto* const scratch = reinterpret_cast<Moments*>(memory);
+    const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    Moments all;
+    for (int64_t p = threadIdx.y; c < size.channels && p < parts; p += blockDim.y) {
+        const auto n = static_cast<double>(size.rows * (p + 1) / parts - size.rows * p / parts);
+        if (n == 0) continue;
+        const double sum = sums[2 * p * size.channels + c], square = sums[(2 * p + 1) * size.channels + c];
+        const double within = square - sum * (sum / n);
+        all.merge({n, static_cast<double>(shifts[p * size.channels + c]) + sum / n, within < 0 ? 0 : within});
     }
+    all = joinSlices(all, scratch, [](Moments a, const Moments& b) {
+        a.merge(b);
+        return a;
+    });
+    if (c >= size.channels || threadIdx.y != 0) return;
+    const double rows = static_cast<double>(size.rows), variance = all.squares / rows;
+    const C inverse = static_cast<C>(1 / std::sqrt(variance + epsilon));
+    affine.mean[c] = static_cast<C>(all.mean);
+    affine.inverse[c] = inverse;
+    affine.scale[c] = affine.weight ? inverse * affine.weight[c] : inverse;
+    if (!runningMean) return;
+    const double unbiased = all.squares / (rows - 1);
+    runningMean[c] =
+        static_cast<C>((1 - momentum) * static_cast<double>(runningMean[c]) + momentum * all.mean);
+    runningVariance[c] =
+        static_cast<C>((1 - momentum) * static_cast<double>(runningVariance[c]) + momentum * unbiased);
 }
 
 template <typename C>
@@ -94,7 +114,7 @@ template <typename T, int together>
 __global__ void normalize(T* out, const T* input, const T* residual, Rows size, Affine<Compute<T>> affine,
                           bool relu) {
     using C = Compute<T>;
-    const int64_t c = (static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x) * together;
+    const int64_t c = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * together;
     if (c >= size.channels) return;
     C mean[together], scale[together], bias[together];
 #pragma unroll
@@ -103,21 +123,20 @@ __global__ void normalize(T* out, const T* input, const T* residual, Rows size, 
         scale[k] = affine.scale[c + k];
         bias[k] = affine.bias ? affine.bias[c + k] : C(0);
     }
-    const int64_t step = static_cast<int64_t>(gridDim.y) * kRowThreads;
-    for (int64_t row = static_cast<int64_t>(blockIdx.y) * kRowThreads + threadIdx.y; row < size.rows;
+    const int64_t step = static_cast<int64_t>(gridDim.y) * blockDim.y;
+    for (int64_t row = static_cast<int64_t>(blockIdx.y) * blockDim.y + threadIdx.y; row < size.rows;
          row += step) {
         const int64_t at = row * size.channels + c;
-        const auto x = loadPack<T, together>(input + at);
-        Pack<T, together> r = x, y;
-        if (residual) r = loadPack<T, together>(residual + at);
+        C x[together], r[together];
+        loadPack(input + at, x);
+        loadPackOr<together>(residual, at, C(0), r);
 #pragma unroll
         for (int k = 0; k < together; k++) {
-            C value = (toCompute(x.values[k]) - mean[k]) * scale[k] + bias[k];
-            if (residual) value += toCompute(r.values[k]);
-            if (relu && value < 0) value = 0;
-            y.values[k] = fromCompute<T>(value);
+            C value = (x[k] - mean[k]) * scale[k] + bias[k];
+            if (residual) value += r[k];
+            x[k] = relu && value < 0 ? C(0) : value;
         }
-        storePack(out + at, y);
+        storePack(out + at, x);
     }
 }
 
@@ -136,7 +155,17 @@ struct Gradients {
     Gate gate = Gate::Open;
     const C *mean = nullptr, *inverse = nullptr, *weight = nullptr, *bias = nullptr;
 
-    __device__ C scaleOf(int64_t c) const { return weight ? inverse[c] * weight[c] : inverse[c]; }
+    // Of the channels that a thread has: what centers them, and what they are scaled and shifted by.
+    template <int together>
+    __device__ void constants(int64_t c, C (&means)[together], C (&scales)[together],
+                              C (&shifts)[together]) const {
+#pragma unroll
+        for (int k = 0; k < together; k++) {
+            means[k] = mean[c + k];
+            scales[k] = weight ? inverse[c + k] * weight[c + k] : inverse[c + k];
+            shifts[k] = bias ? bias[c + k] : C(0);
+        }
+    }
     __device__ C through(C value, C outputValue, C centered, C scale, C shift) const {
         if (gate == Gate::Output) return outputValue <= 0 ? C(0) : value;
         if (gate == Gate::Input) return centered * scale + shift <= 0 ? C(0) : value;
@@ -145,51 +174,71 @@ struct Gradients {
 };
 
 // Sums of the gradient and of its product with x - mean, for each part of the rows.
-template <typename T>
+template <typename T, int together>
 __global__ void sumGradients(Gradients<T> g, double* sums) {
-    __shared__ double scratch[kRowThreads][kWarp];
+    __shared__ double scratch[kThreads];
     using C = Compute<T>;
-    const int64_t channel = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x, part = blockIdx.y;
-    const int64_t begin = g.size.rows * part / gridDim.y, end = g.size.rows * (part + 1) / gridDim.y;
-    const bool mine = channel < g.size.channels;
-    const C mean = mine ? g.mean[channel] : C(0), scale = mine ? g.scaleOf(channel) : C(0);
-    const C shift = mine && g.bias ? g.bias[channel] : C(0);
-    LongSum<C> sum, product;
-    for (int64_t row = begin + threadIdx.y; mine && row < end; row += kRowThreads) {
-        const int64_t at = row * g.size.channels + channel;
-        const C centered = toCompute(g.input[at]) - mean;
-        const C output = g.gate == Gate::Output ? toCompute(g.output[at]) : C(0);
-        const C value = g.through(toCompute(g.gradient[at]), output, centered, scale, shift);
-        if (g.gate == Gate::Output) g.passed[at] = fromCompute<T>(value);
-        sum.add(value);
-        product.add(value * centered);
+    const int64_t part = blockIdx.y;
+    const int64_t c = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * together;
+    double sum[together] = {}, product[together] = {};
+    if (c < g.size.channels) {
+        C mean[together], scale[together], shift[together], s[together] = {}, q[together] = {};
+        g.constants(c, mean, scale, shift);
+        forRowsOfPart(
+            g.size,
+            [&](int64_t row) {
+                const int64_t at = row * g.size.channels + c;
+                C values[together], centered[together], y[together];
+                loadPack(g.gradient + at, values);
+                loadPack(g.input + at, centered);
+                if (g.gate == Gate::Output) loadPack(g.output + at, y);
+#pragma unroll
+                for (int k = 0; k < together; k++) {
+                    centered[k] -= mean[k];
+                    values[k] = g.through(values[k], y[k], centered[k], scale[k], shift[k]);
+                    s[k] += values[k];
+                    q[k] += values[k] * centered[k];
+                }
+                if (g.gate == Gate::Output) storePack(g.passed + at, values);
+            },
+            [&] {
+#pragma unroll
+                for (int k = 0; k < together; k++) {
+                    sum[k] += static_cast<double>(s[k]);
+                    product[k] += static_cast<double>(q[k]);
+                    s[k] = q[k] = 0;
+                }
+            });
     }
-    sum.flush();
-    product.flush();
-    const double first = sumOverWarps(sum.total, scratch), second = sumOverWarps(product.total, scratch);
-    if (mine && threadIdx.y == 0) {
-        sums[(2 * part) * g.size.channels + channel] = first;
-        sums[(2 * part + 1) * g.size.channels + channel] = second;
+#pragma unroll
+    for (int k = 0; k < together; k++) {
+        const double first = joinSlices(sum[k], scratch, Plus{}),
+                     second = joinSlices(product[k], scratch, Plus{});
+        if (c >= g.size.channels || threadIdx.y != 0) continue;
+        sums[2 * part * g.size.channels + c + k] = first;
+        sums[(2 * part + 1) * g.size.channels + c + k] = second;
     }
 }
 
 template <typename C>
 __global__ void finishGradients(Rows size, const double* sums, int parts, const C* inverse, C* slope,
                                 C* offset, C* gradWeight, C* gradBias) {
-    for (int64_t c = globalThread(); c < size.channels; c += globalThreads()) {
-        double sum = 0, product = 0;
-        for (int64_t p = 0; p < parts; p++) {
-            sum += sums[2 * p * size.channels + c];
-            product += sums[(2 * p + 1) * size.channels + c];
-        }
-        const double deviation = static_cast<double>(inverse[c]), share = 1 / static_cast<double>(size.rows);
-        slope[c] = static_cast<C>(deviation * deviation * product * share);
-        offset[c] = static_cast<C>(sum * share);
-        if (gradWeight) {
-            gradWeight[c] = static_cast<C>(product * deviation);
-            gradBias[c] = static_cast<C>(sum);
-        }
+    __shared__ double scratch[kThreads];
+    const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    double sum = 0, product = 0;
+    for (int64_t p = threadIdx.y; c < size.channels && p < parts; p += blockDim.y) {
+        sum += sums[2 * p * size.channels + c];
+        product += sums[(2 * p + 1) * size.channels + c];
     }
+    sum = joinSlices(sum, scratch, Plus{});
+    product = joinSlices(product, scratch, Plus{});
+    if (c >= size.channels || threadIdx.y != 0) return;
+    const double deviation = static_cast<double>(inverse[c]), share = 1 / static_cast<double>(size.rows);
+    slope[c] = static_cast<C>(deviation * deviation * product * share);
+    offset[c] = static_cast<C>(sum * share);
+    if (!gradWeight) return;
+    gradWeight[c] = static_cast<C>(product * deviation);
+    gradBias[c] = static_cast<C>(sum);
 }
 
 // gradInput = (gradient - offset - (x - mean) * slope) * scale; without statistics the terms in between are
@@ -197,36 +246,35 @@ __global__ void finishGradients(Rows size, const double* sums, int parts, const 
 template <typename T, int together>
 __global__ void spreadGradients(Gradients<T> g, const Compute<T>* slope, const Compute<T>* offset) {
     using C = Compute<T>;
-    const int64_t c = (static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x) * together;
+    const int64_t c = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * together;
     if (c >= g.size.channels) return;
     C mean[together], scale[together], shift[together], p[together], q[together];
+    g.constants(c, mean, scale, shift);
 #pragma unroll
     for (int k = 0; k < together; k++) {
-        mean[k] = g.mean[c + k];
-        scale[k] = g.scaleOf(c + k);
-        shift[k] = g.bias ? g.bias[c + k] : C(0);
         p[k] = slope ? slope[c + k] : C(0);
         q[k] = slope ? offset[c + k] : C(0);
     }
-    const int64_t step = static_cast<int64_t>(gridDim.y) * kRowThreads;
-    for (int64_t row = static_cast<int64_t>(blockIdx.y) * kRowThreads + threadIdx.y; row < g.size.rows;
+    const int64_t step = static_cast<int64_t>(gridDim.y) * blockDim.y;
+    for (int64_t row = static_cast<int64_t>(blockIdx.y) * blockDim.y + threadIdx.y; row < g.size.rows;
          row += step) {
         const int64_t at = row * g.size.channels + c;
-        const auto gradient = loadPack<T, together>(g.gradient + at);
-        Pack<T, together> x = gradient, y = gradient, result, passed;
-        if (slope || g.gate == Gate::Input) x = loadPack<T, together>(g.input + at);
-        if (g.gate == Gate::Output) y = loadPack<T, together>(g.output + at);
+        C values[together], x[together] = {}, y[together];
+        loadPack(g.gradient + at, values);
+        if (slope || g.gate == Gate::Input) loadPack(g.input + at, x);
+        if (g.gate == Gate::Output) loadPack(g.output + at, y);
 #pragma unroll
         for (int k = 0; k < together; k++) {
-            const C centered = toCompute(x.values[k]) - mean[k];
-            C value = g.through(toCompute(gradient.values[k]), toCompute(y.values[k]), centered, scale[k],
-                                shift[k]);
-            passed.values[k] = fromCompute<T>(value);
-            if (slope) value = (value - q[k]) - centered * p[k];
-            result.values[k] = fromCompute<T>(value * scale[k]);
+            x[k] -= mean[k];
+            values[k] = g.through(values[k], y[k], x[k], scale[k], shift[k]);
         }
-        if (g.gate == Gate::Output) storePack(g.passed + at, passed);
-        storePack(g.gradInput + at, result);
+        if (g.gate == Gate::Output) storePack(g.passed + at, values);
+#pragma unroll
+        for (int k = 0; k < together; k++) {
+            if (slope) values[k] = (values[k] - q[k]) - x[k] * p[k];
+            values[k] *= scale[k];
+        }
+        storePack(g.gradInput + at, values);
     }
 }
 
@@ -239,12 +287,12 @@ void batchNorm(Context& context, const cpu::BatchNormForward& views, const cpu::
     dispatchFloating(views.input.dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = Compute<T>;
-        constexpr int kTogether = 16 / sizeof(T);
         T* const out = views.out.as<T>();
         const T *const input = views.input.as<T>(), *const residual = dataOf<T>(views.residual);
         C *const runningMean = dataOf<C>(views.runningMean), *const runningVariance =
                                                                  dataOf<C>(views.runningVariance);
-        const Grid parts = rowsGrid(size.rows, channels, 1, kSomeBlocks);
+        const int together = packable<T>(channels, kSummed<T>, input) ? kSummed<T> : 1;
+        const Grid parts = rowsGrid(size.rows, channels, together, kSomeBlocks);
         const size_t count = options.training ? parts.blocks.y : 0;
         const Tensor scratch = context.scratch(static_cast<size_t>(channels) *
                                                (count * (2 * sizeof(double) + sizeof(C)) + sizeof(C)));
@@ -256,23 +304,22 @@ void batchNorm(Context& context, const cpu::BatchNormForward& views, const cpu::
         submit(context, "batchNorm", [=](CudaRuntime& runtime) {
             const cudaStream_t stream = runtime.stream();
             if (options.training) {
-                launchTogether(sumSquares<T>, parts, stream, input, size, sums, shifts);
-                launch(finishStatistics<C>, gridFor(channels), stream, size, static_cast<const double*>(sums),
-                       static_cast<const C*>(shifts), static_cast<int>(parts.blocks.y), affine, runningMean,
-                       runningVariance, options.momentum, options.epsilon);
+                launchTogether(together > 1 ? sumSquares<T, kSummed<T>> : sumSquares<T, 1>, parts, stream,
+                               input, size, sums, shifts);
+                launchTogether(finishStatistics<C>, joinGrid(channels, parts.blocks.y), stream, size,
+                               static_cast<const double*>(sums), static_cast<const C*>(shifts),
+                               static_cast<int>(parts.blocks.y), affine, runningMean, runningVariance,
+                               options.momentum, options.epsilon);
             } else {
                 launch(takeStatistics<C>, gridFor(channels), stream, channels, affine,
                        static_cast<const C*>(runningMean), static_cast<const C*>(runningVariance),
                        options.epsilon);
             }
             if (size.rows == 0) return;
-            if (packable<T>(channels, out, input, residual)) {
-                launch(normalize<T, kTogether>, rowsGrid(size.rows, channels, kTogether, kManyBlocks), stream,
-                       out, input, residual, size, affine, options.relu);
-            } else {
-                launch(normalize<T, 1>, rowsGrid(size.rows, channels, 1, kManyBlocks), stream, out, input,
-                       residual, size, affine, options.relu);
-            }
+            const bool packed = packable<T>(channels, kWidest<T>, out, input, residual);
+            launch(packed ? normalize<T, kWidest<T>> : normalize<T, 1>,
+                   rowsGrid(size.rows, channels, packed ? kWidest<T> : 1, kManyBlocks), stream, out, input,
+                   residual, size, affine, options.relu);
         });
     });
 }
@@ -285,7 +332,6 @@ void batchNormBackward(Context& context, const cpu::BatchNormBackward& views,
     dispatchFloating(views.input.dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = Compute<T>;
-        constexpr int kTogether = 16 / sizeof(T);
         Gradients<T> g;
         g.gradient = views.gradOutput.as<T>();
         g.input = views.input.as<T>();
@@ -300,7 +346,8 @@ void batchNormBackward(Context& context, const cpu::BatchNormBackward& views,
         g.bias = dataOf<C>(views.bias);
         C *const gradWeight = dataOf<C>(views.gradWeight), *const gradBias = dataOf<C>(views.gradBias);
         const bool sumsNeeded = gradWeight || (options.training && g.gradInput) || !g.gradInput;
-        const Grid parts = rowsGrid(size.rows, channels, 1, kSomeBlocks);
+        const bool summedPacked = packable<T>(channels, kSummed<T>, g.gradient, g.input, g.output, g.passed);
+        const Grid parts = rowsGrid(size.rows, channels, summedPacked ? kSummed<T> : 1, kSomeBlocks);
         const Tensor scratch = context.scratch(static_cast<size_t>(channels) *
                                                (parts.blocks.y * 2 * sizeof(double) + 2 * sizeof(C)));
         auto* const sums = static_cast<double*>(scratch.data());
@@ -310,9 +357,11 @@ void batchNormBackward(Context& context, const cpu::BatchNormBackward& views,
             const cudaStream_t stream = runtime.stream();
             Gradients<T> second = g;
             if (sumsNeeded) {
-                launchTogether(sumGradients<T>, parts, stream, g, sums);
-                launch(finishGradients<C>, gridFor(channels), stream, size, static_cast<const double*>(sums),
-                       static_cast<int>(parts.blocks.y), g.inverse, slope, offset, gradWeight, gradBias);
+                launchTogether(summedPacked ? sumGradients<T, kSummed<T>> : sumGradients<T, 1>, parts, stream,
+                               g, sums);
+                launchTogether(finishGradients<C>, joinGrid(channels, parts.blocks.y), stream, size,
+                               static_cast<const double*>(sums), static_cast<int>(parts.blocks.y), g.inverse,
+                               slope, offset, gradWeight, gradBias);
                 // What has passed an output's gate is written down by now.
                 if (g.gate == Gate::Output) {
                     second.gradient = g.passed;
@@ -321,13 +370,11 @@ void batchNormBackward(Context& context, const cpu::BatchNormBackward& views,
             }
             if (!g.gradInput || size.rows == 0) return;
             const C* const ofStatistics = options.training ? slope : nullptr;
-            if (packable<T>(channels, second.gradient, g.input, g.output, g.gradInput, g.passed)) {
-                launch(spreadGradients<T, kTogether>, rowsGrid(size.rows, channels, kTogether, kManyBlocks),
-                       stream, second, ofStatistics, static_cast<const C*>(offset));
-            } else {
-                launch(spreadGradients<T, 1>, rowsGrid(size.rows, channels, 1, kManyBlocks), stream, second,
-                       ofStatistics, static_cast<const C*>(offset));
-            }
+            const bool packed =
+                packable<T>(channels, kWidest<T>, second.gradient, g.input, g.output, g.gradInput, g.passed);
+            launch(packed ? spreadGradients<T, kWidest<T>> : spreadGradients<T, 1>,
+                   rowsGrid(size.rows, channels, packed ? kWidest<T> : 1, kManyBlocks), stream, second,
+                   ofStatistics, static_cast<const C*>(offset));
         });
     });
 }

@@ -57,27 +57,45 @@ __global__ void addBias(T* out, const Compute<T>* bias, int64_t count, int64_t c
         out[i] = fromCompute<T>(toCompute(out[i]) + bias[i % channels]);
 }
 
-template <typename T>
+template <typename T, int together>
 __global__ void sumChannels(const T* input, Rows size, double* sums) {
-    __shared__ double scratch[kRowThreads][kWarp];
-    const int64_t channel = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x, part = blockIdx.y;
-    const int64_t begin = size.rows * part / gridDim.y, end = size.rows * (part + 1) / gridDim.y;
-    const bool mine = channel < size.channels;
-    LongSum<Compute<T>> sum;
-    for (int64_t row = begin + threadIdx.y; mine && row < end; row += kRowThreads)
-        sum.add(toCompute(input[row * size.channels + channel]));
-    sum.flush();
-    const double total = sumOverWarps(sum.total, scratch);
-    if (mine && threadIdx.y == 0) sums[part * size.channels + channel] = total;
+    __shared__ double scratch[kThreads];
+    using C = Compute<T>;
+    const int64_t c = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * together;
+    double sum[together] = {};
+    if (c < size.channels) {
+        C s[together] = {};
+        forRowsOfPart(
+            size,
+            [&](int64_t row) {
+                C x[together];
+                loadPack(input + row * size.channels + c, x);
+#pragma unroll
+                for (int k = 0; k < together; k++) s[k] += x[k];
+            },
+            [&] {
+#pragma unroll
+                for (int k = 0; k < together; k++) {
+                    sum[k] += static_cast<double>(s[k]);
+                    s[k] = 0;
+                }
+            });
+    }
+#pragma unroll
+    for (int k = 0; k < together; k++) {
+        const double total = joinSlices(sum[k], scratch, Plus{});
+        if (c < size.channels && threadIdx.y == 0) sums[blockIdx.y * size.channels + c + k] = total;
+    }
 }
 
 template <typename C>
 __global__ void joinChannels(C* out, const double* sums, int64_t channels, int parts) {
-    for (int64_t c = globalThread(); c < channels; c += globalThreads()) {
-        double total = 0;
-        for (int64_t p = 0; p < parts; p++) total += sums[p * channels + c];
-        out[c] = static_cast<C>(total);
-    }
+    __shared__ double scratch[kThreads];
+    const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    double total = 0;
+    for (int64_t p = threadIdx.y; c < channels && p < parts; p += blockDim.y) total += sums[p * channels + c];
+    total = joinSlices(total, scratch, Plus{});
+    if (c < channels && threadIdx.y == 0) out[c] = static_cast<C>(total);
 }
 
 bool lopsided(const ConvGeometry& g) {
@@ -187,15 +205,18 @@ void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* 
                        gradOutput, geometry);
         if (!gradBias) return;
         const Rows size{gradOutput.numel() / gradOutput.sizes[1], gradOutput.sizes[1]};
-        const Grid parts = rowsGrid(size.rows, size.channels, 1, kSomeBlocks);
+        const bool packed = packable<T>(size.channels, kWidest<T>, gradOutput.as<const T>());
+        const Grid parts = rowsGrid(size.rows, size.channels, packed ? kWidest<T> : 1, kSomeBlocks);
         const Tensor scratch =
             context.scratch(parts.blocks.y * static_cast<size_t>(size.channels) * sizeof(double));
         submit(context, "conv2d_backward_bias",
                [=, out = gradBias->as<C>(), gradient = gradOutput.as<const T>(),
                 sums = static_cast<double*>(scratch.data())](CudaRuntime& runtime) {
-                   launchTogether(sumChannels<T>, parts, runtime.stream(), gradient, size, sums);
-                   launch(joinChannels<C>, gridFor(size.channels), runtime.stream(), out,
-                          static_cast<const double*>(sums), size.channels, static_cast<int>(parts.blocks.y));
+                   launchTogether(packed ? sumChannels<T, kWidest<T>> : sumChannels<T, 1>, parts,
+                                  runtime.stream(), gradient, size, sums);
+                   launchTogether(joinChannels<C>, joinGrid(size.channels, parts.blocks.y), runtime.stream(),
+                                  out, static_cast<const double*>(sums), size.channels,
+                                  static_cast<int>(parts.blocks.y));
                });
     });
 }

@@ -14,11 +14,15 @@ namespace {
 
 using cpu::StepItem;
 
-constexpr int64_t kPiece = 4096;  // elements of one parameter that a block updates
+constexpr int64_t kPiece = 2048;  // elements of one parameter that a block updates
 
 struct Piece {
-    int item;
-    int64_t begin;
+    int item, number;  // the elements of `item` from number * kPiece on
+
+    __device__ int64_t begin() const { return static_cast<int64_t>(number) * kPiece; }
+    __device__ int64_t end(int64_t numel) const {
+        return numel < begin() + kPiece ? numel : begin() + kPiece;
+    }
 };
 
 // Both forms of weight decay; `scale` is 1 - lr * strength when decoupled.
@@ -131,27 +135,32 @@ struct Plan {
     int count;
 };
 
+template <typename T, typename Options>
+__device__ void stepPiece(const StepItem& item, const Piece& piece, const Options& options) {
+    const int64_t end = piece.end(item.numel);
+    for (int64_t i = piece.begin() + threadIdx.x; i < end; i += blockDim.x)
+        update(Element<T>{item, i}, options);
+}
+
 template <typename Options>
 __global__ void stepAll(Plan<Options> plan) {
+    const Options options = *plan.options;
     for (int k = blockIdx.x; k < plan.count; k += gridDim.x) {
         const Piece piece = plan.pieces[k];
-        const StepItem& item = plan.items[piece.item];
-        const int64_t end = item.numel < piece.begin + kPiece ? item.numel : piece.begin + kPiece;
-        for (int64_t i = piece.begin + threadIdx.x; i < end; i += blockDim.x) {
-            switch (item.dtype) {
-                case DType::Float32:
-                    update(Element<float>{item, i}, *plan.options);
-                    break;
-                case DType::Float64:
-                    update(Element<double>{item, i}, *plan.options);
-                    break;
-                case DType::BFloat16:
-                    update(Element<BFloat16>{item, i}, *plan.options);
-                    break;
-                default:
-                    update(Element<Float16>{item, i}, *plan.options);
-                    break;
-            }
+        const StepItem item = plan.items[piece.item];
+        switch (item.dtype) {
+            case DType::Float32:
+                stepPiece<float>(item, piece, options);
+                break;
+            case DType::Float64:
+                stepPiece<double>(item, piece, options);
+                break;
+            case DType::BFloat16:
+                stepPiece<BFloat16>(item, piece, options);
+                break;
+            default:
+                stepPiece<Float16>(item, piece, options);
+                break;
         }
     }
 }
@@ -202,9 +211,9 @@ __global__ void lambNorms(Plan<cpu::LambOptions> plan, double* partial) {
     for (int k = blockIdx.x; k < plan.count; k += gridDim.x) {
         const Piece piece = plan.pieces[k];
         const StepItem& item = plan.items[piece.item];
-        const int64_t end = item.numel < piece.begin + kPiece ? item.numel : piece.begin + kPiece;
+        const int64_t end = piece.end(item.numel);
         double norms[2] = {};
-        for (int64_t i = piece.begin + threadIdx.x; i < end; i += blockDim.x)
+        for (int64_t i = piece.begin() + threadIdx.x; i < end; i += blockDim.x)
             withElement(item, i, [&](const auto& e) { lambMoments(e, *plan.options, norms); });
         for (int n = 0; n < 2; n++) {
             const double sum = sumOverBlock(norms[n], scratch);
@@ -229,8 +238,8 @@ __global__ void lambApply(Plan<cpu::LambOptions> plan, const double* trust) {
     for (int k = blockIdx.x; k < plan.count; k += gridDim.x) {
         const Piece piece = plan.pieces[k];
         const StepItem& item = plan.items[piece.item];
-        const int64_t end = item.numel < piece.begin + kPiece ? item.numel : piece.begin + kPiece;
-        for (int64_t i = piece.begin + threadIdx.x; i < end; i += blockDim.x)
+        const int64_t end = piece.end(item.numel);
+        for (int64_t i = piece.begin() + threadIdx.x; i < end; i += blockDim.x)
             withElement(item, i, [&](const auto& e) { lambUpdate(e, *plan.options, trust[piece.item]); });
     }
 }
@@ -246,8 +255,9 @@ struct Packed {
         : items(static_cast<int>(given.size())) {
         std::vector<Piece> list;
         for (int k = 0; k < items; k++) {
-            for (int64_t begin = 0; begin < given[static_cast<size_t>(k)].numel; begin += kPiece)
-                list.push_back({k, begin});
+            const int64_t numel = given[static_cast<size_t>(k)].numel;
+            for (int64_t begin = 0; begin < numel; begin += kPiece)
+                list.push_back({k, static_cast<int>(begin / kPiece)});
         }
         pieces = static_cast<int>(list.size());
         itemsAt = (sizeof(Options) + 15) / 16 * 16;

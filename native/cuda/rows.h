@@ -1,14 +1,11 @@
 #pragma once
 
-#include "cuda/launch.h"
-#include "cuda/types.h"
+#include "cuda/row_teams.h"
 
-// How kernels go through matrices of [rows, channels] whose channels lie together: threads of a warp take
-// neighbouring channels (one, or a pack of them), the warps of a block neighbouring rows, and blocks of a
-// column of the grid go on in strides.
+// How kernels go through matrices of [rows, channels] whose channels lie together: neighbouring threads of a
+// block take neighbouring channels (one, or a pack of them), as many as there are up to a warp, its slices
+// neighbouring rows, and blocks of a column of the grid go on in strides.
 namespace anneal::cuda {
-
-constexpr int kRowThreads = 8;  // warps of a block
 
 struct Rows {
     int64_t rows, channels;
@@ -16,10 +13,14 @@ struct Rows {
 
 // The grid for `together` channels a thread; `most` blocks of rows at most.
 inline Grid rowsGrid(int64_t rows, int64_t channels, int together, int64_t most) {
-    const int64_t columns = (channels + kWarp * together - 1) / (kWarp * together);
-    const int64_t blocks = std::clamp<int64_t>((rows + kRowThreads - 1) / kRowThreads, 1,
-                                               std::clamp<int64_t>(most / columns, 1, 65535));
-    return {dim3(static_cast<unsigned>(columns), static_cast<unsigned>(blocks)), dim3(kWarp, kRowThreads), 0};
+    const int64_t packs = (channels + together - 1) / together;
+    unsigned lanes = 1;
+    while (lanes < packs && lanes < kWarp) lanes *= 2;
+    const unsigned slices = kThreads / lanes;
+    const int64_t columns = (packs + lanes - 1) / lanes;
+    const int64_t blocks =
+        std::clamp<int64_t>((rows + slices - 1) / slices, 1, std::clamp<int64_t>(most / columns, 1, 65535));
+    return {dim3(static_cast<unsigned>(columns), static_cast<unsigned>(blocks)), dim3(lanes, slices), 0};
 }
 
 // Blocks that keep a large GPU busy when each waits for memory most of the time.
@@ -27,48 +28,50 @@ constexpr int64_t kManyBlocks = 132 * 8;
 // For sums, whose parts are joined afterwards.
 constexpr int64_t kSomeBlocks = 132 * 4;
 
-// Whether packs of 16 bytes may be used: rows start at multiples of it, as do all of the memories given.
+// Whether packs of `together` elements may be used: rows start at multiples of that, as do the memories
+// given.
 template <typename T, typename... Pointers>
-bool packable(int64_t channels, const Pointers*... pointers) {
-    return channels % (16 / static_cast<int64_t>(sizeof(T))) == 0 &&
-           ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
+bool packable(int64_t channels, int together, const Pointers*... pointers) {
+    const size_t bytes = static_cast<size_t>(together) * sizeof(T);
+    return channels % together == 0 && ((reinterpret_cast<uintptr_t>(pointers) % bytes == 0) && ...);
 }
 
-template <typename T, int count>
-__device__ inline Pack<T, count> loadPack(const T* from) {
-    return *reinterpret_cast<const Pack<T, count>*>(from);
-}
-template <typename T, int count>
-__device__ inline void storePack(T* to, const Pack<T, count>& pack) {
-    *reinterpret_cast<Pack<T, count>*>(to) = pack;
-}
-
-// Sums of short runs in the type computed in go to double before they lose digits.
-template <typename C>
-struct LongSum {
-    double total = 0;
-    C block = 0;
-    int count = 0;
-    __device__ void add(C value) {
-        block += value;
-        if (++count == 64) flush();
+// The part of the rows that a column of blocks sums, a thread's share of it in runs: body(row) for each row,
+// flush() after kRunOfRows of them, before sums in the type computed in lose digits.
+constexpr int64_t kRunOfRows = 64;
+template <typename Body, typename Flush>
+__device__ inline void forRowsOfPart(const Rows& size, const Body& body, const Flush& flush) {
+    const int64_t part = blockIdx.y, step = blockDim.y;
+    const int64_t begin = size.rows * part / gridDim.y, end = size.rows * (part + 1) / gridDim.y;
+    for (int64_t start = begin + threadIdx.y; start < end; start += step * kRunOfRows) {
+        const int64_t last = start + step * kRunOfRows < end ? start + step * kRunOfRows : end;
+#pragma unroll 4
+        for (int64_t row = start; row < last; row += step) body(row);
+        flush();
     }
-    __device__ void flush() {
-        total += static_cast<double>(block);
-        block = 0;
-        count = 0;
-    }
-};
+}
 
-// Adds up what the warps of a block have for each of its channels: the result is warp 0's.
-__device__ inline double sumOverWarps(double value, double (&scratch)[kRowThreads][kWarp]) {
-    scratch[threadIdx.y][threadIdx.x] = value;
+// Adds up what the slices of a block have, which are a power of two: the result is that of slice 0. `scratch`
+// holds an element for each thread; it may be used again at once.
+template <typename State, typename Merge>
+__device__ inline State joinSlices(State state, State* scratch, const Merge& merge) {
+    State* const mine = scratch + threadIdx.y * blockDim.x + threadIdx.x;
+    *mine = state;
+    for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.y < half) *mine = merge(*mine, mine[half * blockDim.x]);
+    }
+    state = *mine;
     __syncthreads();
-    if (threadIdx.y == 0) {
-        for (int warp = 1; warp < kRowThreads; warp++) value += scratch[warp][threadIdx.x];
-    }
-    __syncthreads();
-    return value;
+    return state;
+}
+
+// A block for a few channels, whose slices share out the parts that are to be joined.
+inline Grid joinGrid(int64_t channels, int64_t parts) {
+    constexpr unsigned kLanes = 8;
+    unsigned slices = 1;
+    while (slices < parts && slices * kLanes < kThreads) slices *= 2;
+    return {dim3(static_cast<unsigned>((channels + kLanes - 1) / kLanes)), dim3(kLanes, slices), 0};
 }
 
 }  // namespace anneal::cuda

@@ -276,12 +276,7 @@ void CudaRuntime::download(void* target, const void* source, size_t bytes,
         Arrival arrival{takeEvent(), target, pinned_.take(bytes), bytes, nullptr, std::move(done)};
         arrival.fault = static_cast<FaultRecord*>(pinned_.take(sizeof(FaultRecord)));
         try {
-            check(cudaMemcpyAsync(arrival.staging, source, bytes, cudaMemcpyDeviceToHost, stream_),
-                  "reading");
-            check(
-                cudaMemcpyAsync(arrival.fault, faults_, sizeof(FaultRecord), cudaMemcpyDeviceToHost, stream_),
-                "reading");
-            check(cudaMemsetAsync(faults_, 0, sizeof(FaultRecord), stream_), "clearing");
+            fetch(arrival.staging, source, bytes, arrival.fault);
             check(cudaEventRecord(arrival.event, stream_), "recording an event");
         } catch (...) {
             done = std::move(arrival.done);
@@ -343,13 +338,15 @@ void CudaRuntime::await() {
     }
 }
 
-std::exception_ptr CudaRuntime::finish(cudaError_t status) {
+std::exception_ptr CudaRuntime::finish(void* staging, const void* source, size_t bytes) {
     FaultRecord* const fault = static_cast<FaultRecord*>(pinned_.take(sizeof(FaultRecord)));
-    if (status == cudaSuccess)
-        status = cudaMemcpyAsync(fault, faults_, sizeof(FaultRecord), cudaMemcpyDeviceToHost, stream_);
-    if (status == cudaSuccess) status = cudaMemsetAsync(faults_, 0, sizeof(FaultRecord), stream_);
-    if (status == cudaSuccess) status = cudaStreamSynchronize(stream_);
-    const std::exception_ptr failure = failureOf(status, fault);
+    std::exception_ptr failure;
+    try {
+        fetch(staging, source, bytes, fault);
+        failure = failureOf(cudaStreamSynchronize(stream_), fault);
+    } catch (...) {
+        failure = std::current_exception();
+    }
     pinned_.giveBack(fault, sizeof(FaultRecord));
     return failure;
 }
@@ -357,7 +354,7 @@ std::exception_ptr CudaRuntime::finish(cudaError_t status) {
 void CudaRuntime::wait() {
     CHECK(!capturing_, ErrorKind::Kernel, "waiting cannot be captured");
     select();
-    if (const std::exception_ptr failure = finish(cudaSuccess)) std::rethrow_exception(failure);
+    if (const std::exception_ptr failure = finish(nullptr, nullptr, 0)) std::rethrow_exception(failure);
 }
 
 // Whoever asks waits anyhow: no other thread has to be woken in between.
@@ -365,8 +362,7 @@ void CudaRuntime::read(void* target, const void* source, size_t bytes) {
     CHECK(!capturing_, ErrorKind::Kernel, "reading cannot be captured");
     select();
     void* const staging = pinned_.take(bytes);
-    const std::exception_ptr failure =
-        finish(cudaMemcpyAsync(staging, source, bytes, cudaMemcpyDeviceToHost, stream_));
+    const std::exception_ptr failure = finish(staging, source, bytes);
     if (!failure) std::memcpy(target, staging, bytes);
     pinned_.giveBack(staging, bytes);
     if (failure) std::rethrow_exception(failure);

@@ -145,8 +145,11 @@ class CudaRuntime : public DeviceRuntime {
     void uploadPieces(char* target, const char* source, size_t bytes, cudaStream_t stream);
     void uploadSmall(char* target, const char* source, size_t bytes);
     std::exception_ptr failureOf(cudaError_t status, FaultRecord* fault) const;
-    // Waits for all that was launched, faults included.
-    std::exception_ptr finish(cudaError_t status);
+    // Into page-locked memory, in the queue's order: bytes, and the fault that a kernel has noted by then,
+    // which is cleared.
+    void fetch(void* staging, const void* source, size_t bytes, FaultRecord* fault);
+    // The same, and waits for all that was launched.
+    std::exception_ptr finish(void* staging, const void* source, size_t bytes);
     cudaEvent_t takeEvent();
 
     Context& context_;

@@ -129,13 +129,21 @@ __device__ void writeSorted(T* values, int64_t* indices, const T* source, int64_
     indices[outIndices.base(line) + i * outIndices.step] = place;
 }
 
+// Where places lie behind `padded` keys: keys may be of one byte, and few.
+template <typename C>
+__host__ __device__ size_t placesAt(int64_t padded) {
+    return (static_cast<size_t>(padded) * sizeof(C) + sizeof(int32_t) - 1) / sizeof(int32_t) *
+           sizeof(int32_t);
+}
+
 // Lines that fit into the block's memory.
 template <typename T>
 __global__ void sortLines(T* values, int64_t* indices, const T* input, Lines in, Lines outValues,
                           Lines outIndices, SortShape shape, int64_t count) {
     using C = Compute<T>;
     C* const keys = sharedMemory<C>();
-    int32_t* const places = reinterpret_cast<int32_t*>(keys + shape.padded);
+    int32_t* const places =
+        reinterpret_cast<int32_t*>(reinterpret_cast<unsigned char*>(keys) + placesAt<C>(shape.padded));
     for (int64_t line = blockIdx.x; line < in.count; line += gridDim.x) {
         const T* const source = input + in.base(line);
         for (int64_t i = threadIdx.x; i < shape.padded; i += blockDim.x) {
@@ -305,7 +313,8 @@ void sort(Context& context, const View& values, const View& indices, const View&
             using T = typename decltype(tag)::type;
             using C = Compute<T>;
             if (fits) {
-                const auto bytes = static_cast<size_t>(shape.padded) * (sizeof(C) + sizeof(int32_t));
+                const size_t bytes =
+                    placesAt<C>(shape.padded) + static_cast<size_t>(shape.padded) * sizeof(int32_t);
                 const int threads = static_cast<int>(std::clamp<int64_t>(shape.padded / 2, kWarp, kThreads));
                 launchTogether(sortLines<T>, blocksFor(in.count, threads, bytes), stream, values.as<T>(),
                                indices.as<int64_t>(), input.as<const T>(), in, outValues, outIndices, shape,
