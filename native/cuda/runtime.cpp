@@ -296,7 +296,7 @@ std::string CudaRuntime::blame(cudaError_t status) const {
     std::vector<const char*> names;
     const size_t launched = launched_.load(std::memory_order_relaxed);
     for (size_t i = 0; i < std::min(launched, recent_.size()) && names.size() < kMostNames; i++) {
-        const char* const name = recent_[(launched - 1 - i) % recent_.size()];
+        const char* const name = recent_[(launched - 1 - i) % recent_.size()].load(std::memory_order_relaxed);
         const auto same = [&](const char* other) { return std::strcmp(name, other) == 0; };
         if (std::none_of(names.begin(), names.end(), same)) names.push_back(name);
     }

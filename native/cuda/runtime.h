@@ -60,7 +60,10 @@ class CudaRuntime : public DeviceRuntime {
     ~CudaRuntime() override;
 
     const KernelTable& kernels() const override { return cudaKernels(); }
-    void* allocate(size_t bytes) override { return allocator_.allocate(bytes); }
+    void* allocate(size_t bytes) override {
+        speaking() = this;
+        return allocator_.allocate(bytes);
+    }
     void release(void* block, size_t bytes) override { allocator_.release(block, bytes); }
     void emptyCache() override;
     const MemoryStats& stats() const override { return allocator_.stats(); }
@@ -80,7 +83,8 @@ class CudaRuntime : public DeviceRuntime {
     void begin(const char* op) {
         select();
         speaking() = this;
-        recent_[launched_.fetch_add(1, std::memory_order_relaxed) % recent_.size()] = op;
+        recent_[launched_.fetch_add(1, std::memory_order_relaxed) % recent_.size()].store(
+            op, std::memory_order_relaxed);
     }
     void end() {
         if ((context_.stream().synchronous || context_.stream().profiling()) && !capturing_) wait();
@@ -170,7 +174,7 @@ class CudaRuntime : public DeviceRuntime {
     size_t nextUpload_ = 0, small_ = 0, smallUsed_ = 0;
     std::array<Landing, 2> landings_;
     size_t nextLanding_ = 0;
-    std::array<const char*, 1024> recent_ = {};  // the driver's own queue is as long
+    std::array<std::atomic<const char*>, 1024> recent_ = {};  // the driver's own queue is as long
     std::atomic<size_t> launched_{0};
     std::map<const void*, std::shared_ptr<void>> attached_;
 

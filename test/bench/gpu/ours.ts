@@ -62,6 +62,40 @@ function training(model: nn.Module, lossOf: () => Tensor): () => Tensor {
   }
 }
 
+function dcgan(batch: number): () => Tensor {
+  manualSeed(0)
+  const [make, judge] = [dcganGenerator().to('cuda'), dcganDiscriminator().to('cuda')]
+  const settings = { lr: 2e-4, betas: [0.5, 0.999] as [number, number] }
+  const first = new optim.Adam(judge.parameters(), settings)
+  const second = new optim.Adam(make.parameters(), settings)
+  const real = randn([batch, 3, 64, 64])
+  const noise = randn([batch, 100, 1, 1])
+  const [yes, no] = [ones([batch, 1]), zeros([batch, 1])]
+  const loss = F.binaryCrossEntropyWithLogits
+  const critic = passes(judge.parameters(), () => {
+    const fake = make.forward(noise).detach()
+    const total = loss(judge.forward(real), yes).add(loss(judge.forward(fake), no))
+    total.backward()
+    return total
+  })
+  const generator = passes(make.parameters(), () => {
+    const total = loss(judge.forward(make.forward(noise)), yes)
+    total.backward()
+    return total
+  })
+  return () => {
+    first.zeroGrad()
+    const criticLoss = critic()
+    first.step()
+    first.zeroGrad()
+    second.zeroGrad()
+    const generatorLoss = generator()
+    second.step()
+    first.zeroGrad()
+    return criticLoss.add(generatorLoss)
+  }
+}
+
 const cases: Record<string, () => () => Tensor> = {
   resnet18() {
     manualSeed(0)
@@ -75,39 +109,8 @@ const cases: Record<string, () => () => Tensor> = {
     const [x, y] = [randn([64, 3, 32, 32]), randint(10, [64])]
     return training(model, () => F.crossEntropy(model.forward(x), y))
   },
-  dcgan() {
-    manualSeed(0)
-    const [make, judge] = [dcganGenerator().to('cuda'), dcganDiscriminator().to('cuda')]
-    const settings = { lr: 2e-4, betas: [0.5, 0.999] as [number, number] }
-    const first = new optim.Adam(judge.parameters(), settings)
-    const second = new optim.Adam(make.parameters(), settings)
-    const real = randn([128, 3, 64, 64])
-    const noise = randn([128, 100, 1, 1])
-    const [yes, no] = [ones([128, 1]), zeros([128, 1])]
-    const loss = F.binaryCrossEntropyWithLogits
-    const critic = passes(judge.parameters(), () => {
-      const fake = make.forward(noise).detach()
-      const total = loss(judge.forward(real), yes).add(loss(judge.forward(fake), no))
-      total.backward()
-      return total
-    })
-    const generator = passes(make.parameters(), () => {
-      const total = loss(judge.forward(make.forward(noise)), yes)
-      total.backward()
-      return total
-    })
-    return () => {
-      first.zeroGrad()
-      const criticLoss = critic()
-      first.step()
-      first.zeroGrad()
-      second.zeroGrad()
-      const generatorLoss = generator()
-      second.step()
-      first.zeroGrad()
-      return criticLoss.add(generatorLoss)
-    }
-  },
+  dcgan16: () => dcgan(16),
+  dcgan128: () => dcgan(128),
 }
 
 const step = (cases[name] as () => () => Tensor)()

@@ -80,13 +80,13 @@ def lenet():
     return training(prepared(LeNet()), x, torch.randint(10, (64,), device="cuda"), False)
 
 
-def dcgan():
+def dcgan(batch):
     make, judge = prepared(generator()), prepared(discriminator())
     options = dict(lr=2e-4, betas=(0.5, 0.999))
     first, second = torch.optim.Adam(judge.parameters(), **options), torch.optim.Adam(make.parameters(), **options)
-    real = torch.randn(128, 3, 64, 64, device="cuda").to(memory_format=LAST)
-    noise = torch.randn(128, 100, 1, 1, device="cuda").to(memory_format=LAST)
-    yes, no = torch.ones(128, 1, device="cuda"), torch.zeros(128, 1, device="cuda")
+    real = torch.randn(batch, 3, 64, 64, device="cuda").to(memory_format=LAST)
+    noise = torch.randn(batch, 100, 1, 1, device="cuda").to(memory_format=LAST)
+    yes, no = torch.ones(batch, 1, device="cuda"), torch.zeros(batch, 1, device="cuda")
     loss = F.binary_cross_entropy_with_logits
 
     def step():
@@ -103,7 +103,8 @@ def dcgan():
     return step
 
 
-step = {"resnet18": resnet18, "lenet": lenet, "dcgan": dcgan}[name]()
+cases = {"resnet18": resnet18, "lenet": lenet, "dcgan16": lambda: dcgan(16), "dcgan128": lambda: dcgan(128)}
+step = cases[name]()
 times, value = [], 0.0
 for i in range(-10, steps):
     start = time.perf_counter()

@@ -54,7 +54,9 @@ const sides = {
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1]
 
 let failed = false
-for (const name of ['resnet18', 'lenet', 'dcgan'].filter((each) => !values.only || each === values.only)) {
+for (const name of ['resnet18', 'lenet', 'dcgan16', 'dcgan128'].filter(
+  (each) => !values.only || each === values.only,
+)) {
   const times = Object.fromEntries(Object.keys(sides).map((side) => [side, []]))
   const losses = {}
   for (let round = 0; round < Number(values.rounds); round++) {
