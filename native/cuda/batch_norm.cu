@@ -1,7 +1,6 @@
 // Batch normalisation over rows of channels (channels-last pictures or [N, C] features), with its ReLU and
 // residual sum. Training reads the input twice and writes once. Sums are taken relative to a row of their
 // part and joined in double, in a fixed order, as on the processor.
-#include "cuda/columns.h"
 #include "cuda/rows.h"
 #include "cuda/submit.h"
 
@@ -69,31 +68,34 @@ struct Affine {
 template <typename C>
 __global__ void finishStatistics(Rows size, const double* sums, const C* shifts, int parts, Affine<C> affine,
                                  C* runningMean, C* runningVariance, double momentum, double epsilon) {
-    __shared__ double memory[kThreads * 3];
-    auto* const scratch = reinterpret_cast<Moments*>(memory);
+    __shared__ double scratch[kThreads];
     const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    Moments all;
+    const double rows = static_cast<double>(size.rows);
+    const auto countOf = [&](int64_t p) {
+        return static_cast<double>(size.rows * (p + 1) / parts - size.rows * p / parts);
+    };
+    double mean = 0, squares = 0;
+    for (int64_t p = threadIdx.y; c < size.channels && p < parts; p += blockDim.y)
+        mean +=
+            countOf(p) * static_cast<double>(shifts[p * size.channels + c]) + sums[2 * p * size.channels + c];
+    mean = joinSlices(mean, scratch, Plus{}, true) / rows;
     for (int64_t p = threadIdx.y; c < size.channels && p < parts; p += blockDim.y) {
-        const auto n = static_cast<double>(size.rows * (p + 1) / parts - size.rows * p / parts);
+        const double n = countOf(p), sum = sums[2 * p * size.channels + c];
         if (n == 0) continue;
-        const double sum = sums[2 * p * size.channels + c], square = sums[(2 * p + 1) * size.channels + c];
-        const double within = square - sum * (sum / n);
-        all.merge({n, static_cast<double>(shifts[p * size.channels + c]) + sum / n, within < 0 ? 0 : within});
+        const double mid = sum / n, within = sums[(2 * p + 1) * size.channels + c] - sum * mid;
+        const double apart = static_cast<double>(shifts[p * size.channels + c]) + mid - mean;
+        squares += (within < 0 ? 0 : within) + n * apart * apart;
     }
-    all = joinSlices(all, scratch, [](Moments a, const Moments& b) {
-        a.merge(b);
-        return a;
-    });
+    squares = joinSlices(squares, scratch, Plus{});
     if (c >= size.channels || threadIdx.y != 0) return;
-    const double rows = static_cast<double>(size.rows), variance = all.squares / rows;
+    const double variance = squares / rows;
     const C inverse = static_cast<C>(1 / std::sqrt(variance + epsilon));
-    affine.mean[c] = static_cast<C>(all.mean);
+    affine.mean[c] = static_cast<C>(mean);
     affine.inverse[c] = inverse;
     affine.scale[c] = affine.weight ? inverse * affine.weight[c] : inverse;
     if (!runningMean) return;
-    const double unbiased = all.squares / (rows - 1);
-    runningMean[c] =
-        static_cast<C>((1 - momentum) * static_cast<double>(runningMean[c]) + momentum * all.mean);
+    const double unbiased = squares / (rows - 1);
+    runningMean[c] = static_cast<C>((1 - momentum) * static_cast<double>(runningMean[c]) + momentum * mean);
     runningVariance[c] =
         static_cast<C>((1 - momentum) * static_cast<double>(runningVariance[c]) + momentum * unbiased);
 }

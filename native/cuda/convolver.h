@@ -1,66 +1,19 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
+#include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <vector>
 
-#include "cuda/cudnn.h"
+#include "cuda/conv_plans.h"
 #include "cuda/settings.h"
 #include "cuda/submit.h"
 
-// cuDNN's convolutions of one device: for each shape the algorithm that was fastest when it was first met.
+// cuDNN's convolutions of one device: for each shape the plan that was fastest when it was first met.
 namespace anneal::cuda {
-
-using cpu::ConvDirection;
-
-constexpr size_t kMostWorkspace = size_t{512} << 20;
-constexpr int kMostAlgorithms = 16;
-
-inline dnn::DataType dataType(DType dtype) {
-    switch (dtype) {
-        case DType::BFloat16:
-            return dnn::kBFloat16;
-        case DType::Float16:
-            return dnn::kFloat16;
-        default:
-            return dnn::kFloat32;
-    }
-}
-
-// A convolution as the library is asked for it: padding is the same on both sides.
-struct Problem {
-    ConvDirection direction;
-    DType dtype;
-    int64_t input[4], weight[4], output[4];  // [N, C, H, W], [out, in / groups, height, width]
-    int64_t stride[2], padding[2], dilation[2], groups;
-
-    std::vector<int64_t> key(bool fast) const {
-        std::vector<int64_t> key{static_cast<int64_t>(direction), static_cast<int64_t>(dtype), fast, groups};
-        for (const auto* sizes : {input, weight, output}) key.insert(key.end(), sizes, sizes + 4);
-        for (const auto* pair : {stride, padding, dilation}) key.insert(key.end(), pair, pair + 2);
-        return key;
-    }
-};
-
-struct ConvPlan {
-    dnn::Tensor x = nullptr, y = nullptr;
-    dnn::Filter w = nullptr;
-    dnn::Convolution convolution = nullptr;
-    int algorithm = 0;
-    size_t workspaceBytes = 0;
-    bool found = false;
-
-    ConvPlan() = default;
-    ConvPlan(const ConvPlan&) = delete;
-    ~ConvPlan() {
-        const dnn::Functions& f = dnn::functions();
-        if (x) f.destroyTensor(x);
-        if (y) f.destroyTensor(y);
-        if (w) f.destroyFilter(w);
-        if (convolution) f.destroyConvolution(convolution);
-    }
-};
 
 inline int64_t product(const int64_t (&sizes)[4]) { return sizes[0] * sizes[1] * sizes[2] * sizes[3]; }
 
@@ -75,15 +28,21 @@ class Convolver {
         const dnn::Functions& f = dnn::functions();
         dnn::check(f.create(&handle_), "opening it");
         dnn::check(f.setStream(handle_, runtime.stream()), "choosing a stream");
+        check(cudaEventCreateWithFlags(&begin_, cudaEventDefault), "creating an event");
+        check(cudaEventCreateWithFlags(&end_, cudaEventDefault), "creating an event");
+        const char* const measure = std::getenv("ANNEAL_CUDNN_MEASURE");
+        measures_ = !measure || measure[0] != '0';
     }
     ~Convolver() {
         for (const Wide& wide : wide_) cudaFree(wide.memory);
         for (float* memory : outgrown_) cudaFree(memory);
         plans_.clear();
+        cudaEventDestroy(begin_);
+        cudaEventDestroy(end_);
         dnn::functions().destroy(handle_);
     }
 
-    // False where no algorithm takes it.
+    // False where the library does not do it.
     template <typename T>
     bool run(const Problem& problem, T* x, T* w, T* y) {
         const bool fast = problem.dtype == DType::Float32 && allowsTf32();
@@ -133,105 +92,85 @@ class Convolver {
         return wide.memory;
     }
 
-    bool runAs(const Problem& problem, bool fast, void* x, void* w, void* y) {
-        const dnn::Functions& f = dnn::functions();
-        std::unique_ptr<ConvPlan>& slot = plans_[problem.key(fast)];
-        if (!slot) slot = make(problem, fast, x, w, y);
-        const ConvPlan& plan = *slot;
-        if (!plan.found) return false;
-        const float one = 1, zero = 0;
-        void* const workspace = plan.workspaceBytes > 0 ? runtime_.workspace(plan.workspaceBytes) : nullptr;
-        switch (problem.direction) {
-            case ConvDirection::Forward:
-                dnn::check(f.forward(handle_, &one, plan.x, x, plan.w, w, plan.convolution, plan.algorithm,
-                                     workspace, plan.workspaceBytes, &zero, plan.y, y),
-                           "convolving");
-                break;
-            case ConvDirection::BackwardInput:
-                dnn::check(f.backwardInput(handle_, &one, plan.w, w, plan.y, y, plan.convolution,
-                                           plan.algorithm, workspace, plan.workspaceBytes, &zero, plan.x, x),
-                           "the gradient of an input");
-                break;
-            case ConvDirection::BackwardWeight:
-                dnn::check(f.backwardWeight(handle_, &one, plan.x, x, plan.y, y, plan.convolution,
-                                            plan.algorithm, workspace, plan.workspaceBytes, &zero, plan.w, w),
-                           "the gradient of a weight");
-                break;
+    static std::vector<int64_t> keyOf(const Problem& p, const ConvRules& rules) {
+        std::vector<int64_t> key{static_cast<int64_t>(p.direction), static_cast<int64_t>(p.dtype), rules.tf32,
+                                 rules.alignment, p.groups};
+        for (const auto* sizes : {p.input, p.weight, p.output}) key.insert(key.end(), sizes, sizes + 4);
+        for (const auto* pair : {p.stride, p.padding, p.dilation}) key.insert(key.end(), pair, pair + 2);
+        return key;
+    }
+
+    bool runAs(const Problem& problem, bool tf32, void* x, void* w, void* y) {
+        // What the least aligned of the three is aligned to.
+        int64_t alignment = 16;
+        for (const void* memory : {x, w, y}) {
+            while (reinterpret_cast<uintptr_t>(memory) % static_cast<uintptr_t>(alignment) != 0)
+                alignment /= 2;
         }
+        const ConvRules rules{tf32, alignment};
+        const auto key = keyOf(problem, rules);
+        auto found = plans_.find(key);
+        if (found == plans_.end()) found = plans_.emplace(key, choose(problem, rules, x, w, y)).first;
+        ConvPlan* const plan = found->second.get();
+        if (!plan) return false;
+        dnn::check(plan->run(handle_, runtime_, x, w, y), "convolving");
         return true;
     }
 
-    std::unique_ptr<ConvPlan> make(const Problem& p, bool fast, void* x, void* w, void* y) {
-        const dnn::Functions& f = dnn::functions();
-        auto plan = std::make_unique<ConvPlan>();
-        const auto number = [](int64_t value) { return static_cast<int>(value); };
-        const dnn::DataType dtype = dataType(p.dtype);
-        dnn::check(f.createTensor(&plan->x), "describing pictures");
-        dnn::check(f.createTensor(&plan->y), "describing pictures");
-        dnn::check(f.createFilter(&plan->w), "describing a weight");
-        dnn::check(f.createConvolution(&plan->convolution), "describing a convolution");
-        dnn::Status status = f.setTensor(plan->x, dnn::kChannelsLast, dtype, number(p.input[0]),
-                                         number(p.input[1]), number(p.input[2]), number(p.input[3]));
-        const auto then = [&](dnn::Status next) { status = status == dnn::kSuccess ? next : status; };
-        then(f.setTensor(plan->y, dnn::kChannelsLast, dtype, number(p.output[0]), number(p.output[1]),
-                         number(p.output[2]), number(p.output[3])));
-        then(f.setFilter(plan->w, dtype, dnn::kChannelsLast, number(p.weight[0]), number(p.weight[1]),
-                         number(p.weight[2]), number(p.weight[3])));
-        then(f.setConvolution(plan->convolution, number(p.padding[0]), number(p.padding[1]),
-                              number(p.stride[0]), number(p.stride[1]), number(p.dilation[0]),
-                              number(p.dilation[1]), dnn::kCrossCorrelation, dnn::kFloat32));
-        then(f.setGroups(plan->convolution, number(p.groups)));
-        const dnn::MathType math = p.dtype != DType::Float32 ? dnn::kTensorMath
-                                   : fast                    ? dnn::kDefaultMath
-                                                             : dnn::kPlainMath;
-        then(f.setMath(plan->convolution, math));
-        if (dnn::declines(status)) return plan;
-        dnn::check(status, "describing a convolution");
+    // Null where none works. Measured on the memories given: what is to be made is made again by whoever runs
+    // the plan.
+    std::unique_ptr<ConvPlan> choose(const Problem& problem, const ConvRules& rules, void* x, void* w,
+                                     void* y) {
         // Measuring waits for the device, and a failure would be taken for the answer.
         CHECK(!runtime_.capturing(), ErrorKind::Kernel, "algorithms cannot be measured while capturing");
-        dnn::Performance all[kMostAlgorithms];
-        int found = 0;
-        size_t bytes = kMostWorkspace;
-        void* const workspace = runtime_.workspaceUpTo(bytes);
-        switch (p.direction) {
-            case ConvDirection::Forward:
-                status = f.findForward(handle_, plan->x, x, plan->w, w, plan->convolution, plan->y, y,
-                                       kMostAlgorithms, &found, all, workspace, bytes);
-                break;
-            case ConvDirection::BackwardInput:
-                status = f.findInput(handle_, plan->w, w, plan->y, y, plan->convolution, plan->x, x,
-                                     kMostAlgorithms, &found, all, workspace, bytes);
-                break;
-            case ConvDirection::BackwardWeight:
-                status = f.findWeight(handle_, plan->x, x, plan->y, y, plan->convolution, plan->w, w,
-                                      kMostAlgorithms, &found, all, workspace, bytes);
-                break;
+        auto plans = convPlans(handle_, problem, rules);
+        // Those that give other bits each time only where there are no others.
+        const auto isExact = [](const auto& plan) { return plan->deterministic(); };
+        if (std::any_of(plans.begin(), plans.end(), isExact)) std::erase_if(plans, std::not_fn(isExact));
+        std::vector<std::pair<float, size_t>> times;
+        float best = std::numeric_limits<float>::infinity();
+        for (size_t i = 0; i < plans.size(); i++) {
+            // The first time may load code, and a clock that rests has to wake up.
+            float time = 0;
+            if (!timed(*plans[i], x, w, y, time)) continue;
+            if (!measures_ || plans.size() == 1) return std::move(plans[i]);
+            if (time < 4 * best && !timed(*plans[i], x, w, y, time)) continue;
+            best = std::min(best, time);
+            times.emplace_back(time, i);
         }
-        if (dnn::declines(status)) return plan;
-        dnn::check(status, "measuring algorithms");
-        // The fastest that gives the same bits each time, else the fastest. All kinds of arithmetic are
-        // measured, but float32 must not become TF32: others than that count where there is no better, and
-        // are not taken.
-        const auto choose = [&](bool exact, bool deterministic) {
-            for (int i = 0; i < found && !plan->found; i++) {
-                const bool fits = math != dnn::kPlainMath || all[i].math == math;
-                if (all[i].status != dnn::kSuccess || fits != exact) continue;
-                if (deterministic && all[i].deterministic != 1) continue;
-                plan->found = true;
-                plan->algorithm = all[i].algorithm;
-                plan->workspaceBytes = fits ? all[i].workspaceBytes : bytes;
-                dnn::check(f.setMath(plan->convolution, fits ? all[i].math : math),
-                           "describing a convolution");
+        if (times.empty()) return nullptr;
+        std::sort(times.begin(), times.end());
+        constexpr size_t kFinalists = 4;
+        constexpr int kRounds = 3;
+        times.resize(std::min(times.size(), kFinalists));
+        for (int round = 0; round < kRounds; round++) {
+            for (auto& [least, i] : times) {
+                float time = 0;
+                if (timed(*plans[i], x, w, y, time)) least = round == 0 ? time : std::min(least, time);
             }
-        };
-        for (const bool exact : {true, false}) {
-            for (const bool deterministic : {true, false}) choose(exact, deterministic);
         }
-        return plan;
+        return std::move(plans[std::min_element(times.begin(), times.end())->second]);
+    }
+
+    // In milliseconds; false if it does not run.
+    bool timed(ConvPlan& plan, void* x, void* w, void* y, float& time) {
+        if (plan.workspaceBytes() > 0) {
+            size_t bytes = plan.workspaceBytes();
+            runtime_.workspaceUpTo(bytes);
+            if (bytes < plan.workspaceBytes()) return false;  // there is no memory for it
+        }
+        check(cudaEventRecord(begin_, runtime_.stream()), "recording an event");
+        if (plan.run(handle_, runtime_, x, w, y) != dnn::kSuccess) return false;
+        check(cudaEventRecord(end_, runtime_.stream()), "recording an event");
+        check(cudaEventSynchronize(end_), "waiting");
+        check(cudaEventElapsedTime(&time, begin_, end_), "measuring");
+        return true;
     }
 
     CudaRuntime& runtime_;
     dnn::Handle handle_;
+    cudaEvent_t begin_ = nullptr, end_ = nullptr;
+    bool measures_ = true;
     std::map<std::vector<int64_t>, std::unique_ptr<ConvPlan>> plans_;
     Wide wide_[3];  // input, weight, output
     std::vector<float*> outgrown_;

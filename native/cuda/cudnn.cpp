@@ -15,23 +15,12 @@ const Functions& functions() {
         library.bind(f.create, "cudnnCreate");
         library.bind(f.destroy, "cudnnDestroy");
         library.bind(f.setStream, "cudnnSetStream");
-        library.bind(f.createTensor, "cudnnCreateTensorDescriptor");
-        library.bind(f.destroyTensor, "cudnnDestroyTensorDescriptor");
-        library.bind(f.setTensor, "cudnnSetTensor4dDescriptor");
-        library.bind(f.createFilter, "cudnnCreateFilterDescriptor");
-        library.bind(f.destroyFilter, "cudnnDestroyFilterDescriptor");
-        library.bind(f.setFilter, "cudnnSetFilter4dDescriptor");
-        library.bind(f.createConvolution, "cudnnCreateConvolutionDescriptor");
-        library.bind(f.destroyConvolution, "cudnnDestroyConvolutionDescriptor");
-        library.bind(f.setConvolution, "cudnnSetConvolution2dDescriptor");
-        library.bind(f.setGroups, "cudnnSetConvolutionGroupCount");
-        library.bind(f.setMath, "cudnnSetConvolutionMathType");
-        library.bind(f.findForward, "cudnnFindConvolutionForwardAlgorithmEx");
-        library.bind(f.findInput, "cudnnFindConvolutionBackwardDataAlgorithmEx");
-        library.bind(f.findWeight, "cudnnFindConvolutionBackwardFilterAlgorithmEx");
-        library.bind(f.forward, "cudnnConvolutionForward");
-        library.bind(f.backwardInput, "cudnnConvolutionBackwardData");
-        library.bind(f.backwardWeight, "cudnnConvolutionBackwardFilter");
+        library.bind(f.createDescriptor, "cudnnBackendCreateDescriptor");
+        library.bind(f.destroyDescriptor, "cudnnBackendDestroyDescriptor");
+        library.bind(f.finalize, "cudnnBackendFinalize");
+        library.bind(f.setAttribute, "cudnnBackendSetAttribute");
+        library.bind(f.getAttribute, "cudnnBackendGetAttribute");
+        library.bind(f.execute, "cudnnBackendExecute");
         return f;
     }();
     return table;
@@ -43,5 +32,27 @@ void check(Status status, const char* what) {
 
 // "Bad parameter" and "not supported" of version 8, and the thousands of theirs in version 9.
 bool declines(Status status) { return status == 3 || status == 9 || (status >= 2000 && status < 4000); }
+
+Node::Node(Kind kind) { status_ = functions().createDescriptor(kind, &descriptor_); }
+
+Node::~Node() {
+    if (descriptor_) functions().destroyDescriptor(descriptor_);
+}
+
+Node& Node::set(Attribute attribute, ValueType type, int64_t count, const void* values) {
+    if (good()) status_ = functions().setAttribute(descriptor_, attribute, type, count, values);
+    return *this;
+}
+
+Node& Node::finish() {
+    if (good()) status_ = functions().finalize(descriptor_);
+    return *this;
+}
+
+int64_t Node::get(Attribute attribute, ValueType type, int64_t asked, void* values) const {
+    int64_t count = 0;
+    const Status status = functions().getAttribute(descriptor_, attribute, type, asked, &count, values);
+    return status == kSuccess ? count : 0;
+}
 
 }  // namespace anneal::cuda::dnn

@@ -16,7 +16,8 @@ inline Grid rowsGrid(int64_t rows, int64_t channels, int together, int64_t most)
     const int64_t packs = (channels + together - 1) / together;
     unsigned lanes = 1;
     while (lanes < packs && lanes < kWarp) lanes *= 2;
-    const unsigned slices = kThreads / lanes;
+    unsigned slices = kThreads / lanes;
+    while (slices > 1 && slices / 2 >= rows) slices /= 2;
     const int64_t columns = (packs + lanes - 1) / lanes;
     const int64_t blocks =
         std::clamp<int64_t>((rows + slices - 1) / slices, 1, std::clamp<int64_t>(most / columns, 1, 65535));
@@ -51,17 +52,18 @@ __device__ inline void forRowsOfPart(const Rows& size, const Body& body, const F
     }
 }
 
-// Adds up what the slices of a block have, which are a power of two: the result is that of slice 0. `scratch`
-// holds an element for each thread; it may be used again at once.
+// Joins what the slices of a block have, which are a power of two: the result is that of slice 0, or of all
+// of them. `scratch` holds an element for each thread; it may be used again at once.
 template <typename State, typename Merge>
-__device__ inline State joinSlices(State state, State* scratch, const Merge& merge) {
+__device__ inline State joinSlices(State state, State* scratch, const Merge& merge, bool forAll = false) {
     State* const mine = scratch + threadIdx.y * blockDim.x + threadIdx.x;
     *mine = state;
     for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
         __syncthreads();
         if (threadIdx.y < half) *mine = merge(*mine, mine[half * blockDim.x]);
     }
-    state = *mine;
+    if (forAll) __syncthreads();
+    state = forAll ? scratch[threadIdx.x] : *mine;
     __syncthreads();
     return state;
 }

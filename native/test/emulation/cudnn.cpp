@@ -1,8 +1,11 @@
 // The part of cuDNN that native/cuda calls: convolution of channels-last pictures by plain loops.
+#include <cstdlib>
+#include <cstring>
+#include <map>
 #include <vector>
 
 #include "core/half.h"
-#include "cuda/cudnn.h"
+#include "cuda/conv_plans.h"
 #include "libraries.h"
 
 using namespace anneal;
@@ -11,17 +14,6 @@ using namespace anneal::cuda;
 namespace anneal::cuda::dnn {
 
 struct DnnContext {};
-struct DnnTensor {
-    DataType type;
-    int sizes[4];  // n, c, h, w
-};
-struct DnnFilter {
-    DataType type;
-    int sizes[4];  // k, c, h, w
-};
-struct DnnConvolution {
-    int padding[2], stride[2], dilation[2], groups = 1;
-};
 
 }  // namespace anneal::cuda::dnn
 
@@ -29,87 +21,180 @@ namespace {
 
 using namespace anneal::cuda::dnn;
 
-constexpr Status kBadParameter = Status(3), kNotSupported = Status(9);
+constexpr Status kBadParameter = Status(2000), kNotSupported = Status(3000);
 
 size_t version() { return 90000; }
 const char* errorString(Status status) { return status == kBadParameter ? "bad parameter" : "not supported"; }
-
-template <typename Made>
-Status make(Made** made) {
-    *made = new Made{};
+Status create(Handle* made) {
+    *made = new DnnContext{};
     return kSuccess;
 }
-template <typename Made>
-Status drop(Made* made) {
-    delete made;
+Status destroy(Handle handle) {
+    delete handle;
     return kSuccess;
 }
 Status setStream(Handle, cudaStream_t) { return kSuccess; }
-Status setTensor(Tensor tensor, Format format, DataType type, int n, int c, int h, int w) {
-    if (format != kChannelsLast) return kNotSupported;
-    *tensor = {type, {n, c, h, w}};
-    return n > 0 && c > 0 && h > 0 && w > 0 ? kSuccess : kBadParameter;
-}
-Status setFilter(Filter filter, DataType type, Format format, int k, int c, int h, int w) {
-    if (format != kChannelsLast) return kNotSupported;
-    *filter = {type, {k, c, h, w}};
-    return kSuccess;
-}
-Status setConvolution(Convolution convolution, int padY, int padX, int strideY, int strideX, int dilationY,
-                      int dilationX, Mode mode, DataType compute) {
-    if (mode != kCrossCorrelation || compute != kFloat32) return kNotSupported;
-    *convolution = {{padY, padX}, {strideY, strideX}, {dilationY, dilationX}, 1};
-    return kSuccess;
-}
-Status setGroups(Convolution convolution, int groups) {
-    convolution->groups = groups;
-    return kSuccess;
-}
-Status setMath(Convolution, MathType) { return kSuccess; }
 
-bool fits(Tensor x, Filter w, Convolution g, Tensor y) {
-    if (x->sizes[0] != y->sizes[0] || w->sizes[0] != y->sizes[1] || w->sizes[1] * g->groups != x->sizes[1])
-        return false;
-    for (int i = 0; i < 2; i++) {
-        const int extent = (w->sizes[2 + i] - 1) * g->dilation[i] + 1;
-        if ((x->sizes[2 + i] + 2 * g->padding[i] - extent) / g->stride[i] + 1 != y->sizes[2 + i])
-            return false;
+// What was said of a descriptor, by attribute.
+struct Described {
+    Kind kind;
+    std::map<int, std::vector<char>> values;
+
+    template <typename T>
+    T get(int attribute, size_t i = 0) const {
+        T value{};
+        const auto found = values.find(attribute);
+        if (found == values.end() || found->second.size() < (i + 1) * sizeof(T)) std::abort();
+        std::memcpy(&value, found->second.data() + i * sizeof(T), sizeof(T));
+        return value;
     }
-    // Not all of them in half precision, as it may be with the library.
-    if (x->type != kFloat32 && g->groups > 1) return false;
-    return x->type == w->type && x->type == y->type;
+    const Described& node(int attribute, size_t i = 0) const {
+        return *static_cast<const Described*>(get<Descriptor>(attribute, i));
+    }
+};
+
+Described& of(Descriptor descriptor) { return *static_cast<Described*>(descriptor); }
+
+size_t sizeOf(ValueType type) {
+    switch (type) {
+        case kInt64:
+        case kHandleValue:
+        case kPointer:
+        case kDescriptor:
+            return 8;
+        default:
+            return 4;
+    }
 }
 
-Status answer(bool possible, int* found, Performance* all) {
-    *found = possible ? 1 : 0;
-    if (possible) all[0] = {1, kSuccess, 0.1f, 1024, 1, kTensorMath, {}};
-    return possible ? kSuccess : kNotSupported;
+struct TensorInfo {
+    DataType type;
+    int sizes[4];
+    bool channelsLast;
+};
+TensorInfo tensorOf(const Described& tensor) {
+    TensorInfo info{tensor.get<DataType>(kTensorType), {}, true};
+    int64_t step = 1;
+    for (int i : {1, 3, 2, 0}) {
+        info.sizes[i] = static_cast<int>(tensor.get<int64_t>(kDimensions, static_cast<size_t>(i)));
+        info.channelsLast =
+            info.channelsLast && tensor.get<int64_t>(kTensorStrides, static_cast<size_t>(i)) == step;
+        step *= info.sizes[i];
+    }
+    return info;
 }
-Status findForward(Handle, Tensor x, const void*, Filter w, const void*, Convolution g, Tensor y, void*, int,
-                   int* found, Performance* all, void*, size_t) {
-    return answer(fits(x, w, g, y), found, all);
+
+struct ConvolutionInfo {
+    int padding[2], stride[2], dilation[2], groups;
+};
+
+// An operation with all that belongs to it.
+struct Operation {
+    ConvDirection direction;
+    TensorInfo x, w, y;
+    ConvolutionInfo g;
+    int64_t identifiers[3];  // of x, w, y
+
+    explicit Operation(const Described& node) {
+        const int first = node.kind == kForward         ? kOfForward
+                          : node.kind == kBackwardInput ? kOfBackwardInput
+                                                        : kOfBackwardWeight;
+        direction = node.kind == kForward         ? ConvDirection::Forward
+                    : node.kind == kBackwardInput ? ConvDirection::BackwardInput
+                                                  : ConvDirection::BackwardWeight;
+        const Described &convolution = node.node(first + 2), &tw = node.node(first + 3),
+                        &tx = node.node(first + 4), &ty = node.node(first + 5);
+        x = tensorOf(tx);
+        w = tensorOf(tw);
+        y = tensorOf(ty);
+        identifiers[0] = tx.get<int64_t>(kIdentifier);
+        identifiers[1] = tw.get<int64_t>(kIdentifier);
+        identifiers[2] = ty.get<int64_t>(kIdentifier);
+        for (size_t i = 0; i < 2; i++) {
+            g.padding[i] = static_cast<int>(convolution.get<int64_t>(kPaddingsBefore, i));
+            g.stride[i] = static_cast<int>(convolution.get<int64_t>(kStrides, i));
+            g.dilation[i] = static_cast<int>(convolution.get<int64_t>(kDilations, i));
+        }
+        g.groups = x.sizes[1] / w.sizes[1];
+    }
+
+    bool fits() const {
+        if (!x.channelsLast || !w.channelsLast || !y.channelsLast) return false;
+        if (x.sizes[0] != y.sizes[0] || w.sizes[0] != y.sizes[1] || w.sizes[1] * g.groups != x.sizes[1])
+            return false;
+        for (int i = 0; i < 2; i++) {
+            const int extent = (w.sizes[2 + i] - 1) * g.dilation[i] + 1;
+            if ((x.sizes[2 + i] + 2 * g.padding[i] - extent) / g.stride[i] + 1 != y.sizes[2 + i])
+                return false;
+        }
+        // Not all of them in half precision, as it may be with the library.
+        if (x.type != kFloat32 && g.groups > 1) return false;
+        return x.type == w.type && x.type == y.type;
+    }
+};
+
+Status createDescriptor(Kind kind, Descriptor* made) {
+    *made = new Described{kind, {}};
+    return kSuccess;
 }
-Status findInput(Handle, Filter w, const void*, Tensor y, const void*, Convolution g, Tensor x, void*, int,
-                 int* found, Performance* all, void*, size_t) {
-    return answer(fits(x, w, g, y), found, all);
+Status destroyDescriptor(Descriptor descriptor) {
+    delete static_cast<Described*>(descriptor);
+    return kSuccess;
 }
-Status findWeight(Handle, Tensor x, const void*, Tensor y, const void*, Convolution g, Filter w, void*, int,
-                  int* found, Performance* all, void*, size_t) {
-    return answer(fits(x, w, g, y), found, all);
+Status setAttribute(Descriptor descriptor, Attribute attribute, ValueType type, int64_t count,
+                    const void* values) {
+    const char* const bytes = static_cast<const char*>(values);
+    of(descriptor).values[attribute].assign(bytes, bytes + static_cast<size_t>(count) * sizeOf(type));
+    return kSuccess;
+}
+
+Status finalize(Descriptor descriptor) {
+    const Described& node = of(descriptor);
+    if (node.kind == kTensor) {
+        for (size_t i = 0; i < 4; i++) {
+            if (node.get<int64_t>(kDimensions, i) <= 0) return kBadParameter;
+        }
+    }
+    if (node.kind == kConvolution && (node.get<Mode>(kConvolutionModeOf) != kCrossCorrelation ||
+                                      node.get<DataType>(kComputeType) != kFloat32))
+        return kNotSupported;
+    if (node.kind == kGraph && !Operation(node.node(kGraphOps)).fits()) return kNotSupported;
+    return kSuccess;
+}
+
+// One engine for each graph, without notes: of a heuristic's result all but the graph it is about is left
+// out.
+Status getAttribute(Descriptor descriptor, Attribute attribute, ValueType, int64_t asked, int64_t* count,
+                    void* values) {
+    const Described& node = of(descriptor);
+    *count = 0;
+    if (attribute == kHeuristicResults) {
+        const bool fallback = node.get<HeuristicMode>(kHeuristicModeOf) == kFallback;
+        *count = fallback ? 0 : 1;
+        if (asked > 0 && !fallback) of(*static_cast<Descriptor*>(values)).values = node.values;
+    } else if (attribute == kConfigEngine) {
+        *count = 1;
+    } else if (attribute == kPlanWorkspace) {
+        *count = 1;
+        *static_cast<int64_t*>(values) = 1024;
+    }
+    return kSuccess;
 }
 
 // Calls body(place in x, place in w, place in y) for every product of a convolution.
 template <typename Body>
-void forProducts(Tensor x, Filter w, Convolution g, Tensor y, const Body& body) {
-    const int perGroup = w->sizes[0] / g->groups, *in = x->sizes, *out = y->sizes, *k = w->sizes;
+void forProducts(const Operation& operation, const Body& body) {
+    const ConvolutionInfo& g = operation.g;
+    const int *in = operation.x.sizes, *out = operation.y.sizes, *k = operation.w.sizes;
+    const int perGroup = k[0] / g.groups;
     for (int n = 0; n < out[0]; n++) {
         for (int oy = 0; oy < out[2]; oy++) {
             for (int ox = 0; ox < out[3]; ox++) {
                 for (int r = 0; r < k[2]; r++) {
-                    const int iy = oy * g->stride[0] - g->padding[0] + r * g->dilation[0];
+                    const int iy = oy * g.stride[0] - g.padding[0] + r * g.dilation[0];
                     if (iy < 0 || iy >= in[2]) continue;
                     for (int s = 0; s < k[3]; s++) {
-                        const int ix = ox * g->stride[1] - g->padding[1] + s * g->dilation[1];
+                        const int ix = ox * g.stride[1] - g.padding[1] + s * g.dilation[1];
                         if (ix < 0 || ix >= in[3]) continue;
                         for (int o = 0; o < k[0]; o++) {
                             const size_t first = static_cast<size_t>(o / perGroup) * k[1];
@@ -155,30 +240,31 @@ float at(const void* data, size_t i) {
     return static_cast<float>(static_cast<const T*>(data)[i]);
 }
 
-Status forward(Handle, const void*, Tensor dx, const void* x, Filter dw, const void* w, Convolution g, int,
-               void*, size_t, const void*, Tensor dy, void* y) {
-    run(dy->type, y, count(dy->sizes), [&](std::vector<float>& sums, auto element) {
+Status execute(Handle, Descriptor plan, Descriptor pack) {
+    const Operation operation(of(plan).node(kPlanConfig).node(kHeuristicGraph).node(kGraphOps));
+    void* memory[3];
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t k = 0; k < 3; k++) {
+            if (of(pack).get<int64_t>(kPackIdentifiers, k) == operation.identifiers[i])
+                memory[i] = of(pack).get<void*>(kPackPointers, k);
+        }
+    }
+    const auto& [x, w, y] = memory;
+    const auto made = static_cast<size_t>(operation.direction == ConvDirection::Forward         ? 2
+                                          : operation.direction == ConvDirection::BackwardInput ? 0
+                                                                                                : 1);
+    const TensorInfo& result = made == 2 ? operation.y : made == 0 ? operation.x : operation.w;
+    run(result.type, memory[made], count(result.sizes), [&](std::vector<float>& sums, auto element) {
         using T = decltype(element);
-        forProducts(dx, dw, g, dy,
-                    [&](size_t i, size_t j, size_t k) { sums[k] += at<T>(x, i) * at<T>(w, j); });
-    });
-    return kSuccess;
-}
-Status backwardInput(Handle, const void*, Filter dw, const void* w, Tensor dy, const void* y, Convolution g,
-                     int, void*, size_t, const void*, Tensor dx, void* x) {
-    run(dx->type, x, count(dx->sizes), [&](std::vector<float>& sums, auto element) {
-        using T = decltype(element);
-        forProducts(dx, dw, g, dy,
-                    [&](size_t i, size_t j, size_t k) { sums[i] += at<T>(y, k) * at<T>(w, j); });
-    });
-    return kSuccess;
-}
-Status backwardWeight(Handle, const void*, Tensor dx, const void* x, Tensor dy, const void* y, Convolution g,
-                      int, void*, size_t, const void*, Filter dw, void* w) {
-    run(dw->type, w, count(dw->sizes), [&](std::vector<float>& sums, auto element) {
-        using T = decltype(element);
-        forProducts(dx, dw, g, dy,
-                    [&](size_t i, size_t j, size_t k) { sums[j] += at<T>(x, i) * at<T>(y, k); });
+        forProducts(operation, [&](size_t i, size_t j, size_t k) {
+            if (made == 2) {
+                sums[k] += at<T>(x, i) * at<T>(w, j);
+            } else if (made == 0) {
+                sums[i] += at<T>(y, k) * at<T>(w, j);
+            } else {
+                sums[j] += at<T>(x, i) * at<T>(y, k);
+            }
+        });
     });
     return kSuccess;
 }
@@ -186,26 +272,15 @@ Status backwardWeight(Handle, const void*, Tensor dx, const void* x, Tensor dy, 
 const emulation::Symbols symbols({
     {"cudnnGetVersion", reinterpret_cast<void*>(&version)},
     {"cudnnGetErrorString", reinterpret_cast<void*>(&errorString)},
-    {"cudnnCreate", reinterpret_cast<void*>(&make<DnnContext>)},
-    {"cudnnDestroy", reinterpret_cast<void*>(&drop<DnnContext>)},
+    {"cudnnCreate", reinterpret_cast<void*>(&create)},
+    {"cudnnDestroy", reinterpret_cast<void*>(&destroy)},
     {"cudnnSetStream", reinterpret_cast<void*>(&setStream)},
-    {"cudnnCreateTensorDescriptor", reinterpret_cast<void*>(&make<DnnTensor>)},
-    {"cudnnDestroyTensorDescriptor", reinterpret_cast<void*>(&drop<DnnTensor>)},
-    {"cudnnSetTensor4dDescriptor", reinterpret_cast<void*>(&setTensor)},
-    {"cudnnCreateFilterDescriptor", reinterpret_cast<void*>(&make<DnnFilter>)},
-    {"cudnnDestroyFilterDescriptor", reinterpret_cast<void*>(&drop<DnnFilter>)},
-    {"cudnnSetFilter4dDescriptor", reinterpret_cast<void*>(&setFilter)},
-    {"cudnnCreateConvolutionDescriptor", reinterpret_cast<void*>(&make<DnnConvolution>)},
-    {"cudnnDestroyConvolutionDescriptor", reinterpret_cast<void*>(&drop<DnnConvolution>)},
-    {"cudnnSetConvolution2dDescriptor", reinterpret_cast<void*>(&setConvolution)},
-    {"cudnnSetConvolutionGroupCount", reinterpret_cast<void*>(&setGroups)},
-    {"cudnnSetConvolutionMathType", reinterpret_cast<void*>(&setMath)},
-    {"cudnnFindConvolutionForwardAlgorithmEx", reinterpret_cast<void*>(&findForward)},
-    {"cudnnFindConvolutionBackwardDataAlgorithmEx", reinterpret_cast<void*>(&findInput)},
-    {"cudnnFindConvolutionBackwardFilterAlgorithmEx", reinterpret_cast<void*>(&findWeight)},
-    {"cudnnConvolutionForward", reinterpret_cast<void*>(&forward)},
-    {"cudnnConvolutionBackwardData", reinterpret_cast<void*>(&backwardInput)},
-    {"cudnnConvolutionBackwardFilter", reinterpret_cast<void*>(&backwardWeight)},
+    {"cudnnBackendCreateDescriptor", reinterpret_cast<void*>(&createDescriptor)},
+    {"cudnnBackendDestroyDescriptor", reinterpret_cast<void*>(&destroyDescriptor)},
+    {"cudnnBackendFinalize", reinterpret_cast<void*>(&finalize)},
+    {"cudnnBackendSetAttribute", reinterpret_cast<void*>(&setAttribute)},
+    {"cudnnBackendGetAttribute", reinterpret_cast<void*>(&getAttribute)},
+    {"cudnnBackendExecute", reinterpret_cast<void*>(&execute)},
 });
 
 }  // namespace

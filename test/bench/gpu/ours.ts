@@ -72,14 +72,16 @@ function dcgan(batch: number): () => Tensor {
   const noise = randn([batch, 100, 1, 1])
   const [yes, no] = [ones([batch, 1]), zeros([batch, 1])]
   const loss = F.binaryCrossEntropyWithLogits
+  // The generator learns from the pictures that were made for the critic: what is recorded keeps their graph.
+  let fake: Tensor
   const critic = passes(judge.parameters(), () => {
-    const fake = make.forward(noise).detach()
-    const total = loss(judge.forward(real), yes).add(loss(judge.forward(fake), no))
+    fake = make.forward(noise)
+    const total = loss(judge.forward(real), yes).add(loss(judge.forward(fake.detach()), no))
     total.backward()
     return total
   })
   const generator = passes(make.parameters(), () => {
-    const total = loss(judge.forward(make.forward(noise)), yes)
+    const total = loss(judge.forward(fake), yes)
     total.backward()
     return total
   })

@@ -2,8 +2,6 @@
 // the median of each in milliseconds and PyTorch's over ours; without a device it says so, without a PyTorch that has one it
 // measures ours alone. Options: --rounds N (3), --steps N (50), --only CASE, --python COMMAND (python3), --tf32 (both sides may
 // round float32 to TF32 in convolutions and products; otherwise neither does).
-//
-// Where PyTorch's step reuses the fake pictures of the critic's pass for the generator's, ours makes them again: it does more.
 
 import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
