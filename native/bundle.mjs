@@ -41,6 +41,7 @@ const files = [
 const tests = [
   ...['gpu', 'parity', 'engine', 'optim', 'nn', 'fixtures', 'bench', 'seeds'],
   ...['learner/compile.test.ts', 'callbacks/LossScaling.test.ts', 'callbacks/MixedPrecision.test.ts'],
+  'recipes/support.ts',
 ]
 
 /** Packages beyond the library's own: what runs TypeScript, and what runs tests. */

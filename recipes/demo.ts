@@ -10,6 +10,7 @@ import {
   manualSeed,
   metrics,
   models,
+  setDefaultDevice,
   transforms as T,
 } from '../src/index.ts'
 import { drawShapes, shapeNames } from './lib/drawShapes.ts'
@@ -31,11 +32,13 @@ Fails if fewer than ${100 * enough} % of the held-out pictures are named rightly
     batchSize: integer('pictures a step', 16, 2),
     epochs: integer('passes over the training pictures', 5),
     seed: integer('same seed, same pictures and numbers', 42, 0),
+    device: text('NAME', 'cpu, cuda, or auto: cuda where there is one', 'auto'),
   },
 )
 const started = performance.now()
 const out = await outputFolder(options.out)
 manualSeed(options.seed)
+setDefaultDevice(options.device)
 
 // Data. The folder's name says what is in it, so that other settings get a folder of their own.
 

@@ -108,5 +108,6 @@ F1 ${mean(report).toFixed(3)} on average over the labels (${mean(plain).toFixed(
 In ${out}: batch.png, losses.png, results.png, multilabel.safetensors`)
 if (options.json) {
   const f1 = Object.fromEntries(report.map((row) => [row.label, row.f1]))
-  console.log(JSON.stringify({ f1, meanF1: mean(report), epochs: options.epochs, seconds }))
+  const device = String(data.device)
+  console.log(JSON.stringify({ f1, meanF1: mean(report), epochs: options.epochs, seconds, device }))
 }

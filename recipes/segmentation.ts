@@ -94,4 +94,7 @@ const seconds = (performance.now() - started) / 1000
 console.log(`
 ${(100 * accuracy!).toFixed(1)} % of the held-out pixels right, intersection over union ${iou!.toFixed(3)} on average, after ${seconds.toFixed(0)} s.
 In ${out}: batch.png, losses.png, results.png, unet.safetensors`)
-if (options.json) console.log(JSON.stringify({ accuracy, iou, epochs: options.epochs, seconds }))
+if (options.json) {
+  const device = String(data.device)
+  console.log(JSON.stringify({ accuracy, iou, epochs: options.epochs, seconds, device }))
+}

@@ -60,7 +60,7 @@ Examples:
         return describeFile(file, options)
       }
       const info = await collect()
-      console.log(options.json ? JSON.stringify(info, null, 2) : describe(info))
+      console.log(options.json ? JSON.stringify(info, null, 2) : describeInfo(info))
       if (info.loadError !== undefined) process.exitCode = 1
     })
 }
@@ -111,7 +111,8 @@ function readManifest(file: string): { name?: string; version?: string } | undef
   }
 }
 
-function describe(info: Info): string {
+/** What `anneal info` prints. */
+export function describeInfo(info: Info): string {
   const { build, cpu, packages } = info
   const line = (title: string, text: string) => `${title.padEnd(10)}${text}`
   const memory = (cpu.memoryBytes / 2 ** 30).toFixed(1)
@@ -151,7 +152,8 @@ function engineLines(
   line: (title: string, text: string) => string,
 ): string[] {
   const stale = build.current ? '' : ' (its sources have changed since; run: npx anneal build)'
-  const compiler = info.engine ? `C++ ${info.engine.compiler} (${build.compiler})` : build.compiler
+  const where = build.compiler === undefined ? '' : ` (${build.compiler})` // it stays behind where a bundle is made
+  const compiler = info.engine ? `C++ ${info.engine.compiler}${where}` : build.compiler
   const tuned = build.tunedFor ? `tuned for ${build.tunedFor}` : 'for any processor of this kind'
   return [
     line('engine', `${relative(process.cwd(), build.addon)}${stale}`),

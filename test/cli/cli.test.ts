@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import type { Info } from '../../src/cli/infoCommand.ts'
+import { describeInfo, type Info } from '../../src/cli/infoCommand.ts'
 import { anneal, annealHere, root } from './anneal.ts'
 
 const manifest = JSON.parse(readFileSync(`${root}/package.json`, 'utf8')) as {
@@ -87,6 +87,12 @@ test('info --json tells versions, how the engine was built, and that it loads', 
   expect(info.engine?.threads).toBeGreaterThanOrEqual(1)
   expect(info.engine?.onednn).toMatch(/^[23]\.\d+\.\d+$/)
   for (const name of Object.keys(info.packages)) expect(manifest.dependencies).toHaveProperty(name)
+
+  const { build, engine } = info as Required<Info>
+  expect(describeInfo(info)).toContain(`compiled by C++ ${engine.compiler} (${build.compiler}), `)
+  // As in a bundle, where the compiler stayed behind.
+  const { compiler: _, ...bundled } = build
+  expect(describeInfo({ ...info, build: bundled })).toContain(`compiled by C++ ${engine.compiler}, `)
 })
 
 test('download without names lists what there is', async () => {

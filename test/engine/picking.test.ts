@@ -80,6 +80,80 @@ describe('scattering in place', () => {
   })
 })
 
+describe('a place that comes several times', () => {
+  const [rows, columns, draws] = [7, 4, 600]
+  const row = (i: number, j: number) => (i * i + 3 * j + (i >> 3)) % rows
+  const value = (i: number, j: number) => (31 * i + 7 * j) % 251
+  const table = <T>(height: number, width: number, at: (i: number, j: number) => T) =>
+    Array.from({ length: height }, (_, i) => Array.from({ length: width }, (_, j) => at(i, j)))
+
+  it.each(['uint8', 'float16', 'float32', 'int64'] as const)(
+    'has the last one written to it, %s',
+    (dtype) => {
+      const places = long(table(draws, columns - 1, row))
+      // float16 holds all of these numbers exactly.
+      const source = tensor(table(draws, columns, value)).to(dtype)
+      const expected = table(rows, columns, () => 0)
+      for (let i = 0; i < draws; i++) {
+        for (let j = 0; j < columns - 1; j++) expected[row(i, j)]![j] = value(i, j)
+      }
+      const same = (actual: Tensor, wanted: number[][]) =>
+        expect(actual.to('float32').toArray()).toEqual(wanted)
+      same(zeros([rows, columns]).to(dtype).scatter_(0, places, source), expected)
+      const turned = zeros([columns, rows]).to(dtype)
+      turned.t().scatter_(0, places, source)
+      same(turned.t(), expected)
+
+      const first = Array.from({ length: draws }, (_, i) => row(i, 0))
+      const whole = table(rows, columns, () => 0)
+      for (const [i, to] of first.entries()) whole[to] = table(draws, columns, value)[i]!
+      same(
+        zeros([rows, columns])
+          .to(dtype)
+          .indexPut_([long(first)], source),
+        whole,
+      )
+      const second = first.map((_, i) => row(i, 1) % columns)
+      const cells = table(rows, columns, () => 0)
+      for (const [i, to] of first.entries()) cells[to]![second[i]!] = value(i, 2)
+      const turnedAgain = zeros([columns, rows]).to(dtype)
+      turnedAgain.t().indexPut_([long(first), long(second).sub(columns)], source.index(':', 2))
+      same(turnedAgain.t(), cells)
+    },
+  )
+
+  it('becomes true by any true that is added, and stays so', () => {
+    const added = tensor([
+      [true, false],
+      [false, false],
+      [false, true],
+    ])
+    const target = () => tensor([false, false, true, true]).unsqueeze(1).expand(4, 2).clone()
+    const wanted = [
+      [true, false],
+      [false, true],
+      [true, true],
+      [true, true],
+    ]
+    const to = long([
+      [0, 2],
+      [0, 2],
+      [2, 1],
+    ])
+    expect(target().scatterAdd_(0, to, added).toArray()).toEqual(wanted)
+    const rowsTo = long([0, 0, 1])
+    expect(target().indexAdd_(0, rowsTo, added).toArray()).toEqual(wanted)
+    expect(target().indexPut_([rowsTo], added, { accumulate: true }).toArray()).toEqual(wanted)
+  })
+
+  it('does not hide indices out of range', () => {
+    const values = tensor([1, 2, 3])
+    const places = long([1, 3, 1])
+    expect(() => zeros([3]).scatter_(0, places, values).dataSync()).toThrow(/index 3 is out of range/)
+    expect(() => zeros([3]).indexPut_([places], values).dataSync()).toThrow(/index 3 is out of range/)
+  })
+})
+
 describe('large tensors, shared among threads', () => {
   it('flips, rolls and pads as picking at computed places does', () => {
     const x = rand([300, 200])

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { addon } from '../../src/engine/addon.ts'
 import {
   AnnealError,
   affineGrid,
@@ -12,6 +13,7 @@ import {
   type InterpolateOptions,
   interpolate,
   manualSeed,
+  type NestedNumbers,
   ones,
   pixelShuffle,
   pixelUnshuffle,
@@ -209,7 +211,11 @@ describe('gridSample', () => {
       gridSample(input, positions).square().sum().backward()
       return [input, positions]
     })
-    expect(two).toEqual(one)
+    expect(two[1]).toEqual(one[1])
+    // A GPU adds up the gradients of pictures in no fixed order; the emulation has one.
+    if (x.device === 'cpu' || addon.cudaInfo().emulated) return expect(two[0]).toEqual(one[0])
+    const [again, before] = [two[0], one[0]].map((grad) => tensor(grad as NestedNumbers))
+    expect(again!.sub(before!).abs().max().item()).toBeLessThan(1e-4 * before!.abs().max().item())
   })
 
   it('gives only the gradients that are wanted', () => {

@@ -35,8 +35,8 @@ describe('drawScenes', () => {
 })
 
 describe.each([
-  ['segmentation', 'unet', ['accuracy', 'epochs', 'iou', 'seconds']],
-  ['multilabel', 'multilabel', ['epochs', 'f1', 'meanF1', 'seconds']],
+  ['segmentation', 'unet', ['accuracy', 'device', 'epochs', 'iou', 'seconds']],
+  ['multilabel', 'multilabel', ['device', 'epochs', 'f1', 'meanF1', 'seconds']],
 ])('%s', (recipe, model, keys) => {
   it('leaves figures and a model, and ends with a line of JSON', async () => {
     const out = await temporaryFolder()
