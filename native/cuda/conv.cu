@@ -150,10 +150,7 @@ void enqueueConv(Context& context, const char* op, ConvDirection direction, cons
                    done = runtime.attached<Convolver>().run(problem, big, w, output.as<T>());
                }
                if (!done) {
-                   convolvePlain<T>(
-                       stream, direction, big, w, output.as<T>(),
-                       PlainConv::of(problem.input, problem.weight, problem.output, problem.stride,
-                                     problem.padding, problem.dilation, problem.groups));
+                   convolvePlain<T>(stream, direction, big, w, output.as<T>(), plainOf(problem));
                }
                if (turns && ofWeight) {
                    launch(turnWeight<C, T>, gridFor(count), stream, weight.as<C>(), static_cast<const T*>(w),

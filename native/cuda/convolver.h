@@ -8,14 +8,20 @@
 #include <memory>
 #include <vector>
 
+#include "cuda/conv_narrow.h"
 #include "cuda/conv_plans.h"
 #include "cuda/settings.h"
 #include "cuda/submit.h"
 
-// cuDNN's convolutions of one device: for each shape the plan that was fastest when it was first met.
+// Convolutions of one device: for each shape the plan of cuDNN's, or the kernel of our own, that was fastest
+// when it was first met.
 namespace anneal::cuda {
 
 inline int64_t product(const int64_t (&sizes)[4]) { return sizes[0] * sizes[1] * sizes[2] * sizes[3]; }
+
+inline PlainConv plainOf(const Problem& p) {
+    return PlainConv::of(p.input, p.weight, p.output, p.stride, p.padding, p.dilation, p.groups);
+}
 
 template <typename To, typename From>
 __global__ void convertAll(To* to, const From* from, int64_t count) {
@@ -36,13 +42,13 @@ class Convolver {
     ~Convolver() {
         for (const Wide& wide : wide_) cudaFree(wide.memory);
         for (float* memory : outgrown_) cudaFree(memory);
-        plans_.clear();
+        choices_.clear();
         cudaEventDestroy(begin_);
         cudaEventDestroy(end_);
         dnn::functions().destroy(handle_);
     }
 
-    // False where the library does not do it.
+    // False where neither does it.
     template <typename T>
     bool run(const Problem& problem, T* x, T* w, T* y) {
         const bool fast = problem.dtype == DType::Float32 && allowsTf32();
@@ -100,7 +106,14 @@ class Convolver {
         return key;
     }
 
-    bool runAs(const Problem& problem, bool tf32, void* x, void* w, void* y) {
+    // What was chosen for a shape: a plan, our own kernel for few channels, or nothing.
+    struct Choice {
+        std::unique_ptr<ConvPlan> plan;
+        bool narrow = false;
+    };
+
+    template <typename T>
+    bool runAs(const Problem& problem, bool tf32, T* x, T* w, T* y) {
         // What the least aligned of the three is aligned to.
         int64_t alignment = 16;
         for (const void* memory : {x, w, y}) {
@@ -109,36 +122,59 @@ class Convolver {
         }
         const ConvRules rules{tf32, alignment};
         const auto key = keyOf(problem, rules);
-        auto found = plans_.find(key);
-        if (found == plans_.end()) found = plans_.emplace(key, choose(problem, rules, x, w, y)).first;
-        ConvPlan* const plan = found->second.get();
-        if (!plan) return false;
-        dnn::check(plan->run(handle_, runtime_, x, w, y), "convolving");
+        auto found = choices_.find(key);
+        if (found == choices_.end()) found = choices_.emplace(key, choose(problem, rules, x, w, y)).first;
+        const Choice& choice = found->second;
+        if (choice.narrow) return runNarrow(problem, x, w, y);
+        if (!choice.plan) return false;
+        dnn::check(choice.plan->run(handle_, runtime_, x, w, y), "convolving");
         return true;
     }
 
-    // Null where none works. Measured on the memories given: what is to be made is made again by whoever runs
-    // the plan.
-    std::unique_ptr<ConvPlan> choose(const Problem& problem, const ConvRules& rules, void* x, void* w,
-                                     void* y) {
+    template <typename T>
+    bool runNarrow(const Problem& problem, T* x, T* w, T* y) {
+        const PlainConv geometry = plainOf(problem);
+        size_t bytes = narrowScratch(problem.direction, geometry);
+        const size_t wanted = bytes;
+        void* const scratch = runtime_.workspaceUpTo(bytes);
+        if (bytes < wanted) return false;
+        convolveNarrow<T>(runtime_.stream(), problem.direction, x, w, y, geometry, scratch);
+        return true;
+    }
+
+    // Measured on the memories given: what is to be made is made again by whoever runs what was chosen.
+    template <typename T>
+    Choice choose(const Problem& problem, const ConvRules& rules, T* x, T* w, T* y) {
         // Measuring waits for the device, and a failure would be taken for the answer.
         CHECK(!runtime_.capturing(), ErrorKind::Kernel, "algorithms cannot be measured while capturing");
         auto plans = convPlans(handle_, problem, rules);
+        const bool narrow = narrowFits(problem.direction, plainOf(problem));
         // Those that give other bits each time only where there are no others.
         const auto isExact = [](const auto& plan) { return plan->deterministic(); };
-        if (std::any_of(plans.begin(), plans.end(), isExact)) std::erase_if(plans, std::not_fn(isExact));
+        if (narrow || std::any_of(plans.begin(), plans.end(), isExact))
+            std::erase_if(plans, std::not_fn(isExact));
+        const size_t count = plans.size() + (narrow ? 1 : 0);
+        const auto timedNumber = [&](size_t i, float& time) {
+            return timed(time, [&] {
+                if (i == plans.size()) return runNarrow(problem, x, w, y);
+                return hasMemoryFor(*plans[i]) && plans[i]->run(handle_, runtime_, x, w, y) == dnn::kSuccess;
+            });
+        };
+        const auto chosen = [&](size_t i) {
+            return i == plans.size() ? Choice{nullptr, true} : Choice{std::move(plans[i]), false};
+        };
         std::vector<std::pair<float, size_t>> times;
         float best = std::numeric_limits<float>::infinity();
-        for (size_t i = 0; i < plans.size(); i++) {
+        for (size_t i = 0; i < count; i++) {
             // The first time may load code, and a clock that rests has to wake up.
             float time = 0;
-            if (!timed(*plans[i], x, w, y, time)) continue;
-            if (!measures_ || plans.size() == 1) return std::move(plans[i]);
-            if (time < 4 * best && !timed(*plans[i], x, w, y, time)) continue;
+            if (!timedNumber(i, time)) continue;
+            if (!measures_ || count == 1) return chosen(i);
+            if (time < 4 * best && !timedNumber(i, time)) continue;
             best = std::min(best, time);
             times.emplace_back(time, i);
         }
-        if (times.empty()) return nullptr;
+        if (times.empty()) return {};
         std::sort(times.begin(), times.end());
         constexpr size_t kFinalists = 4;
         constexpr int kRounds = 3;
@@ -146,21 +182,23 @@ class Convolver {
         for (int round = 0; round < kRounds; round++) {
             for (auto& [least, i] : times) {
                 float time = 0;
-                if (timed(*plans[i], x, w, y, time)) least = round == 0 ? time : std::min(least, time);
+                if (timedNumber(i, time)) least = round == 0 ? time : std::min(least, time);
             }
         }
-        return std::move(plans[std::min_element(times.begin(), times.end())->second]);
+        return chosen(std::min_element(times.begin(), times.end())->second);
+    }
+
+    bool hasMemoryFor(const ConvPlan& plan) {
+        size_t bytes = plan.workspaceBytes();
+        if (bytes > 0) runtime_.workspaceUpTo(bytes);
+        return bytes >= plan.workspaceBytes();
     }
 
     // In milliseconds; false if it does not run.
-    bool timed(ConvPlan& plan, void* x, void* w, void* y, float& time) {
-        if (plan.workspaceBytes() > 0) {
-            size_t bytes = plan.workspaceBytes();
-            runtime_.workspaceUpTo(bytes);
-            if (bytes < plan.workspaceBytes()) return false;  // there is no memory for it
-        }
+    template <typename Run>
+    bool timed(float& time, const Run& run) {
         check(cudaEventRecord(begin_, runtime_.stream()), "recording an event");
-        if (plan.run(handle_, runtime_, x, w, y) != dnn::kSuccess) return false;
+        if (!run()) return false;
         check(cudaEventRecord(end_, runtime_.stream()), "recording an event");
         check(cudaEventSynchronize(end_), "waiting");
         check(cudaEventElapsedTime(&time, begin_, end_), "measuring");
@@ -171,7 +209,7 @@ class Convolver {
     dnn::Handle handle_;
     cudaEvent_t begin_ = nullptr, end_ = nullptr;
     bool measures_ = true;
-    std::map<std::vector<int64_t>, std::unique_ptr<ConvPlan>> plans_;
+    std::map<std::vector<int64_t>, Choice> choices_;
     Wide wide_[3];  // input, weight, output
     std::vector<float*> outgrown_;
 };
