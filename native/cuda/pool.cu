@@ -1,7 +1,7 @@
 // Pooling on channels-last pictures: a thread for a pack of channels of an output (forward) or of an input
 // position (backward). Backward gathers: each input position adds up the windows that cover it, so that the
 // order of additions is fixed.
-#include "cuda/pixels.h"
+#include "cuda/pool_near.h"
 
 namespace anneal::cuda {
 
@@ -284,6 +284,12 @@ void maxPool2dBackward(Context& context, const View& gradInput, const View& grad
             submit(context, "maxPool2d backward", [=](CudaRuntime& runtime) {
                 withPacks<T>(to.channels, {gradInput.data, gradOutput.data, indices.data}, [&](auto pack) {
                     constexpr int kPack = decltype(pack)::value;
+                    if (NearPooling::fits(to, from, geometry)) {
+                        const NearPooling near(to, from, geometry, kPack);
+                        return launch(maxBackwardNear<kPack, T, I>, gridFor(near.count), runtime.stream(),
+                                      gradInput.as<T>(), gradOutput.as<const T>(), indices.as<const I>(),
+                                      near);
+                    }
                     const PackWalk walk(to, kPack);
                     launch(maxBackward<kPack, T, I>, gridFor(walk.count), runtime.stream(), gradInput.as<T>(),
                            gradOutput.as<const T>(), indices.as<const I>(), from, vertical, horizontal, walk);
