@@ -190,7 +190,7 @@ __global__ void sumGradients(Gradients<T> g, double* sums) {
             g.size,
             [&](int64_t row) {
                 const int64_t at = row * g.size.channels + c;
-                C values[together], centered[together], y[together];
+                C values[together], centered[together], y[together] = {};
                 loadPack(g.gradient + at, values);
                 loadPack(g.input + at, centered);
                 if (g.gate == Gate::Output) loadPack(g.output + at, y);
@@ -261,7 +261,7 @@ __global__ void spreadGradients(Gradients<T> g, const Compute<T>* slope, const C
     for (int64_t row = static_cast<int64_t>(blockIdx.y) * blockDim.y + threadIdx.y; row < g.size.rows;
          row += step) {
         const int64_t at = row * g.size.channels + c;
-        C values[together], x[together] = {}, y[together];
+        C values[together], x[together] = {}, y[together] = {};
         loadPack(g.gradient + at, values);
         if (slope || g.gate == Gate::Input) loadPack(g.input + at, x);
         if (g.gate == Gate::Output) loadPack(g.output + at, y);

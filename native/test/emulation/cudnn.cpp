@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "core/half.h"
@@ -36,9 +37,12 @@ Status destroy(Handle handle) {
 Status setStream(Handle, cudaStream_t) { return kSuccess; }
 
 // What was said of a descriptor, by attribute.
+struct Operation;
+
 struct Described {
     Kind kind;
     std::map<int, std::vector<char>> values;
+    std::shared_ptr<Operation> operation;  // a plan's: the rest may be gone when it is run
 
     template <typename T>
     T get(int attribute, size_t i = 0) const {
@@ -134,7 +138,7 @@ struct Operation {
 };
 
 Status createDescriptor(Kind kind, Descriptor* made) {
-    *made = new Described{kind, {}};
+    *made = new Described{kind, {}, nullptr};
     return kSuccess;
 }
 Status destroyDescriptor(Descriptor descriptor) {
@@ -149,7 +153,7 @@ Status setAttribute(Descriptor descriptor, Attribute attribute, ValueType type, 
 }
 
 Status finalize(Descriptor descriptor) {
-    const Described& node = of(descriptor);
+    Described& node = of(descriptor);
     if (node.kind == kTensor) {
         for (size_t i = 0; i < 4; i++) {
             if (node.get<int64_t>(kDimensions, i) <= 0) return kBadParameter;
@@ -159,6 +163,10 @@ Status finalize(Descriptor descriptor) {
                                       node.get<DataType>(kComputeType) != kFloat32))
         return kNotSupported;
     if (node.kind == kGraph && !Operation(node.node(kGraphOps)).fits()) return kNotSupported;
+    if (node.kind == kPlan) {
+        const Described& graph = node.node(kPlanConfig).node(kHeuristicGraph);
+        node.operation = std::make_shared<Operation>(graph.node(kGraphOps));
+    }
     return kSuccess;
 }
 
@@ -241,7 +249,7 @@ float at(const void* data, size_t i) {
 }
 
 Status execute(Handle, Descriptor plan, Descriptor pack) {
-    const Operation operation(of(plan).node(kPlanConfig).node(kHeuristicGraph).node(kGraphOps));
+    const Operation& operation = *of(plan).operation;
     void* memory[3];
     for (size_t i = 0; i < 3; i++) {
         for (size_t k = 0; k < 3; k++) {
