@@ -12,7 +12,8 @@ namespace {
 
 using dnn::Node;
 
-constexpr int64_t kMostConfigs = 24;  // of one heuristic
+constexpr int64_t kMostConfigs = 64;  // of one heuristic
+constexpr size_t kMostPlans = 10;     // the rest is seldom faster, and each takes time to look at
 enum Identifier : int64_t { kX = 'x', kW = 'w', kY = 'y' };
 
 dnn::DataType dataType(DType dtype) {
@@ -145,21 +146,25 @@ std::vector<std::unique_ptr<ConvPlan>> convPlans(dnn::Handle handle, const Probl
         if (!dnn::declines(node->status())) dnn::check(node->status(), "describing a convolution");
         return plans;
     }
-    // Version 8.0 knows no decision tree.
-    std::vector<Node> configs = configsOf(graph, dnn::kByDecisionTree);
-    if (configs.empty()) configs = configsOf(graph, dnn::kInstant);
-    for (Node& config : configsOf(graph, dnn::kFallback)) configs.push_back(std::move(config));
-    for (const Node& config : configs) {
-        bool deterministic;
-        if (!keepsTo(rules, problem, config, deterministic)) continue;
-        Node plan(dnn::kPlan);
-        plan.set(dnn::kPlanHandle, dnn::kHandleValue, handle).set(dnn::kPlanConfig, config).finish();
-        if (!plan.good()) continue;
-        int64_t bytes = 0;
-        plan.get(dnn::kPlanWorkspace, dnn::kInt64, 1, &bytes);
-        if (bytes < 0 || static_cast<size_t>(bytes) > kMostWorkspace) continue;
-        plans.push_back(
-            std::make_unique<ConvPlan>(std::move(plan), static_cast<size_t>(bytes), deterministic));
+    // Version 8.0 knows no decision tree; what is said to do at all is for where nothing quick gives the same
+    // bits each time.
+    const auto isExact = [](const auto& plan) { return plan->deterministic(); };
+    for (const dnn::HeuristicMode mode : {dnn::kByDecisionTree, dnn::kInstant, dnn::kFallback}) {
+        if (std::any_of(plans.begin(), plans.end(), isExact)) break;
+        const size_t most = plans.size() + kMostPlans;
+        for (const Node& config : configsOf(graph, mode)) {
+            if (plans.size() == most) break;
+            bool deterministic;
+            if (!keepsTo(rules, problem, config, deterministic)) continue;
+            Node plan(dnn::kPlan);
+            plan.set(dnn::kPlanHandle, dnn::kHandleValue, handle).set(dnn::kPlanConfig, config).finish();
+            if (!plan.good()) continue;
+            int64_t bytes = 0;
+            plan.get(dnn::kPlanWorkspace, dnn::kInt64, 1, &bytes);
+            if (bytes < 0 || static_cast<size_t>(bytes) > kMostWorkspace) continue;
+            plans.push_back(
+                std::make_unique<ConvPlan>(std::move(plan), static_cast<size_t>(bytes), deterministic));
+        }
     }
     return plans;
 }

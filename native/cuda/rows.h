@@ -17,7 +17,7 @@ inline Grid rowsGrid(int64_t rows, int64_t channels, int together, int64_t most)
     unsigned lanes = 1;
     while (lanes < packs && lanes < kWarp) lanes *= 2;
     unsigned slices = kThreads / lanes;
-    while (slices > 1 && slices / 2 >= rows) slices /= 2;
+    while (slices > 1 && slices * 4 > rows) slices /= 2;  // each thread has a few
     const int64_t columns = (packs + lanes - 1) / lanes;
     const int64_t blocks =
         std::clamp<int64_t>((rows + slices - 1) / slices, 1, std::clamp<int64_t>(most / columns, 1, 65535));

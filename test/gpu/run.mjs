@@ -47,16 +47,22 @@ function sanitizer() {
   return [...onPath, ...installed.reverse()].find((file) => existsSync(file))
 }
 
-/** Invalid accesses of kernels end the run; what libraries try in vain does not. */
+/**
+ * Invalid accesses of kernels end the run; what libraries try in vain does not. A bundle's own libraries are for Node alone: the
+ * sanitizer was built for the machine's.
+ */
 function underSanitizer(program) {
   const script = path.join(root, 'test', 'gpu', 'sanitized.ts')
   const loader = pathToFileURL(path.join(root, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href
-  const options = ['--tool', 'memcheck', '--report-api-errors', 'no', '--error-exitcode', '1']
+  const { LD_LIBRARY_PATH: libraries = '' } = environment
+  const { ANNEAL_SYSTEM_LIBRARY_PATH: system = libraries } = environment
+  const options = ['--target-processes', 'all', '--tool', 'memcheck', '--report-api-errors', 'no']
+  const node = ['env', `LD_LIBRARY_PATH=${libraries}`, process.execPath, '--import', loader, script]
   console.log(`${program}: a little of every family of kernels`)
-  return spawnSync(program, [...options, process.execPath, '--import', loader, script], {
+  return spawnSync(program, [...options, '--error-exitcode', '1', ...node], {
     cwd: root,
     stdio: 'inherit',
-    env: environment,
+    env: { ...environment, LD_LIBRARY_PATH: system },
   }).status
 }
 
