@@ -6,6 +6,7 @@
 #include "cuda/conv_plain.h"
 #include "cuda/convolver.h"
 #include "cuda/rows.h"
+#include "cuda/settings.h"
 
 namespace anneal::cuda {
 
@@ -108,7 +109,8 @@ void enqueueConv(Context& context, const char* op, ConvDirection direction, cons
                  const View& weight, const View& output, const ConvGeometry& g) {
     using C = Compute<T>;
     const bool pads = lopsided(g), ofWeight = direction == ConvDirection::BackwardWeight;
-    Problem problem{direction, input.dtype, {}, {}, {}, {}, {}, {}, g.groups};
+    const bool tf32 = input.dtype == DType::Float32 && allowsTf32();
+    Problem problem{direction, input.dtype, {}, {}, {}, {}, {}, {}, g.groups, tf32};
     for (int i = 0; i < 4; i++) {
         problem.input[i] = input.sizes[i];
         problem.weight[i] = weight.sizes[i];

@@ -1,5 +1,5 @@
 // Convolutions in the words of cuDNN's graph API: a graph of one operation, the engines that its heuristics
-// name for it, and plans made of those that keep to the rules.
+// name for it, and plans made of those that compute as they should.
 #include "cuda/conv_plans.h"
 
 #include <algorithm>
@@ -78,28 +78,30 @@ std::vector<Node> configsOf(const Node& graph, dnn::HeuristicMode mode) {
         places.push_back(configs.back().get());
     }
     const int64_t found = heuristics.get(dnn::kHeuristicResults, dnn::kDescriptor, count, places.data());
-    while (static_cast<int64_t>(configs.size()) > found) configs.pop_back();
+    configs.resize(static_cast<size_t>(std::clamp<int64_t>(found, 0, static_cast<int64_t>(configs.size()))));
     return configs;
 }
 
+// False where the library does not tell.
 template <typename Note>
-std::vector<Note> notesOf(const Node& engine, dnn::Attribute attribute, dnn::ValueType type) {
+bool readNotes(const Node& engine, dnn::Attribute attribute, dnn::ValueType type, std::vector<Note>& notes) {
     constexpr int64_t kMostNotes = 32;
-    std::vector<Note> notes(kMostNotes);
-    notes.resize(static_cast<size_t>(
-        std::clamp<int64_t>(engine.get(attribute, type, kMostNotes, notes.data()), 0, kMostNotes)));
-    return notes;
+    notes.resize(kMostNotes);
+    const int64_t count = engine.get(attribute, type, kMostNotes, notes.data());
+    notes.resize(static_cast<size_t>(std::clamp<int64_t>(count, 0, kMostNotes)));
+    return count >= 0;
 }
 
-// Whether an engine keeps to the rules; `deterministic` is whether it gives the same bits each time.
-bool keepsTo(const ConvRules& rules, const Problem& problem, const Node& config, bool& deterministic) {
+// Whether an engine computes as it should; `deterministic` is whether it gives the same bits each time.
+bool keepsTo(const Problem& problem, const Node& config, bool& deterministic) {
     Node engine(dnn::kEngine);
     dnn::Descriptor place = engine.get();
     deterministic = false;
-    if (config.get(dnn::kConfigEngine, dnn::kDescriptor, 1, &place) == 0) return false;
-    const auto numerical =
-        notesOf<dnn::NumericalNote>(engine, dnn::kEngineNumericalNotes, dnn::kNumericalNote);
-    const auto behavior = notesOf<dnn::BehaviorNote>(engine, dnn::kEngineBehaviorNotes, dnn::kBehaviorNote);
+    if (config.get(dnn::kConfigEngine, dnn::kDescriptor, 1, &place) < 1) return false;
+    std::vector<dnn::NumericalNote> numerical;
+    if (!readNotes(engine, dnn::kEngineNumericalNotes, dnn::kNumericalNote, numerical)) return false;
+    std::vector<dnn::BehaviorNote> behavior;  // older versions have none
+    readNotes(engine, dnn::kEngineBehaviorNotes, dnn::kBehaviorNote, behavior);
     const auto has = [&](dnn::NumericalNote note) {
         return std::find(numerical.begin(), numerical.end(), note) != numerical.end();
     };
@@ -108,7 +110,7 @@ bool keepsTo(const ConvRules& rules, const Problem& problem, const Node& config,
     if (std::find(behavior.begin(), behavior.end(), dnn::kCompilesAtRunTime) != behavior.end()) return false;
     if (has(dnn::kReducedPrecision) || has(dnn::kFourier) || has(dnn::kWinograd6) || has(dnn::kWinograd13))
         return false;
-    if (problem.dtype != DType::Float32 || rules.tf32) return true;
+    if (problem.dtype != DType::Float32 || problem.tf32) return true;
     return !has(dnn::kTensorCore) && !has(dnn::kDownConverts);
 }
 
@@ -132,10 +134,10 @@ dnn::Status ConvPlan::run(dnn::Handle handle, CudaRuntime& runtime, void* x, voi
 }
 
 std::vector<std::unique_ptr<ConvPlan>> convPlans(dnn::Handle handle, const Problem& problem,
-                                                 const ConvRules& rules) {
-    const Node x = tensorNode(problem.input, problem.dtype, rules.alignment, kX),
-               w = tensorNode(problem.weight, problem.dtype, rules.alignment, kW),
-               y = tensorNode(problem.output, problem.dtype, rules.alignment, kY),
+                                                 int64_t alignment) {
+    const Node x = tensorNode(problem.input, problem.dtype, alignment, kX),
+               w = tensorNode(problem.weight, problem.dtype, alignment, kW),
+               y = tensorNode(problem.output, problem.dtype, alignment, kY),
                convolution = convolutionNode(problem),
                operation = operationNode(problem.direction, convolution, x, w, y);
     Node graph(dnn::kGraph);
@@ -148,22 +150,22 @@ std::vector<std::unique_ptr<ConvPlan>> convPlans(dnn::Handle handle, const Probl
     }
     // Version 8.0 knows no decision tree; what is said to do at all is for where nothing quick gives the same
     // bits each time.
-    const auto isExact = [](const auto& plan) { return plan->deterministic(); };
+    size_t exact = 0, others = 0;
     for (const dnn::HeuristicMode mode : {dnn::kByDecisionTree, dnn::kInstant, dnn::kFallback}) {
-        if (std::any_of(plans.begin(), plans.end(), isExact)) break;
-        const size_t most = plans.size() + kMostPlans;
+        if (exact > 0) break;
         for (const Node& config : configsOf(graph, mode)) {
-            if (plans.size() == most) break;
             bool deterministic;
-            if (!keepsTo(rules, problem, config, deterministic)) continue;
+            if (!keepsTo(problem, config, deterministic)) continue;
+            size_t& count = deterministic ? exact : others;
+            if (count == kMostPlans) continue;
             Node plan(dnn::kPlan);
             plan.set(dnn::kPlanHandle, dnn::kHandleValue, handle).set(dnn::kPlanConfig, config).finish();
-            if (!plan.good()) continue;
             int64_t bytes = 0;
-            plan.get(dnn::kPlanWorkspace, dnn::kInt64, 1, &bytes);
+            if (!plan.good() || plan.get(dnn::kPlanWorkspace, dnn::kInt64, 1, &bytes) < 1) continue;
             if (bytes < 0 || static_cast<size_t>(bytes) > kMostWorkspace) continue;
             plans.push_back(
                 std::make_unique<ConvPlan>(std::move(plan), static_cast<size_t>(bytes), deterministic));
+            count++;
         }
     }
     return plans;

@@ -20,13 +20,7 @@ struct Problem {
     DType dtype;
     int64_t input[4], weight[4], output[4];  // [N, C, H, W], [out, in / groups, height, width]
     int64_t stride[2], padding[2], dilation[2], groups;
-};
-
-// What the library is to keep to, besides the problem.
-struct ConvRules {
-    bool tf32;          // float32 may be rounded to TF32
-    int64_t alignment;  // bytes, of all three memories
-    bool operator==(const ConvRules&) const = default;
+    bool tf32;  // float32 may be rounded to it
 };
 
 // An engine with its settings, ready to run on any three memories.
@@ -46,8 +40,9 @@ class ConvPlan {
     void* packed_[4] = {};  // what `pack_` is about
 };
 
-// All that the library offers, by its own estimate the quickest first. Empty where it declines.
+// What the library offers, by its own estimate the quickest first; `alignment`: of all three memories, in
+// bytes. Empty where it declines.
 std::vector<std::unique_ptr<ConvPlan>> convPlans(dnn::Handle handle, const Problem& problem,
-                                                 const ConvRules& rules);
+                                                 int64_t alignment);
 
 }  // namespace anneal::cuda

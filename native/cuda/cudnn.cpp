@@ -52,7 +52,7 @@ Node& Node::finish() {
 int64_t Node::get(Attribute attribute, ValueType type, int64_t asked, void* values) const {
     int64_t count = 0;
     const Status status = functions().getAttribute(descriptor_, attribute, type, asked, &count, values);
-    return status == kSuccess ? count : 0;
+    return status == kSuccess ? count : -1;
 }
 
 }  // namespace anneal::cuda::dnn

@@ -134,7 +134,7 @@ class Node {
     }
     Node& set(Attribute attribute, const Node& node) { return set(attribute, kDescriptor, node.descriptor_); }
     Node& finish();
-    // How many there are, which may be more than `asked`; 0 where the library does not tell.
+    // How many there are, which may be more than `asked`; -1 where the library does not tell.
     int64_t get(Attribute attribute, ValueType type, int64_t asked, void* values) const;
 
     bool good() const { return descriptor_ && status_ == kSuccess; }

@@ -72,7 +72,7 @@ DeviceFacts cudaDeviceFacts(int ordinal) {
     DeviceFacts facts;
     facts.name = properties.name;
     facts.capability = std::to_string(properties.major) + "." + std::to_string(properties.minor);
-    cuda::check(cudaSetDevice(ordinal), "choosing the device");
+    cuda::check(cuda::selectDevice(ordinal), "choosing the device");
     cuda::check(cudaMemGetInfo(&facts.freeBytes, &facts.totalBytes), "reading the device's memory");
     return facts;
 }

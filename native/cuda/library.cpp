@@ -74,6 +74,7 @@ Library::Library(std::string title, std::vector<std::string> names, std::vector<
     : title_(std::move(title)), names_(std::move(names)), companions_(std::move(companions)) {}
 
 void Library::open() {
+    const std::lock_guard<std::mutex> lock(mutex_);
     if (opened_) return;
     opened_ = true;
 #ifdef ANNEAL_CUDA_EMULATED

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ class Library {
     std::vector<std::string> tried_;
     void* handle_ = nullptr;
     bool opened_ = false;
+    std::mutex mutex_;  // workers open devices, too
 };
 
 Library& cublasLtLibrary();

@@ -124,9 +124,8 @@ class Multiplier {
 
     // False where the library has no algorithm for it.
     bool run(DType dtype, char* c, const char* a, const char* b, const void* bias, const Matrix& mc,
-             const Matrix& ma, const Matrix& mb, const Batch& batch, int64_t count) {
+             const Matrix& ma, const Matrix& mb, const Batch& batch, int64_t count, bool fast) {
         const lt::Functions& f = lt::functions();
-        const bool fast = dtype == DType::Float32 && allowsTf32();
         const uint32_t alignments[3] = {alignmentOf(b), alignmentOf(a), alignmentOf(c)};
         const std::vector<int64_t> key{static_cast<int64_t>(dtype),
                                        fast,
@@ -288,7 +287,7 @@ void addBias(CudaRuntime& runtime, const View& c, const View& bias) {
 }  // namespace
 
 void matmul(Context& context, const View& c, const View& a, const View& b, const View* bias) {
-    const bool withBias = bias != nullptr;
+    const bool withBias = bias != nullptr, fast = c.dtype == DType::Float32 && allowsTf32();
     submit(context, "matmul", [=, biasView = bias ? *bias : View{}](CudaRuntime& runtime) {
         const View* const biasPointer = withBias ? &biasView : nullptr;
         if (c.numel() == 0) return;
@@ -307,7 +306,7 @@ void matmul(Context& context, const View& c, const View& a, const View& b, const
             const char* const left = a.as<char>() + (batch.even ? 0 : batch.offsetsA[i] * bytes);
             const char* const right = b.as<char>() + (batch.even ? 0 : batch.offsetsB[i] * bytes);
             const bool done = multiplier.run(c.dtype, target, left, right, fused ? biasView.data : nullptr,
-                                             mc, ma, mb, batch, batch.even ? batch.count : 1);
+                                             mc, ma, mb, batch, batch.even ? batch.count : 1, fast);
             if (!done) return runPlain(runtime, c, a, b, biasPointer);
         }
         if (withBias && !fused) addBias(runtime, c, biasView);

@@ -31,7 +31,7 @@ std::string megabytes(size_t bytes) {
 }
 
 // Calls come from the enqueuing thread, which may have chosen another device.
-void choose(int ordinal) { check(cudaSetDevice(ordinal), "choosing the device"); }
+void choose(int ordinal) { check(selectDevice(ordinal), "choosing the device"); }
 
 }  // namespace
 

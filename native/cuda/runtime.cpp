@@ -8,8 +8,6 @@ namespace anneal::cuda {
 
 namespace {
 
-constexpr size_t kLeastWorkspace = size_t{1} << 20;
-
 // Whether a kernel has failed on the device: every call from then on answers so, whatever it is about.
 bool isLasting(cudaError_t status) {
 #ifdef ANNEAL_CUDA_EMULATED
@@ -67,7 +65,7 @@ struct CudaRuntime::Graph {
     Graph(const Graph&) = delete;
     // Whoever lets go of it has waited for the queue, on a thread that may have chosen another device.
     ~Graph() {
-        cudaSetDevice(runtime.ordinal_);
+        selectDevice(runtime.ordinal_);
         cudaStreamSynchronize(runtime.stream_);
 #ifndef ANNEAL_CUDA_EMULATED
         if (executable) cudaGraphExecDestroy(executable);
@@ -83,7 +81,7 @@ struct CudaRuntime::Graph {
 
 CudaRuntime::CudaRuntime(Context& context, int ordinal)
     : context_(context), ordinal_(ordinal), allocator_(context, ordinal) {
-    check(cudaSetDevice(ordinal), "choosing the device");
+    check(selectDevice(ordinal), "choosing the device");
     check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, ordinal),
           "reading the device");
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
@@ -101,7 +99,8 @@ CudaRuntime::~CudaRuntime() {
     }
     waiter_.join();
     // What fails now has nobody left to be told.
-    cudaSetDevice(ordinal_);
+    if (speaking() == this) speaking() = nullptr;
+    selectDevice(ordinal_);
     cudaStreamSynchronize(stream_);
     attached_.clear();
     for (auto* slots : {&uploads_, &smalls_}) {
@@ -123,16 +122,26 @@ CudaRuntime::~CudaRuntime() {
     cudaStreamDestroy(stream_);
 }
 
-void CudaRuntime::select() const {
+cudaError_t selectDevice(int ordinal) {
     static thread_local int current = -1;
-    if (current == ordinal_) return;
-    check(cudaSetDevice(ordinal_), "choosing the device");
-    current = ordinal_;
+    if (current == ordinal) return cudaSuccess;
+    const cudaError_t status = cudaSetDevice(ordinal);
+    current = status == cudaSuccess ? ordinal : -1;
+    return status;
+}
+
+void CudaRuntime::select() const {
+    speaking() = this;
+    check(selectDevice(ordinal_), "choosing the device");
 }
 
 // False where there is no memory for it; what there was may be gone then as well.
 bool CudaRuntime::growWorkspace(size_t bytes) {
     CHECK(!capturing_, ErrorKind::Kernel, "a library asks for more memory than before");
+    // What a graph works in has to stay: it grows by half then, so that this happens a few times only.
+    if (hasCaptured_ && bytes < workspaceBytes_ + workspaceBytes_ / 2 &&
+        growWorkspace(workspaceBytes_ + workspaceBytes_ / 2))
+        return true;
     const auto drop = [&] {
         if (hasCaptured_) {
             outgrown_.push_back(workspace_);
@@ -164,14 +173,6 @@ bool CudaRuntime::growWorkspace(size_t bytes) {
 void* CudaRuntime::workspace(size_t bytes) {
     if (bytes > workspaceBytes_ && !growWorkspace(bytes))
         check(cudaErrorMemoryAllocation, "allocating a library's workspace");
-    return workspace_;
-}
-
-void* CudaRuntime::workspaceUpTo(size_t& bytes) {
-    while (bytes > workspaceBytes_ && !growWorkspace(bytes)) {
-        bytes /= 2;
-        if (bytes < kLeastWorkspace) bytes = 0;
-    }
     return workspace_;
 }
 
@@ -273,15 +274,20 @@ void CudaRuntime::download(void* target, const void* source, size_t bytes,
     try {
         CHECK(!capturing_, ErrorKind::Kernel, "reading cannot be captured");
         select();
-        Arrival arrival{takeEvent(), target, pinned_.take(bytes), bytes, nullptr, std::move(done)};
-        arrival.fault = static_cast<FaultRecord*>(pinned_.take(sizeof(FaultRecord)));
+        Arrival arrival{takeEvent(), target, nullptr, bytes, nullptr, nullptr};
         try {
+            arrival.staging = pinned_.take(bytes);
+            arrival.fault = static_cast<FaultRecord*>(pinned_.take(sizeof(FaultRecord)));
             fetch(arrival.staging, source, bytes, arrival.fault);
             check(cudaEventRecord(arrival.event, stream_), "recording an event");
         } catch (...) {
-            done = std::move(arrival.done);
+            cudaStreamSynchronize(stream_);  // nothing may still be written to what is given back
+            if (arrival.fault) pinned_.giveBack(arrival.fault, sizeof(FaultRecord));
+            if (arrival.staging) pinned_.giveBack(arrival.staging, bytes);
+            cudaEventDestroy(arrival.event);
             throw;
         }
+        arrival.done = std::move(done);
         const std::lock_guard<std::mutex> lock(mutex_);
         arrivals_.push_back(std::move(arrival));
         wake_.notify_one();
@@ -297,6 +303,7 @@ std::string CudaRuntime::blame(cudaError_t status) const {
     const size_t launched = launched_.load(std::memory_order_relaxed);
     for (size_t i = 0; i < std::min(launched, recent_.size()) && names.size() < kMostNames; i++) {
         const char* const name = recent_[(launched - 1 - i) % recent_.size()].load(std::memory_order_relaxed);
+        if (!name) continue;  // not written down yet
         const auto same = [&](const char* other) { return std::strcmp(name, other) == 0; };
         if (std::none_of(names.begin(), names.end(), same)) names.push_back(name);
     }
@@ -318,7 +325,7 @@ std::exception_ptr CudaRuntime::failureOf(cudaError_t status, FaultRecord* fault
 }
 
 void CudaRuntime::await() {
-    cudaSetDevice(ordinal_);
+    selectDevice(ordinal_);
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
         wake_.wait(lock, [&] { return closing_ || !arrivals_.empty(); });
@@ -346,6 +353,7 @@ std::exception_ptr CudaRuntime::finish(void* staging, const void* source, size_t
         failure = failureOf(cudaStreamSynchronize(stream_), fault);
     } catch (...) {
         failure = std::current_exception();
+        cudaStreamSynchronize(stream_);  // nothing may still be written to what is given back
     }
     pinned_.giveBack(fault, sizeof(FaultRecord));
     return failure;

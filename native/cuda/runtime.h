@@ -54,6 +54,10 @@ class PinnedPool {
     std::map<size_t, std::vector<void*>> free_;
 };
 
+// Makes this thread's calls go to a device: all that do so come here, where it is known which one was the
+// last.
+cudaError_t selectDevice(int ordinal);
+
 class CudaRuntime : public DeviceRuntime {
   public:
     CudaRuntime(Context& context, int ordinal);
@@ -82,7 +86,6 @@ class CudaRuntime : public DeviceRuntime {
     // What is launched from now on belongs to `op`.
     void begin(const char* op) {
         select();
-        speaking() = this;
         recent_[launched_.fetch_add(1, std::memory_order_relaxed) % recent_.size()].store(
             op, std::memory_order_relaxed);
     }
@@ -107,8 +110,8 @@ class CudaRuntime : public DeviceRuntime {
     // Memory for a library to work in, grown as needed; what was enqueued before keeps its contents only
     // until then.
     void* workspace(size_t bytes);
-    // As much of it as there is memory for, at most `bytes`; these say then how much that is.
-    void* workspaceUpTo(size_t& bytes);
+    // Whether it is of so many bytes now, or could be made so; what would be too small is not taken.
+    bool hasWorkspace(size_t bytes) { return bytes <= workspaceBytes_ || growWorkspace(bytes); }
     // What a file of kernels keeps for this device (a library's handle, plans by shape), made when first
     // asked for.
     template <typename T>
@@ -118,7 +121,7 @@ class CudaRuntime : public DeviceRuntime {
         if (!slot) slot = std::make_shared<T>(*this);
         return *static_cast<T*>(slot.get());
     }
-    // Makes this thread's calls go to this device.
+    // Makes this thread's calls go to this device, and what fails meanwhile be its own.
     void select() const;
 
   private:

@@ -92,4 +92,8 @@ export function allowTf32(allowed = true): void {
     throw new ConfigError(`allowTf32: expected true or false, got ${show(allowed)}`)
   }
   addon.setTf32(allowed)
+  tf32.allowed = allowed
 }
+
+/** @internal What was set last; recorded steps keep what they were recorded with. */
+export const tf32 = { allowed: false }

@@ -1,6 +1,7 @@
 import { GradientAccumulation } from '../../callbacks/GradientAccumulation.ts'
 import { LossScaling } from '../../callbacks/LossScaling.ts'
 import { MixedPrecision } from '../../callbacks/MixedPrecision.ts'
+import { tf32 } from '../engine/device.ts'
 import { ConfigError } from '../engine/errors.ts'
 import { Tensor } from '../engine/index.ts'
 import { Recording } from '../engine/recording.ts'
@@ -120,7 +121,7 @@ function modelKey(model: AnyModule): string {
 /** What else decides it: where this differs, a pass is recorded apart. */
 function passKey({ state }: Fit, tensors: readonly Tensor[]): string {
   const shapes = tensors.map(({ shape, strides, dtype, device }) => `${dtype}[${shape}](${strides})${device}`)
-  return [shapes.join(), state.autocast ?? ''].join(';')
+  return [shapes.join(), state.autocast ?? '', tf32.allowed].join(';')
 }
 
 function record(
