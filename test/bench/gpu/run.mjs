@@ -1,7 +1,7 @@
 // `npm run bench:gpu`: training steps on a CUDA device, eager and compiled, beside PyTorch's, eager and compiled, in turns. Prints
 // the median of each in milliseconds and PyTorch's over ours; without a device it says so, without a PyTorch that has one it
-// measures ours alone. Options: --rounds N (3), --steps N (50), --only CASE, --python COMMAND (python3), --tf32 (both sides may
-// round float32 to TF32 in convolutions and products; otherwise neither does).
+// measures ours alone. Options: --rounds N (3), --steps N (50), --only CASE, --python COMMAND (python3). What "TF32" is said of
+// may round float32 to it in convolutions and products, on both sides; neither does in the rest.
 
 import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
@@ -16,7 +16,6 @@ const { values } = parseArgs({
     steps: { type: 'string', default: '50' },
     only: { type: 'string' },
     python: { type: 'string', default: 'python3' },
-    tf32: { type: 'boolean', default: false },
   },
 })
 const file = process.env.ANNEAL_ADDON ?? path.join(root, 'build', 'Release', 'anneal.node')
@@ -41,9 +40,14 @@ console.log(`${devices[0].name}; ${torch ? `PyTorch ${torch}` : 'no PyTorch with
 
 const here = path.dirname(new URL(import.meta.url).pathname)
 const tsx = path.join(root, 'node_modules', 'tsx', 'dist', 'cli.mjs')
-const rest = [values.steps, values.tf32 ? 'tf32' : 'float32']
-const ours = (mode) => (name) => [process.execPath, [tsx, path.join(here, 'ours.ts'), name, mode, ...rest]]
-const peer = (mode) => (name) => [values.python, [path.join(here, 'peer.py'), name, mode, ...rest]]
+const ours = (mode) => (name, precision) => [
+  process.execPath,
+  [tsx, path.join(here, 'ours.ts'), name, mode, values.steps, precision],
+]
+const peer = (mode) => (name, precision) => [
+  values.python,
+  [path.join(here, 'peer.py'), name, mode, values.steps, precision],
+]
 const sides = {
   ours: ours('eager'),
   'ours, compiled': ours('compiled'),
@@ -52,14 +56,20 @@ const sides = {
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1]
 
 let failed = false
-for (const name of ['resnet18', 'lenet', 'dcgan16', 'dcgan128'].filter(
-  (each) => !values.only || each === values.only,
-)) {
+const cases = [
+  ['resnet18', 'float32'], // under autocast to bfloat16
+  ['lenet', 'float32'],
+  ...['dcgan16', 'dcgan128'].flatMap((name) => [
+    [name, 'tf32'],
+    [name, 'float32'],
+  ]),
+]
+for (const [name, precision] of cases.filter(([each]) => !values.only || each === values.only)) {
   const times = Object.fromEntries(Object.keys(sides).map((side) => [side, []]))
   const losses = {}
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const [side, command] of Object.entries(sides)) {
-      const { status, stdout, stderr } = run(...command(name))
+      const { status, stdout, stderr } = run(...command(name, precision))
       if (status !== 0) {
         failed = true
         console.error(`${name}, ${side}: ${stderr?.trim().split('\n').at(-1) || `ended with ${status}`}`)
@@ -71,7 +81,7 @@ for (const name of ['resnet18', 'lenet', 'dcgan16', 'dcgan128'].filter(
     }
   }
   const medians = Object.entries(times).filter(([, list]) => list.length > 0)
-  console.log(name)
+  console.log(precision === 'tf32' ? `${name}, TF32` : name)
   for (const [side, list] of medians) {
     console.log(
       `  ${side.padEnd(16)}${median(list).toFixed(3).padStart(10)} ms   loss ${losses[side].toFixed(4)}`,
