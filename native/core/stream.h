@@ -126,6 +126,7 @@ class Stream {
     Recording* recording_ = nullptr;
     std::unique_ptr<Slot[]> slots_;
     alignas(64) std::atomic<uint64_t> tail_{0};  // next to be written
+    alignas(64) uint64_t seenHead_ = 0;          // what whoever enqueues knows of `head_`
     alignas(64) std::atomic<uint64_t> head_{0};  // next to be run
     alignas(64) std::atomic<bool> engineSleeps_{false};
     std::atomic<bool> hostSleeps_{false};

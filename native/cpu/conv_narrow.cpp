@@ -20,7 +20,7 @@ constexpr int64_t kWidth = simd::Lanes<float>::kCount;
 #if defined(ANNEAL_AVX512)
 constexpr int kChannels = 6, kPixels = 4, kTaps = 4;
 #else
-constexpr int kChannels = 4, kPixels = 2, kTaps = 2;
+constexpr int kChannels = 6, kPixels = 2, kTaps = 2;
 #endif
 
 int64_t roundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
@@ -42,16 +42,14 @@ struct Frame {
 // `count` pixels of a row, channels-last, to or from one row of each plane.
 void splitRow(float* planes, int64_t plane, const float* row, int64_t count, int64_t channels) {
     int64_t i = 0;
-#if defined(ANNEAL_AVX512)
-    for (; channels <= 16 && i + 16 <= count; i += 16) {
-        V lines[16];
-        for (int64_t k = 0; k < 16; k++) {
+    for (; channels <= kWidth && i + kWidth <= count; i += kWidth) {
+        V lines[kWidth];
+        for (int64_t k = 0; k < kWidth; k++) {
             lines[k] = simd::load(row + (i + k) * channels, simd::Part{static_cast<int>(channels)});
         }
         simd::transpose(lines);
         for (int64_t c = 0; c < channels; c++) simd::store(planes + c * plane + i, lines[c]);
     }
-#endif
     for (; i < count; i++) {
         for (int64_t c = 0; c < channels; c++) planes[c * plane + i] = row[i * channels + c];
     }
@@ -60,18 +58,16 @@ void splitRow(float* planes, int64_t plane, const float* row, int64_t count, int
 void joinRow(float* row, const float* planes, int64_t plane, int64_t count, int64_t channels,
              const float* bias) {
     int64_t i = 0;
-#if defined(ANNEAL_AVX512)
-    for (; channels <= 16 && i + 16 <= count; i += 16) {
-        V lines[16];
-        for (int64_t c = 0; c < 16; c++) {
+    for (; channels <= kWidth && i + kWidth <= count; i += kWidth) {
+        V lines[kWidth];
+        for (int64_t c = 0; c < kWidth; c++) {
             lines[c] = c < channels ? simd::load(planes + c * plane + i) + (bias ? bias[c] : 0) : V{};
         }
         simd::transpose(lines);
-        for (int64_t k = 0; k < 16; k++) {
+        for (int64_t k = 0; k < kWidth; k++) {
             simd::store(row + (i + k) * channels, lines[k], simd::Part{static_cast<int>(channels)});
         }
     }
-#endif
     for (; i < count; i++) {
         for (int64_t c = 0; c < channels; c++)
             row[i * channels + c] = planes[c * plane + i] + (bias ? bias[c] : 0);

@@ -109,33 +109,39 @@ ANNEAL_INLINE void transformPatch(const Load& load, const Line& line, const Stor
 
 // The nine taps of a vector of filters that lie `step` apart, one vector for each tap.
 ANNEAL_INLINE void loadTaps(const float* from, int64_t step, V (&taps)[9]) {
-#if defined(ANNEAL_AVX512)
-    V rows[16];
-    for (int lane = 0; lane < 16; lane++) rows[lane] = simd::load(from + lane * step, simd::Part{9});
-    simd::transpose(rows);
-    for (int tap = 0; tap < 9; tap++) taps[tap] = rows[tap];
-#else
     constexpr int kWidth = simd::Lanes<float>::kCount;
-    float values[9][kWidth];
-    for (int lane = 0; lane < kWidth; lane++) {
-        for (int tap = 0; tap < 9; tap++) values[tap][lane] = from[lane * step + tap];
+    V rows[kWidth];
+#pragma GCC unroll 2
+    for (int tap = 0; tap < 9; tap += kWidth) {
+        const int count = 9 - tap < kWidth ? 9 - tap : kWidth;
+        if (count == 1) {
+            for (int lane = 0; lane < kWidth; lane++) taps[tap][lane] = from[lane * step + tap];
+            return;
+        }
+        for (int lane = 0; lane < kWidth; lane++) {
+            rows[lane] = simd::load(from + lane * step + tap, simd::Part{count});
+        }
+        simd::transpose(rows);
+        for (int i = 0; i < count; i++) taps[tap + i] = rows[i];
     }
-    for (int tap = 0; tap < 9; tap++) taps[tap] = simd::load(values[tap]);
-#endif
 }
 
 ANNEAL_INLINE void storeTaps(float* to, int64_t step, const V (&taps)[9]) {
-#if defined(ANNEAL_AVX512)
-    V rows[16];
-    for (int tap = 0; tap < 16; tap++) rows[tap] = tap < 9 ? taps[tap] : V{};
-    simd::transpose(rows);
-    for (int lane = 0; lane < 16; lane++) simd::store(to + lane * step, rows[lane], simd::Part{9});
-#else
     constexpr int kWidth = simd::Lanes<float>::kCount;
-    for (int tap = 0; tap < 9; tap++) {
-        for (int lane = 0; lane < kWidth; lane++) to[lane * step + tap] = taps[tap][lane];
+    V rows[kWidth];
+#pragma GCC unroll 2
+    for (int tap = 0; tap < 9; tap += kWidth) {
+        const int count = 9 - tap < kWidth ? 9 - tap : kWidth;
+        if (count == 1) {
+            for (int lane = 0; lane < kWidth; lane++) to[lane * step + tap] = taps[tap][lane];
+            return;
+        }
+        for (int i = 0; i < kWidth; i++) rows[i] = i < count ? taps[tap + i] : V{};
+        simd::transpose(rows);
+        for (int lane = 0; lane < kWidth; lane++) {
+            simd::store(to + lane * step + tap, rows[lane], simd::Part{count});
+        }
     }
-#endif
 }
 
 }  // namespace anneal::cpu::winograd
