@@ -17,46 +17,23 @@ constexpr int kSummed = std::min(kWidest<T>, 4);
 // Of each part of the rows and channel: sums of x - k and of its square, where k is the part's first value.
 template <typename T, int together>
 __global__ void sumSquares(const T* input, Rows size, double* sums, Compute<T>* shifts) {
-    __shared__ double scratch[kThreads];
     using C = Compute<T>;
-    const int64_t part = blockIdx.y, first = size.rows * part / gridDim.y;
-    const int64_t c = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * together;
-    const bool mine = c < size.channels && first < size.rows;
+    const int64_t part = blockIdx.y, first = size.rows * part / gridDim.y, c = firstChannel<together>();
     C shift[together] = {};
-    double sum[together] = {}, square[together] = {};
-    if (mine) {
-        loadPack(input + first * size.channels + c, shift);
-        C s[together] = {}, q[together] = {};
-        forRowsOfPart(
-            size,
-            [&](int64_t row) {
-                C x[together];
-                loadPack(input + row * size.channels + c, x);
+    if (c < size.channels && first < size.rows) loadPack(input + first * size.channels + c, shift);
+    sumPart<2, together, C>(size, sums, [&](int64_t row, auto& sum) {
+        C x[together];
+        loadPack(input + row * size.channels + c, x);
 #pragma unroll
-                for (int k = 0; k < together; k++) {
-                    const C d = x[k] - shift[k];
-                    s[k] += d;
-                    q[k] += d * d;
-                }
-            },
-            [&] {
+        for (int k = 0; k < together; k++) {
+            const C d = x[k] - shift[k];
+            sum[0][k] += d;
+            sum[1][k] += d * d;
+        }
+    });
+    if (c >= size.channels || threadIdx.y != 0) return;
 #pragma unroll
-                for (int k = 0; k < together; k++) {
-                    sum[k] += static_cast<double>(s[k]);
-                    square[k] += static_cast<double>(q[k]);
-                    s[k] = q[k] = 0;
-                }
-            });
-    }
-#pragma unroll
-    for (int k = 0; k < together; k++) {
-        const double all = joinSlices(sum[k], scratch, Plus{}),
-                     squares = joinSlices(square[k], scratch, Plus{});
-        if (c >= size.channels || threadIdx.y != 0) continue;
-        sums[2 * part * size.channels + c + k] = all;
-        sums[(2 * part + 1) * size.channels + c + k] = squares;
-        shifts[part * size.channels + c + k] = shift[k];
-    }
+    for (int k = 0; k < together; k++) shifts[part * size.channels + c + k] = shift[k];
 }
 
 template <typename C>
@@ -116,7 +93,7 @@ template <typename T, int together>
 __global__ void normalize(T* out, const T* input, const T* residual, Rows size, Affine<Compute<T>> affine,
                           bool relu) {
     using C = Compute<T>;
-    const int64_t c = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * together;
+    const int64_t c = firstChannel<together>();
     if (c >= size.channels) return;
     C mean[together], scale[together], bias[together];
 #pragma unroll
@@ -178,48 +155,25 @@ struct Gradients {
 // Sums of the gradient and of its product with x - mean, for each part of the rows.
 template <typename T, int together>
 __global__ void sumGradients(Gradients<T> g, double* sums) {
-    __shared__ double scratch[kThreads];
     using C = Compute<T>;
-    const int64_t part = blockIdx.y;
-    const int64_t c = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * together;
-    double sum[together] = {}, product[together] = {};
-    if (c < g.size.channels) {
-        C mean[together], scale[together], shift[together], s[together] = {}, q[together] = {};
-        g.constants(c, mean, scale, shift);
-        forRowsOfPart(
-            g.size,
-            [&](int64_t row) {
-                const int64_t at = row * g.size.channels + c;
-                C values[together], centered[together], y[together] = {};
-                loadPack(g.gradient + at, values);
-                loadPack(g.input + at, centered);
-                if (g.gate == Gate::Output) loadPack(g.output + at, y);
+    const int64_t c = firstChannel<together>();
+    C mean[together] = {}, scale[together] = {}, shift[together] = {};
+    if (c < g.size.channels) g.constants(c, mean, scale, shift);
+    sumPart<2, together, C>(g.size, sums, [&](int64_t row, auto& sum) {
+        const int64_t at = row * g.size.channels + c;
+        C values[together], centered[together], y[together] = {};
+        loadPack(g.gradient + at, values);
+        loadPack(g.input + at, centered);
+        if (g.gate == Gate::Output) loadPack(g.output + at, y);
 #pragma unroll
-                for (int k = 0; k < together; k++) {
-                    centered[k] -= mean[k];
-                    values[k] = g.through(values[k], y[k], centered[k], scale[k], shift[k]);
-                    s[k] += values[k];
-                    q[k] += values[k] * centered[k];
-                }
-                if (g.gate == Gate::Output) storePack(g.passed + at, values);
-            },
-            [&] {
-#pragma unroll
-                for (int k = 0; k < together; k++) {
-                    sum[k] += static_cast<double>(s[k]);
-                    product[k] += static_cast<double>(q[k]);
-                    s[k] = q[k] = 0;
-                }
-            });
-    }
-#pragma unroll
-    for (int k = 0; k < together; k++) {
-        const double first = joinSlices(sum[k], scratch, Plus{}),
-                     second = joinSlices(product[k], scratch, Plus{});
-        if (c >= g.size.channels || threadIdx.y != 0) continue;
-        sums[2 * part * g.size.channels + c + k] = first;
-        sums[(2 * part + 1) * g.size.channels + c + k] = second;
-    }
+        for (int k = 0; k < together; k++) {
+            centered[k] -= mean[k];
+            values[k] = g.through(values[k], y[k], centered[k], scale[k], shift[k]);
+            sum[0][k] += values[k];
+            sum[1][k] += values[k] * centered[k];
+        }
+        if (g.gate == Gate::Output) storePack(g.passed + at, values);
+    });
 }
 
 template <typename C>
@@ -248,7 +202,7 @@ __global__ void finishGradients(Rows size, const double* sums, int parts, const 
 template <typename T, int together>
 __global__ void spreadGradients(Gradients<T> g, const Compute<T>* slope, const Compute<T>* offset) {
     using C = Compute<T>;
-    const int64_t c = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * together;
+    const int64_t c = firstChannel<together>();
     if (c >= g.size.channels) return;
     C mean[together], scale[together], shift[together], p[together], q[together];
     g.constants(c, mean, scale, shift);

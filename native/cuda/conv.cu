@@ -60,33 +60,13 @@ __global__ void addBias(T* out, const Compute<T>* bias, int64_t count, int64_t c
 
 template <typename T, int together>
 __global__ void sumChannels(const T* input, Rows size, double* sums) {
-    __shared__ double scratch[kThreads];
-    using C = Compute<T>;
-    const int64_t c = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * together;
-    double sum[together] = {};
-    if (c < size.channels) {
-        C s[together] = {};
-        forRowsOfPart(
-            size,
-            [&](int64_t row) {
-                C x[together];
-                loadPack(input + row * size.channels + c, x);
+    const int64_t c = firstChannel<together>();
+    sumPart<1, together, Compute<T>>(size, sums, [&](int64_t row, auto& sum) {
+        Compute<T> x[together];
+        loadPack(input + row * size.channels + c, x);
 #pragma unroll
-                for (int k = 0; k < together; k++) s[k] += x[k];
-            },
-            [&] {
-#pragma unroll
-                for (int k = 0; k < together; k++) {
-                    sum[k] += static_cast<double>(s[k]);
-                    s[k] = 0;
-                }
-            });
-    }
-#pragma unroll
-    for (int k = 0; k < together; k++) {
-        const double total = joinSlices(sum[k], scratch, Plus{});
-        if (c < size.channels && threadIdx.y == 0) sums[blockIdx.y * size.channels + c + k] = total;
-    }
+        for (int k = 0; k < together; k++) sum[0][k] += x[k];
+    });
 }
 
 template <typename C>
@@ -110,22 +90,24 @@ void enqueueConv(Context& context, const char* op, ConvDirection direction, cons
     using C = Compute<T>;
     const bool pads = lopsided(g), ofWeight = direction == ConvDirection::BackwardWeight;
     const bool tf32 = input.dtype == DType::Float32 && allowsTf32();
-    Problem problem{direction, input.dtype, {}, {}, {}, {}, {}, {}, g.groups, tf32};
+    Problem problem{direction, input.dtype, tf32, {}};
+    ConvShape& shape = problem.shape;
+    shape.groups = g.groups;
     for (int i = 0; i < 4; i++) {
-        problem.input[i] = input.sizes[i];
-        problem.weight[i] = weight.sizes[i];
-        problem.output[i] = output.sizes[i];
+        shape.input[i] = input.sizes[i];
+        shape.weight[i] = weight.sizes[i];
+        shape.output[i] = output.sizes[i];
     }
     Placement placement{
         input.sizes[0], input.sizes[2], input.sizes[3], input.sizes[1], input.sizes[2], input.sizes[3], 0, 0};
     for (int i = 0; i < 2; i++) {
-        problem.stride[i] = g.stride[i];
-        problem.dilation[i] = g.dilation[i];
-        problem.padding[i] = pads ? 0 : g.padding[i];
-        if (pads) problem.input[2 + i] += g.padding[i] + g.paddingAfter[i];
+        shape.stride[i] = g.stride[i];
+        shape.dilation[i] = g.dilation[i];
+        shape.padding[i] = pads ? 0 : g.padding[i];
+        if (pads) shape.input[2 + i] += g.padding[i] + g.paddingAfter[i];
     }
-    placement.bigHeight = problem.input[2];
-    placement.bigWidth = problem.input[3];
+    placement.bigHeight = shape.input[2];
+    placement.bigWidth = shape.input[3];
     placement.top = pads ? g.padding[0] : 0;
     placement.left = pads ? g.padding[1] : 0;
     const int64_t taps = weight.sizes[2] * weight.sizes[3], inner = weight.sizes[1], count = weight.numel();
@@ -152,7 +134,7 @@ void enqueueConv(Context& context, const char* op, ConvDirection direction, cons
                    done = runtime.attached<Convolver>().run(problem, big, w, output.as<T>());
                }
                if (!done) {
-                   convolvePlain<T>(stream, direction, big, w, output.as<T>(), plainOf(problem));
+                   convolvePlain<T>(stream, direction, big, w, output.as<T>(), problem.shape);
                }
                if (turns && ofWeight) {
                    launch(turnWeight<C, T>, gridFor(count), stream, weight.as<C>(), static_cast<const T*>(w),

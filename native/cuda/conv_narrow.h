@@ -20,7 +20,7 @@ struct Gather {
     Divider byInner, byFromChannels, byWidth, byHeight;
     int terms() const { return kernel[0] * kernel[1] * fromChannels; }
 
-    Gather(cpu::ConvDirection direction, const PlainConv& g) {
+    Gather(cpu::ConvDirection direction, const ConvShape& g) {
         const bool forward = direction == cpu::ConvDirection::Forward;
         const auto& to = forward ? g.output : g.input;
         const auto& from = forward ? g.input : g.output;
@@ -185,7 +185,7 @@ void launchGather(cudaStream_t stream, T* to, const T* from, const T* w, Gather 
 }  // namespace narrow
 
 // Whether convolveNarrow() takes this, which does not say that it is faster than others.
-inline bool narrowFits(cpu::ConvDirection direction, const PlainConv& g) {
+inline bool narrowFits(cpu::ConvDirection direction, const ConvShape& g) {
     constexpr int64_t kMostTerms = 1024, kMostWeights = 32768, kMostChannels = 64;
     constexpr int64_t kInts = (int64_t{1} << 31) - 1, kFar = 1 << 10;
     if (g.groups != 1) return false;
@@ -215,14 +215,14 @@ inline bool narrowFits(cpu::ConvDirection direction, const PlainConv& g) {
 }
 
 // Bytes of scratch memory, aligned for doubles.
-inline size_t narrowScratch(cpu::ConvDirection direction, const PlainConv& g) {
+inline size_t narrowScratch(cpu::ConvDirection direction, const ConvShape& g) {
     if (direction != cpu::ConvDirection::BackwardWeight) return 0;
     const narrow::WeightSums plan(g);
     return static_cast<size_t>(plan.parts) * plan.outputs * plan.terms * sizeof(double);
 }
 
 template <typename T>
-void convolveNarrow(cudaStream_t stream, cpu::ConvDirection direction, T* x, T* w, T* y, const PlainConv& g,
+void convolveNarrow(cudaStream_t stream, cpu::ConvDirection direction, T* x, T* w, T* y, const ConvShape& g,
                     void* scratch) {
     switch (direction) {
         case cpu::ConvDirection::Forward:

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "cuda/conv_plain.h"
+#include "cuda/conv_shape.h"
+#include "cuda/launch.h"
 #include "cuda/rows.h"
 
 // The gradient of the weights of a convolution of few channels (conv_narrow.h): a thread has one term (a tap
@@ -22,7 +23,7 @@ struct WeightSums {
     int chunk, slices;                 // terms of a block; shares of its pixels
     int chunks, parts, perPart, tile;  // the last two whole batches
 
-    explicit WeightSums(const PlainConv& g) {
+    explicit WeightSums(const ConvShape& g) {
         pixels = static_cast<int>(g.output[0] * g.output[2] * g.output[3]);
         height = static_cast<int>(g.output[2]);
         width = static_cast<int>(g.output[3]);
@@ -180,7 +181,7 @@ __global__ void joinWeight(T* w, const Compute<T>* sums, int count, int parts) {
 }
 
 template <typename T>
-void launchWeight(cudaStream_t stream, T* w, const T* x, const T* gradient, const PlainConv& geometry,
+void launchWeight(cudaStream_t stream, T* w, const T* x, const T* gradient, const ConvShape& geometry,
                   Compute<T>* sums) {
     const WeightSums g(geometry);
     const auto run = [&](auto outputs) {

@@ -1,46 +1,14 @@
 #pragma once
 
 #include "core/kernels.h"
+#include "cuda/conv_shape.h"
 #include "cuda/launch.h"
-#include "cuda/types.h"
 
 // Convolution by the definition, one thread an element: for double precision, and for what cuDNN declines.
-// Pictures channels-last, weights [out, height, width, in / groups].
 namespace anneal::cuda {
 
-struct PlainConv {
-    int64_t input[4], weight[4], output[4], stride[2], padding[2], dilation[2], groups;
-
-    static PlainConv of(const int64_t* input, const int64_t* weight, const int64_t* output,
-                        const int64_t* stride, const int64_t* padding, const int64_t* dilation,
-                        int64_t groups) {
-        PlainConv it;
-        for (int i = 0; i < 4; i++) {
-            it.input[i] = input[i];
-            it.weight[i] = weight[i];
-            it.output[i] = output[i];
-        }
-        for (int i = 0; i < 2; i++) {
-            it.stride[i] = stride[i];
-            it.padding[i] = padding[i];
-            it.dilation[i] = dilation[i];
-        }
-        it.groups = groups;
-        return it;
-    }
-    __device__ int64_t inputAt(int64_t n, int64_t c, int64_t y, int64_t x) const {
-        return ((n * input[2] + y) * input[3] + x) * input[1] + c;
-    }
-    __device__ int64_t outputAt(int64_t n, int64_t c, int64_t y, int64_t x) const {
-        return ((n * output[2] + y) * output[3] + x) * output[1] + c;
-    }
-    __device__ int64_t weightAt(int64_t k, int64_t c, int64_t y, int64_t x) const {
-        return ((k * weight[2] + y) * weight[3] + x) * weight[1] + c;
-    }
-};
-
 template <typename T>
-__global__ void plainForward(const T* x, const T* w, T* y, PlainConv g) {
+__global__ void plainForward(const T* x, const T* w, T* y, ConvShape g) {
     using C = Compute<T>;
     const int64_t total = g.output[0] * g.output[1] * g.output[2] * g.output[3];
     const int64_t perGroup = g.output[1] / g.groups;
@@ -66,7 +34,7 @@ __global__ void plainForward(const T* x, const T* w, T* y, PlainConv g) {
 }
 
 template <typename T>
-__global__ void plainBackwardInput(T* dx, const T* w, const T* dy, PlainConv g) {
+__global__ void plainBackwardInput(T* dx, const T* w, const T* dy, ConvShape g) {
     using C = Compute<T>;
     const int64_t total = g.input[0] * g.input[1] * g.input[2] * g.input[3];
     const int64_t perGroup = g.output[1] / g.groups;
@@ -93,7 +61,7 @@ __global__ void plainBackwardInput(T* dx, const T* w, const T* dy, PlainConv g) 
 }
 
 template <typename T>
-__global__ void plainBackwardWeight(const T* x, T* dw, const T* dy, PlainConv g) {
+__global__ void plainBackwardWeight(const T* x, T* dw, const T* dy, ConvShape g) {
     using C = Compute<T>;
     const int64_t total = g.weight[0] * g.weight[1] * g.weight[2] * g.weight[3];
     const int64_t perGroup = g.output[1] / g.groups;
@@ -120,18 +88,17 @@ __global__ void plainBackwardWeight(const T* x, T* dw, const T* dy, PlainConv g)
 }
 
 template <typename T>
-void convolvePlain(cudaStream_t stream, cpu::ConvDirection direction, T* x, T* w, T* y, const PlainConv& g) {
-    const auto count = [](const int64_t(&sizes)[4]) { return sizes[0] * sizes[1] * sizes[2] * sizes[3]; };
+void convolvePlain(cudaStream_t stream, cpu::ConvDirection direction, T* x, T* w, T* y, const ConvShape& g) {
     switch (direction) {
         case cpu::ConvDirection::Forward:
-            return launch(plainForward<T>, gridFor(count(g.output)), stream, static_cast<const T*>(x),
+            return launch(plainForward<T>, gridFor(elements(g.output)), stream, static_cast<const T*>(x),
                           static_cast<const T*>(w), y, g);
         case cpu::ConvDirection::BackwardInput:
-            return launch(plainBackwardInput<T>, gridFor(count(g.input)), stream, x, static_cast<const T*>(w),
-                          static_cast<const T*>(y), g);
+            return launch(plainBackwardInput<T>, gridFor(elements(g.input)), stream, x,
+                          static_cast<const T*>(w), static_cast<const T*>(y), g);
         case cpu::ConvDirection::BackwardWeight:
-            return launch(plainBackwardWeight<T>, gridFor(count(g.weight)), stream, static_cast<const T*>(x),
-                          w, static_cast<const T*>(y), g);
+            return launch(plainBackwardWeight<T>, gridFor(elements(g.weight)), stream,
+                          static_cast<const T*>(x), w, static_cast<const T*>(y), g);
     }
 }
 

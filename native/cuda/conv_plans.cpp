@@ -39,7 +39,7 @@ Node tensorNode(const int64_t (&sizes)[4], DType dtype, int64_t alignment, int64
     return std::move(node.finish());
 }
 
-Node convolutionNode(const Problem& p) {
+Node convolutionNode(const ConvShape& p) {
     Node node(dnn::kConvolution);
     node.set(dnn::kSpatialDims, dnn::kInt64, int64_t{2})
         .set(dnn::kComputeType, dnn::kDataTypeValue, dnn::kFloat32)
@@ -133,12 +133,11 @@ dnn::Status ConvPlan::run(dnn::Handle handle, CudaRuntime& runtime, void* x, voi
     return dnn::functions().execute(handle, plan_.get(), pack_.get());
 }
 
-std::vector<std::unique_ptr<ConvPlan>> convPlans(dnn::Handle handle, const Problem& problem,
-                                                 int64_t alignment) {
-    const Node x = tensorNode(problem.input, problem.dtype, alignment, kX),
-               w = tensorNode(problem.weight, problem.dtype, alignment, kW),
-               y = tensorNode(problem.output, problem.dtype, alignment, kY),
-               convolution = convolutionNode(problem),
+std::vector<std::unique_ptr<ConvPlan>> convPlans(dnn::Handle handle, const Problem& problem) {
+    const Node x = tensorNode(problem.shape.input, problem.dtype, problem.alignment, kX),
+               w = tensorNode(problem.shape.weight, problem.dtype, problem.alignment, kW),
+               y = tensorNode(problem.shape.output, problem.dtype, problem.alignment, kY),
+               convolution = convolutionNode(problem.shape),
                operation = operationNode(problem.direction, convolution, x, w, y);
     Node graph(dnn::kGraph);
     graph.set(dnn::kGraphHandle, dnn::kHandleValue, handle).set(dnn::kGraphOps, operation).finish();

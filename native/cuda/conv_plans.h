@@ -1,9 +1,12 @@
 #pragma once
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <vector>
 
 #include "core/kernels.h"
+#include "cuda/conv_shape.h"
 #include "cuda/cudnn.h"
 #include "cuda/runtime.h"
 
@@ -14,13 +17,31 @@ using cpu::ConvDirection;
 
 constexpr size_t kMostWorkspace = size_t{512} << 20;
 
-// A convolution as the library is asked for it: padding is the same on both sides.
+// A convolution as the library is asked for it.
 struct Problem {
     ConvDirection direction;
     DType dtype;
-    int64_t input[4], weight[4], output[4];  // [N, C, H, W], [out, in / groups, height, width]
-    int64_t stride[2], padding[2], dilation[2], groups;
     bool tf32;  // float32 may be rounded to it
+    ConvShape shape;
+    int64_t alignment = 16;  // bytes that all three memories are aligned to
+
+    bool operator==(const Problem&) const = default;
+};
+
+struct ProblemHash {
+    size_t operator()(const Problem& problem) const {
+        size_t hash = static_cast<size_t>(problem.direction) * 64 + static_cast<size_t>(problem.dtype) * 2 +
+                      problem.tf32;
+        const auto mix = [&](const auto&... sizes) {
+            const auto add = [&](int64_t size) {
+                hash = (hash ^ static_cast<size_t>(size)) * size_t{0x9e3779b97f4a7c15};
+            };
+            (std::for_each(std::begin(sizes), std::end(sizes), add), ...);
+        };
+        const ConvShape& s = problem.shape;
+        mix(s.input, s.weight, s.output, s.stride, s.padding, s.dilation);
+        return hash ^ static_cast<size_t>(s.groups * 16 + problem.alignment);
+    }
 };
 
 // An engine with its settings, ready to run on any three memories.
@@ -40,9 +61,7 @@ class ConvPlan {
     void* packed_[4] = {};  // what `pack_` is about
 };
 
-// What the library offers, by its own estimate the quickest first; `alignment`: of all three memories, in
-// bytes. Empty where it declines.
-std::vector<std::unique_ptr<ConvPlan>> convPlans(dnn::Handle handle, const Problem& problem,
-                                                 int64_t alignment);
+// What the library offers, by its own estimate the quickest first. Empty where it declines.
+std::vector<std::unique_ptr<ConvPlan>> convPlans(dnn::Handle handle, const Problem& problem);
 
 }  // namespace anneal::cuda

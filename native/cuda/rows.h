@@ -37,7 +37,13 @@ bool packable(int64_t channels, int together, const Pointers*... pointers) {
     return channels % together == 0 && ((reinterpret_cast<uintptr_t>(pointers) % bytes == 0) && ...);
 }
 
-// The part of the rows that a column of blocks sums, a thread's share of it in runs: body(row) for each row,
+// The first of the `together` channels of a thread.
+template <int together>
+__device__ inline int64_t firstChannel() {
+    return (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * together;
+}
+
+// A thread's share of the part of the rows that a column of blocks sums, in runs: body(row) for each row,
 // flush() after kRunOfRows of them, before sums in the type computed in lose digits.
 constexpr int64_t kRunOfRows = 64;
 template <typename Body, typename Flush>
@@ -66,6 +72,40 @@ __device__ inline State joinSlices(State state, State* scratch, const Merge& mer
     state = forAll ? scratch[threadIdx.x] : *mine;
     __syncthreads();
     return state;
+}
+
+// The first stage of `kSums` sums over the rows for each channel: body(row, sums) adds what a row has for
+// channel firstChannel() + k to sums[s][k], and what a part of the rows comes to is written to
+// results[(part * kSums + s) * channels + channel], for a kernel of joinGrid() to join.
+template <int kSums, int together, typename C, typename Body>
+__device__ inline void sumPart(const Rows& size, double* results, const Body& body) {
+    __shared__ double scratch[kThreads];
+    const int64_t c = firstChannel<together>();
+    double totals[kSums][together] = {};
+    if (c < size.channels) {
+        C sums[kSums][together] = {};
+        forRowsOfPart(
+            size, [&](int64_t row) { body(row, sums); },
+            [&] {
+#pragma unroll
+                for (int s = 0; s < kSums; s++) {
+#pragma unroll
+                    for (int k = 0; k < together; k++) {
+                        totals[s][k] += static_cast<double>(sums[s][k]);
+                        sums[s][k] = 0;
+                    }
+                }
+            });
+    }
+#pragma unroll
+    for (int k = 0; k < together; k++) {
+#pragma unroll
+        for (int s = 0; s < kSums; s++) {
+            const double total = joinSlices(totals[s][k], scratch, Plus{});
+            if (c >= size.channels || threadIdx.y != 0) continue;
+            results[(static_cast<int64_t>(blockIdx.y) * kSums + s) * size.channels + c + k] = total;
+        }
+    }
 }
 
 // A block for a few channels, whose slices share out the parts that are to be joined.
