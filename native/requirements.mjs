@@ -103,6 +103,15 @@ export const browserRequirement = {
   without: 'the test of a page in a browser will be skipped',
 }
 
+/** Only .ci/run installs it. */
+export const cacheRequirement = {
+  what: 'ccache',
+  packages: ['ccache'],
+  found: () => works('ccache', ['--version']),
+  optional: true,
+  without: 'what is compiled twice will take its time twice',
+}
+
 /** Those of the requirements that this machine lacks. */
 export const lacking = (requirements) => requirements.filter((requirement) => !requirement.found())
 

@@ -10,51 +10,68 @@ namespace anneal::cuda {
 
 namespace {
 
+// What a reduction is told beside its input.
+struct Settings {
+    double divisor = 1;     // of a mean
+    double correction = 0;  // of a variance: elements minus this
+    // The larger of two values is taken; all must be true. At run time, since each kernel takes long to
+    // compile.
+    bool largest = false, all = false;
+};
+
 template <typename A>
 struct SumState {
     A value{};
-    __device__ void add(A x) { value += x; }
-    __device__ void merge(const SumState& other) { value += other.value; }
+    __device__ explicit SumState(const Settings&) {}
+    __device__ void add(A x, const Settings&) { value += x; }
+    __device__ void merge(const SumState& other, const Settings&) { value += other.value; }
 };
 
 template <typename A>
 struct ProductState {
     A value{1};
-    __device__ void add(A x) { value *= x; }
-    __device__ void merge(const ProductState& other) { value *= other.value; }
+    __device__ explicit ProductState(const Settings&) {}
+    __device__ void add(A x, const Settings&) { value *= x; }
+    __device__ void merge(const ProductState& other, const Settings&) { value *= other.value; }
 };
 
-template <typename A, bool kLargest>
+template <typename A>
 struct ExtremeState {
     A value{};
     int any = 0;
-    __device__ void add(A x) {
-        if (!any || x != x || (value == value && (kLargest ? x > value : x < value))) value = x;
+    __device__ explicit ExtremeState(const Settings&) {}
+    __device__ void add(A x, const Settings& settings) {
+        if (!any || x != x || (value == value && (settings.largest ? x > value : x < value))) value = x;
         any = 1;
     }
-    __device__ void merge(const ExtremeState& other) {
-        if (other.any) add(other.value);
+    __device__ void merge(const ExtremeState& other, const Settings& settings) {
+        if (other.any) add(other.value, settings);
     }
 };
 
-template <typename A, bool kAll>
+template <typename A>
 struct TruthState {
-    A value = kAll ? 1 : 0;
-    __device__ void add(A x) { value = kAll ? value != A{} && x != A{} : value != A{} || x != A{}; }
-    __device__ void merge(const TruthState& other) { add(other.value); }
+    A value;
+    __device__ explicit TruthState(const Settings& settings) : value(settings.all ? 1 : 0) {}
+    __device__ void add(A x, const Settings& settings) {
+        const bool before = value != A{}, now = x != A{};
+        value = settings.all ? before && now : before || now;
+    }
+    __device__ void merge(const TruthState& other, const Settings& settings) { add(other.value, settings); }
 };
 
 // Welford's update and Chan's merge, as on the processor.
 template <typename A>
 struct VarianceState {
     double mean = 0, squares = 0, count = 0;
-    __device__ void add(A x) {
+    __device__ explicit VarianceState(const Settings&) {}
+    __device__ void add(A x, const Settings&) {
         count += 1;
         const double delta = static_cast<double>(x) - mean;
         mean += delta / count;
         squares += delta * (static_cast<double>(x) - mean);
     }
-    __device__ void merge(const VarianceState& other) {
+    __device__ void merge(const VarianceState& other, const Settings&) {
         if (other.count == 0) return;
         const double total = count + other.count, delta = other.mean - mean;
         squares += other.squares + delta * delta * count * other.count / total;
@@ -66,7 +83,7 @@ struct VarianceState {
 template <typename State>
 __device__ State fromLane(const State& state, int bits) {
     static_assert(sizeof(State) % 8 == 0 && sizeof(State) <= 32);
-    State result;
+    State result = state;
     double words[sizeof(State) / 8];
     memcpy(words, &state, sizeof state);
 #pragma unroll
@@ -77,19 +94,19 @@ __device__ State fromLane(const State& state, int bits) {
 
 // The same state for all threads of the block; `scratch` holds one for each warp.
 template <typename State>
-__device__ State joinBlock(State state, State* scratch) {
+__device__ State joinBlock(State state, State* scratch, const Settings& settings) {
     const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
     for (int bits = 1; bits < kWarp; bits *= 2) {
         const State other = fromLane(state, bits);
         // Lower lanes first, whoever asks: both sides must come to the same bits.
         State first = lane & bits ? other : state;
-        first.merge(lane & bits ? state : other);
+        first.merge(lane & bits ? state : other, settings);
         state = first;
     }
     if (lane == 0) scratch[warp] = state;
     __syncthreads();
     state = scratch[0];
-    for (unsigned i = 1; i < blockDim.x / kWarp; i++) state.merge(scratch[i]);
+    for (unsigned i = 1; i < blockDim.x / kWarp; i++) state.merge(scratch[i], settings);
     __syncthreads();
     return state;
 }
@@ -159,22 +176,18 @@ struct ReducePlan {
 };
 
 // What becomes of a finished state.
-struct Finish {
-    double divisor = 1;     // of a mean
-    double correction = 0;  // of a variance: elements minus this
-};
-
 template <typename Out, typename A>
-__device__ Out resultOf(const SumState<A>& state, const Finish& finish) {
-    if (finish.divisor != 1) return convertTo<Out, double>(static_cast<double>(state.value) / finish.divisor);
+__device__ Out resultOf(const SumState<A>& state, const Settings& settings) {
+    if (settings.divisor != 1)
+        return convertTo<Out, double>(static_cast<double>(state.value) / settings.divisor);
     return convertTo<Out, A>(state.value);
 }
 template <typename Out, typename A>
-__device__ Out resultOf(const VarianceState<A>& state, const Finish& finish) {
-    return convertTo<Out, double>(state.squares / finish.correction);
+__device__ Out resultOf(const VarianceState<A>& state, const Settings& settings) {
+    return convertTo<Out, double>(state.squares / settings.correction);
 }
 template <typename Out, typename State>
-__device__ Out resultOf(const State& state, const Finish&) {
+__device__ Out resultOf(const State& state, const Settings&) {
     return convertTo<Out, std::decay_t<decltype(state.value)>>(state.value);
 }
 
@@ -186,55 +199,56 @@ __device__ Accumulator<T> element(const T* input, int64_t offset) {
 // Blocks (output, part): the elements [part, part + 1) / parts of the output's. One part writes the output at
 // once.
 template <typename State, typename Out, typename T>
-__global__ void reduceByBlock(Out* out, const T* input, ReducePlan plan, Finish finish, State* partial,
+__global__ void reduceByBlock(Out* out, const T* input, ReducePlan plan, Settings settings, State* partial,
                               int parts) {
     State* const scratch = sharedMemory<State>();
     for (int64_t task = blockIdx.x; task < plan.outputs * parts; task += gridDim.x) {
         const int64_t output = task / parts, part = task % parts;
         const int64_t begin = plan.inputs * part / parts, end = plan.inputs * (part + 1) / parts;
         const int64_t base = plan.kept.inOffset(output);
-        State state;
+        State state(settings);
         for (int64_t i = begin + threadIdx.x; i < end; i += blockDim.x)
-            state.add(element(input, base + plan.reduced.inOffset(i)));
-        state = joinBlock(state, scratch);
+            state.add(element(input, base + plan.reduced.inOffset(i)), settings);
+        state = joinBlock(state, scratch, settings);
         if (threadIdx.x == 0) {
             if (parts > 1) {
                 partial[task] = state;
             } else {
-                out[plan.kept.outOffset(output)] = resultOf<Out>(state, finish);
+                out[plan.kept.outOffset(output)] = resultOf<Out>(state, settings);
             }
         }
     }
 }
 
 template <typename State, typename Out>
-__global__ void joinParts(Out* out, ReducePlan plan, Finish finish, const State* partial, int parts) {
+__global__ void joinParts(Out* out, ReducePlan plan, Settings settings, const State* partial, int parts) {
     for (int64_t output = globalThread(); output < plan.outputs; output += globalThreads()) {
         State state = partial[output * parts];
-        for (int part = 1; part < parts; part++) state.merge(partial[output * parts + part]);
-        out[plan.kept.outOffset(output)] = resultOf<Out>(state, finish);
+        for (int part = 1; part < parts; part++) state.merge(partial[output * parts + part], settings);
+        out[plan.kept.outOffset(output)] = resultOf<Out>(state, settings);
     }
 }
 
 // Threads (output, part): neighbours read neighbours.
 template <typename State, typename Out, typename T>
-__global__ void reduceByThread(Out* out, const T* input, ReducePlan plan, Finish finish, State* partial,
+__global__ void reduceByThread(Out* out, const T* input, ReducePlan plan, Settings settings, State* partial,
                                int parts) {
     for (int64_t task = globalThread(); task < plan.outputs * parts; task += globalThreads()) {
         const int64_t output = task % plan.outputs, part = task / plan.outputs;
         const int64_t begin = plan.inputs * part / parts, end = plan.inputs * (part + 1) / parts;
         const T* const source = input + plan.kept.inOffset(output);
-        State state;
+        State state(settings);
         if (plan.reduced.count == 1) {
             const int64_t step = plan.reduced.in[0];
-            for (int64_t i = begin; i < end; i++) state.add(element(source, i * step));
+            for (int64_t i = begin; i < end; i++) state.add(element(source, i * step), settings);
         } else {
-            for (int64_t i = begin; i < end; i++) state.add(element(source, plan.reduced.inOffset(i)));
+            for (int64_t i = begin; i < end; i++)
+                state.add(element(source, plan.reduced.inOffset(i)), settings);
         }
         if (parts > 1) {
             partial[output * parts + part] = state;
         } else {
-            out[plan.kept.outOffset(output)] = resultOf<Out>(state, finish);
+            out[plan.kept.outOffset(output)] = resultOf<Out>(state, settings);
         }
     }
 }
@@ -243,7 +257,7 @@ constexpr int64_t kWanted = 132 * 4;  // blocks that keep a large GPU busy
 
 template <typename State, typename Out, typename T>
 void enqueueReduction(Context& context, const char* op, const View& out, const View& input,
-                      const Finish& finish) {
+                      const Settings& settings) {
     const ReducePlan plan(out, input);
     if (plan.outputs == 0) return;
     const bool byThread = plan.innerIsKept && plan.inputs > 0;
@@ -257,16 +271,16 @@ void enqueueReduction(Context& context, const char* op, const View& out, const V
     submit(context, op, [=](CudaRuntime& runtime) {
         if (byThread) {
             launch(reduceByThread<State, Out, T>, gridFor(plan.outputs * parts), runtime.stream(),
-                   out.as<Out>(), input.as<const T>(), plan, finish, partial, parts);
+                   out.as<Out>(), input.as<const T>(), plan, settings, partial, parts);
         } else {
             launchTogether(reduceByBlock<State, Out, T>,
                            blocksFor(plan.outputs * parts, kThreads, sizeof(State) * (kThreads / kWarp)),
-                           runtime.stream(), out.as<Out>(), input.as<const T>(), plan, finish, partial,
+                           runtime.stream(), out.as<Out>(), input.as<const T>(), plan, settings, partial,
                            parts);
         }
         if (parts > 1) {
             launch(joinParts<State, Out>, gridFor(plan.outputs), runtime.stream(), out.as<Out>(), plan,
-                   finish, partial, parts);
+                   settings, partial, parts);
         }
     });
 }
@@ -278,26 +292,26 @@ void reduce(Context& context, cpu::Reduction kind, const View& out, const View& 
         using T = typename decltype(tag)::type;
         using A = Accumulator<T>;
         using Total = std::conditional_t<std::is_floating_point_v<Compute<T>>, T, int64_t>;
-        Finish finish;
+        Settings settings;
+        settings.largest = kind == cpu::Reduction::Max;
+        settings.all = kind == cpu::Reduction::All;
         switch (kind) {
             case cpu::Reduction::Mean:
-                finish.divisor = static_cast<double>(input.numel()) /
-                                 static_cast<double>(std::max<int64_t>(out.numel(), 1));
+                settings.divisor = static_cast<double>(input.numel()) /
+                                   static_cast<double>(std::max<int64_t>(out.numel(), 1));
                 if constexpr (std::is_floating_point_v<Compute<T>>)
-                    enqueueReduction<SumState<A>, T, T>(context, "reduce", out, input, finish);
+                    enqueueReduction<SumState<A>, T, T>(context, "reduce", out, input, settings);
                 return;
             case cpu::Reduction::Sum:
-                return enqueueReduction<SumState<A>, Total, T>(context, "reduce", out, input, finish);
+                return enqueueReduction<SumState<A>, Total, T>(context, "reduce", out, input, settings);
             case cpu::Reduction::Prod:
-                return enqueueReduction<ProductState<A>, Total, T>(context, "reduce", out, input, finish);
+                return enqueueReduction<ProductState<A>, Total, T>(context, "reduce", out, input, settings);
             case cpu::Reduction::Max:
-                return enqueueReduction<ExtremeState<A, true>, T, T>(context, "reduce", out, input, finish);
             case cpu::Reduction::Min:
-                return enqueueReduction<ExtremeState<A, false>, T, T>(context, "reduce", out, input, finish);
+                return enqueueReduction<ExtremeState<A>, T, T>(context, "reduce", out, input, settings);
             case cpu::Reduction::Any:
-                return enqueueReduction<TruthState<A, false>, bool, T>(context, "reduce", out, input, finish);
             case cpu::Reduction::All:
-                return enqueueReduction<TruthState<A, true>, bool, T>(context, "reduce", out, input, finish);
+                return enqueueReduction<TruthState<A>, bool, T>(context, "reduce", out, input, settings);
         }
     });
 }
@@ -307,9 +321,9 @@ void variance(Context& context, const View& out, const View& input, double corre
         using T = typename decltype(tag)::type;
         const double count =
             static_cast<double>(input.numel()) / static_cast<double>(std::max<int64_t>(out.numel(), 1));
-        Finish finish;
-        finish.correction = std::max(count - correction, 0.0);
-        enqueueReduction<VarianceState<Accumulator<T>>, T, T>(context, "var", out, input, finish);
+        Settings settings;
+        settings.correction = std::max(count - correction, 0.0);
+        enqueueReduction<VarianceState<Accumulator<T>>, T, T>(context, "var", out, input, settings);
     });
 }
 

@@ -16,7 +16,8 @@ const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
 
 /** Runs a command in `cwd`, expects the exit code, returns what it printed. */
 function run(command, args, { cwd = project, expected = 0 } = {}) {
-  const env = { ...process.env }
+  // Under ccache, what was compiled in the checkout need not be compiled again: its names are taken from here on.
+  const env = { ...process.env, CCACHE_BASEDIR: project }
   // npm hands its own settings down; an `npm` started from here must see the project it runs in, not this one.
   for (const name of Object.keys(env))
     if (/^npm_(?!config_(cache|registry|userconfig)$)/i.test(name)) delete env[name]
