@@ -115,8 +115,8 @@ void conv2dNorm(Context& context, const View& out, const View& input, const View
 void convDouble(ConvDirection direction, const View& input, const View& weight, const View& out,
                 const View* bias, const ConvGeometry& geometry);
 
-// --- max_pool.cpp, average_pool.cpp: everything channels-last; `indices` hold the tap that was largest in each window, as uint8 or
-// int32
+// --- max_pool.cpp, average_pool.cpp: everything channels-last; `indices` hold the tap that was largest in
+// each window, as uint8 or int32
 struct PoolGeometry {
     bool adaptive;  // windows that share the input out evenly; kernel, stride, padding and dilation are then
                     // unused
