@@ -1,4 +1,4 @@
-// Networks that have no recipe yet, written from layers; peer.py holds their twins.
+// Networks that have no recipe yet, written from layers; networks.py holds their twins.
 import { nn } from '../../src/index.ts'
 
 /** 80 - 10 - 5 - 1. */
