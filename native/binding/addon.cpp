@@ -45,6 +45,7 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
                           InstanceMethod("generatorState", &Addon::generatorState),
                           InstanceMethod("setGeneratorState", &Addon::setGeneratorState),
                           InstanceMethod("sharesStorage", &Addon::sharesStorage),
+                          InstanceMethod("canStandFor", &Addon::canStandFor),
                           InstanceMethod("buildInfo", &Addon::buildInfo),
                           InstanceMethod("cudaInfo", &Addon::cudaInfo),
                           InstanceMethod("deviceCount", &Addon::deviceCount),

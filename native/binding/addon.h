@@ -88,6 +88,7 @@ class Addon : public Napi::Addon<Addon> {
     Napi::Value generatorState(const Napi::CallbackInfo& info);
     void setGeneratorState(const Napi::CallbackInfo& info);
     Napi::Value sharesStorage(const Napi::CallbackInfo& info);
+    Napi::Value canStandFor(const Napi::CallbackInfo& info);
     Napi::Value buildInfo(const Napi::CallbackInfo& info);
     Napi::Value cudaInfo(const Napi::CallbackInfo& info);
     Napi::Value deviceCount(const Napi::CallbackInfo& info);

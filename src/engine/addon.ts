@@ -46,6 +46,8 @@ export interface Addon {
   generatorState(): Uint8Array
   setGeneratorState(state: Uint8Array): void
   sharesStorage(handle: number): boolean
+  /** Whether nobody else holds a tensor's memory, and its elements are of another's dtype and in the same order. */
+  canStandFor(handle: number, other: number): boolean
   buildInfo(): BuildInfo
   /** Upright size of a JPEG picture, a file's path or what it holds; 0 and 0 for what another decoder must judge. */
   pictureSize(

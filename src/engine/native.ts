@@ -138,7 +138,8 @@ export function callOn(place: Tensor | number, op: string, ...inputs: Argument[]
 export function callMany(op: string, ...inputs: Argument[]): Tensor[] {
   if (recorder !== null) return recorder(op, inputs) as Tensor[]
   const count = invoke(op, inputs)
-  const outputs = Array.from(addon.results.subarray(0, count), (handle) => tensorOf(handle))
+  const outputs: Tensor[] = []
+  for (let i = 0; i < count; i++) outputs.push(tensorOf(addon.results[i] as number))
   if (listener !== null) listener(op, inputs, outputs)
   return outputs
 }

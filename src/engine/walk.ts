@@ -37,17 +37,13 @@ function addToLeaf(leaf: Tensor, gradient: Tensor): void {
   const existing = leaf.accumulated
   if (existing === null) {
     // The first gradient is taken over, unless its memory is shared or lies in another order than the leaf's.
-    const sharedOrForeign =
-      addon.sharesStorage(hooked.liveHandle()) ||
-      hooked.dtype !== leaf.dtype ||
-      hooked.strides.some((stride, i) => stride !== leaf.strides[i] && leaf.shape[i] !== 1)
-    if (sharedOrForeign) {
+    if (addon.canStandFor(hooked.liveHandle(), leaf.liveHandle())) {
+      leaf.accumulated = hooked.keep()
+    } else {
       const own = call('empty_like', leaf)
       callInPlace('copy_', own, hooked)
       hooked.dispose()
       leaf.accumulated = own.keep()
-    } else {
-      leaf.accumulated = hooked.keep()
     }
   } else {
     // In place, as in PyTorch: whoever holds `grad` sees the sum.
@@ -106,31 +102,32 @@ export function walk(
   const roots = starts.map(({ edge }) => edge).filter((edge) => edge instanceof GraphNode)
   const nodes = reachable(roots)
   const leading = captured === null ? null : leadingTo(captured, nodes)
-  const kept = new Set<Tensor>()
+  const waiting = new Set<Tensor>() // gradients on their way, and captured ones
+
+  const wait = (existing: Tensor | null | undefined, incoming: Tensor): Tensor => {
+    if (existing) waiting.delete(existing)
+    const total = existing ? accumulate(existing, incoming) : incoming
+    waiting.add(total)
+    return total
+  }
+
+  const capture = (edge: Edge, gradient: Tensor): void => {
+    captured?.set(edge, wait(captured.get(edge), gradient))
+  }
 
   const deliver = (edge: Edge, incoming: Tensor): void => {
     if (edge instanceof GraphNode) {
       if (leading !== null && !leading.has(edge) && !captured?.has(edge)) return
-      const existing = gradients.get(edge)
-      const total = existing ? accumulate(existing, incoming) : incoming
-      gradients.set(edge, total)
-      kept.add(total)
+      gradients.set(edge, wait(gradients.get(edge), incoming))
     } else if (edge !== null) {
       if (captured === null) addToLeaf(edge, incoming)
       else if (captured.has(edge)) capture(edge, runHooks(edge.gradHooks, incoming))
     }
   }
 
-  const capture = (edge: Edge, gradient: Tensor): void => {
-    const existing = captured?.get(edge)
-    const total = existing ? accumulate(existing, gradient) : gradient
-    captured?.set(edge, total)
-    kept.add(total)
-  }
-
   for (const { edge, gradient } of starts) deliver(edge, gradient)
-  for (const node of nodes) {
-    if (node.released && gradients.has(node) && leading?.has(node) !== false) throw freedGraph(node.name)
+  for (const node of gradients.keys()) {
+    if (node.released && leading?.has(node) !== false) throw freedGraph(node.name)
   }
   for (const node of nodes) {
     const arrived = gradients.get(node)
@@ -146,25 +143,26 @@ export function walk(
         const edge = node.edges[i] as Edge
         const result = results[i]
         if (edge === null || result === null || result === undefined) continue
-        // A tensor that somebody else holds (the gradient passed through, a saved value) gets a handle of its own.
-        const own = result.scope === made && result !== gradient && result !== arrived && !kept.has(result)
-        const passed = own ? result : call('alias', result)
-        kept.add(passed)
-        deliver(edge, passed)
+        // A tensor that somebody else holds (the gradient passed through, a saved value, one that goes to several inputs)
+        // gets a handle of its own.
+        const own =
+          result.scope === made &&
+          result !== gradient &&
+          result !== arrived &&
+          !waiting.has(result) &&
+          !results.includes(result, i + 1)
+        deliver(edge, own ? result : call('alias', result))
       }
       if (!retainGraph) node.release()
     }
     // What this node made and nobody took is freed now; so is the gradient it consumed.
-    const waiting = new Set<Tensor | null>(gradients.values())
-    for (const tensor of captured?.values() ?? []) waiting.add(tensor)
-    const left: Tensor[] = []
+    waiting.delete(arrived)
+    let left = 0
     for (const tensor of made.tensors) {
       if (tensor.handle === 0 || tensor.scope !== made) continue
-      if (waiting.has(tensor)) left.push(tensor)
+      if (waiting.has(tensor)) made.tensors[left++] = tensor
       else tensor.free()
     }
-    made.tensors = left
-    kept.clear()
-    for (const tensor of left) kept.add(tensor)
+    made.tensors.length = left
   }
 }

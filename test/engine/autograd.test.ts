@@ -193,6 +193,23 @@ describe('defineOp', () => {
     const y = wrong(leaf([1, 2])).sum()
     expect(() => y.backward()).toThrow(/wrong: .*\[7\].*\[2\]/)
   })
+
+  it('may give one tensor as the gradient of several inputs, again and again', () => {
+    const weighted = defineOp<[Tensor, Tensor, Tensor]>({
+      name: 'weighted',
+      forward: (_, x, y, z) => x.add(y).add(z).mul(2),
+      backward(_, gradient) {
+        const twice = gradient.mul(2)
+        return [twice, twice, twice]
+      },
+    })
+    const [x, y] = [leaf([1, 2]), leaf([3, 4])]
+    for (let i = 1; i <= 3; i++) {
+      weighted(x, y, y.mul(3)).sum().backward()
+      expect(x.grad?.toArray()).toEqual([2 * i, 2 * i])
+      expect(y.grad?.toArray()).toEqual([8 * i, 8 * i])
+    }
+  })
 })
 
 describe('gradcheck', () => {

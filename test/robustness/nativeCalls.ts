@@ -211,6 +211,7 @@ function describe(handle: number): number[] {
 const right: Partial<Record<keyof Addon, (draw: Draw, handles: Handles) => unknown[]>> = {
   describe: (draw, handles) => [handles.tensor(draw, [2, 3], 0)],
   sharesStorage: (draw, handles) => [handles.tensor(draw, [2, 3], 0)],
+  canStandFor: (draw, handles) => [handles.tensor(draw, [2, 3], 0), handles.tensor(draw, [3, 2], 0)],
   fromBytes: (draw) => {
     addon.args.set([2, 3])
     return [new Float32Array(draw.of([6, 6, 5])), draw.of([0, 0, 4, 8, -1]), draw.of([2, 2, 1, 9, 1e9])]

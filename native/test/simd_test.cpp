@@ -1,0 +1,81 @@
+#include <cmath>
+
+#include "cpu/simd.h"
+#include "cpu/winograd_transforms.h"
+#undef CHECK  // the engine's takes a kind of error, the tests' does not
+#include "testing.h"
+
+// What differs from one instruction set to the next, on that which this build is for.
+namespace anneal::cpu {
+
+namespace {
+
+using V = simd::Vector<float>;
+constexpr int kWidth = simd::Lanes<float>::kCount;
+
+TEST("simd: transpose exchanges rows and columns") {
+    float matrix[kWidth * kWidth];
+    for (int i = 0; i < kWidth * kWidth; i++) matrix[i] = static_cast<float>(i);
+    V rows[kWidth];
+    for (int i = 0; i < kWidth; i++) rows[i] = simd::load(matrix + i * kWidth);
+    simd::transpose(rows);
+    for (int i = 0; i < kWidth; i++) {
+        for (int j = 0; j < kWidth; j++) CHECK_EQUAL(rows[i][j], matrix[j * kWidth + i]);
+    }
+}
+
+TEST("simd: parts of vectors touch nothing else") {
+    float values[kWidth];
+    for (int i = 0; i < kWidth; i++) values[i] = static_cast<float>(i + 1);
+    for (int count = 1; count <= kWidth; count++) {
+        const V part = simd::load(values, simd::Part{count});
+        float written[kWidth + 2];
+        for (float& value : written) value = -1;
+        simd::store(written + 1, simd::load(values), simd::Part{count});
+        CHECK_EQUAL(written[0], -1.0f);
+        for (int i = 0; i < kWidth; i++) {
+            CHECK_EQUAL(part[i], i < count ? values[i] : 0.0f);
+            CHECK_EQUAL(written[i + 1], i < count ? values[i] : -1.0f);
+        }
+        CHECK_EQUAL(written[kWidth + 1], -1.0f);
+    }
+}
+
+TEST("simd: parts of indices touch nothing else") {
+    uint8_t indices[kWidth];
+    for (int i = 0; i < kWidth; i++) indices[i] = static_cast<uint8_t>(250 - i);
+    for (int count = 1; count <= kWidth; count++) {
+        const auto part = simd::loadIndex<float>(indices, simd::Part{count});
+        uint8_t written[kWidth + 2];
+        for (uint8_t& value : written) value = 7;
+        simd::storeIndex<float>(written + 1, part, simd::Part{count});
+        CHECK_EQUAL(int{written[0]}, 7);
+        for (int i = 0; i < kWidth; i++) {
+            if (i < count) CHECK_EQUAL(part[i], int32_t{indices[i]});
+            CHECK_EQUAL(int{written[i + 1]}, i < count ? int{indices[i]} : 7);
+        }
+        CHECK_EQUAL(int{written[kWidth + 1]}, 7);
+    }
+}
+
+TEST("simd: splat keeps the sign of zero") { CHECK_EQUAL(std::signbit(simd::splat<float>(-0.0f)[0]), true); }
+
+TEST("winograd: taps are read and written in their places") {
+    constexpr int kStep = 11;
+    float filters[kWidth * kStep], written[kWidth * kStep] = {};
+    for (int i = 0; i < kWidth * kStep; i++) filters[i] = static_cast<float>(i + 1);
+    V taps[9];
+    winograd::loadTaps(filters, kStep, taps);
+    winograd::storeTaps(written, kStep, taps);
+    for (int lane = 0; lane < kWidth; lane++) {
+        for (int tap = 0; tap < kStep; tap++) {
+            const float filter = filters[lane * kStep + tap];
+            if (tap < 9) CHECK_EQUAL(taps[tap][lane], filter);
+            CHECK_EQUAL(written[lane * kStep + tap], tap < 9 ? filter : 0.0f);
+        }
+    }
+}
+
+}  // namespace
+
+}  // namespace anneal::cpu
