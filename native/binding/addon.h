@@ -29,19 +29,14 @@ class SharedNumbers {
     template <typename Array>
     Array open(Napi::Env env, size_t count) {
         memory_ = std::make_shared<std::vector<Number>>(count);
-        auto* const held = new std::shared_ptr<std::vector<Number>>(memory_);
-        try {
-            return Array::New(
-                env, count,
-                Napi::ArrayBuffer::New(
-                    env, memory_->data(), count * sizeof(Number),
-                    [](Napi::BasicEnv, void*, std::shared_ptr<std::vector<Number>>* hint) { delete hint; },
-                    held),
-                0);
-        } catch (...) {
-            delete held;
-            throw;
-        }
+        auto held = std::make_unique<std::shared_ptr<std::vector<Number>>>(memory_);
+        const auto buffer = Napi::ArrayBuffer::New(
+            env, memory_->data(), count * sizeof(Number),
+            [](Napi::BasicEnv, void*, std::shared_ptr<std::vector<Number>>* hint) { delete hint; },
+            held.get());
+        // From here on the buffer's, even if no array can be made of it because the worker is being ended.
+        held.release();
+        return Array::New(env, count, buffer, 0);
     }
     Number* data() const { return memory_->data(); }
 

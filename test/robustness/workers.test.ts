@@ -21,6 +21,8 @@ async function scenario<T>(name: string, count: number): Promise<T> {
   })
 }
 
+const workers = Number(process.env.ANNEAL_TEST_WORKERS ?? 40)
+
 interface Ended {
   task: string
   code: number
@@ -55,19 +57,26 @@ describe('workers', () => {
     expect(others).toEqual(['fail', 'endless', 'leave'].map((task) => ({ task, ...how[task] })))
   })
 
+  it('may be ended while they load the engine', async () => {
+    const count = 3 * workers
+    const { loaded, main } = await scenario<{ loaded: number; main: string }>('loading', count)
+    // Some were ended before the end of loading, or this has shown nothing.
+    expect(loaded).toBeLessThan(count)
+    expect(main).toMatch(/^[0-9a-f]{64}$/)
+  }, 600_000)
+
   it('give back what they held', async () => {
-    const count = Number(process.env.ANNEAL_TEST_WORKERS ?? 40)
     const { before, after, ended } = await scenario<{
       before: Record<'resident' | 'files' | 'threads', number>
       after: Record<'resident' | 'files' | 'threads', number>
       ended: Ended[]
-    }>('churn', count)
-    expect(ended).toHaveLength(count)
+    }>('churn', workers)
+    expect(ended).toHaveLength(workers)
     const digest = ended[0]!.said
     for (const { task, ...end } of ended) expect(end).toEqual(how[task] ?? { code: 0, said: digest })
     expect(after.files).toBe(before.files)
     expect(after.threads).toBe(before.threads)
     // Each had some megabytes of tensors, and stacks for its threads besides: a tenth of one is not kept.
-    expect(after.resident - before.resident).toBeLessThan(0.8 * count * 2 ** 19)
+    expect(after.resident - before.resident).toBeLessThan(0.8 * workers * 2 ** 19)
   }, 600_000)
 })

@@ -4,7 +4,9 @@
  */
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, writeSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { addonFile } from '../../src/engine/addonFile.ts'
 
 type Task =
   /** Trains, and tells the digest of the weights. */
@@ -98,6 +100,31 @@ function start(task: Task, seed = 5): Promise<Ended> {
   return new Promise((resolve) => worker.on('exit', (code) => resolve({ ...ended, code })))
 }
 
+/**
+ * A worker that loads the add-on and is ended `delay` milliseconds after it has begun to; whether it had loaded it by then. They
+ * agree by shared numbers: a message arrives later than that.
+ */
+async function endWhileLoading(file: string, delay: number): Promise<boolean> {
+  const stage = new Int32Array(new SharedArrayBuffer(4))
+  const worker = new Worker(
+    `const { workerData: { file, stage } } = require('node:worker_threads')
+    Atomics.store(stage, 0, 1)
+    process.dlopen({ exports: {} }, file)
+    Atomics.store(stage, 0, 2)
+    setTimeout(() => {}, 60_000)`,
+    { eval: true, workerData: { file, stage } },
+  )
+  const ended = new Promise((resolve, reject) => worker.on('exit', resolve).on('error', reject))
+  await new Promise((resolve) => worker.on('online', resolve))
+  while (Atomics.load(stage, 0) === 0);
+  const end = performance.now() + delay
+  while (performance.now() < end);
+  const loaded = Atomics.load(stage, 0) === 2
+  void worker.terminate()
+  await ended
+  return loaded
+}
+
 const held = () => ({
   resident: 1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))![1]),
   files: readdirSync('/proc/self/fd').length,
@@ -116,6 +143,13 @@ const scenarios: Record<string, (count: number) => Promise<unknown>> = {
     const others = (['fail', 'endless', 'leave'] as const).map((task) => start(task))
     const trained = await Promise.all(Array.from({ length: count }, () => start('train')))
     return { trained, others: await Promise.all(others), main: await train(5) }
+  },
+  /** One after the other, each ended a little later than the one before, most of them before the engine has loaded. */
+  async loading(count) {
+    const file = process.env.ANNEAL_ADDON ?? addonFile(fileURLToPath(new URL('Release', import.meta.url)))
+    let loaded = 0
+    for (let i = 0; i < count; i++) loaded += Number(await endWhileLoading(file, i / count))
+    return { loaded, main: await train(5) }
   },
   /** One after the other; what the process holds after a fifth of them, and in the end. */
   async churn(count) {
