@@ -1,5 +1,7 @@
 #include "binding/addon.h"
 
+#include <array>
+
 #include "core/op_table.h"
 
 namespace anneal::binding {
@@ -18,6 +20,39 @@ struct LivingAddons {
 
 thread_local LivingAddons living;
 
+// Whether nobody else holds the tensor's memory, and it has the other's dtype and order.
+bool standsFor(const Tensor& tensor, const Tensor& other) {
+    bool fits = tensor.storage()->references() == 1 && tensor.dtype() == other.dtype() &&
+                tensor.dims() == other.dims();
+    for (int i = 0; fits && i < tensor.dims(); i++) {
+        fits = tensor.sizes()[i] == other.sizes()[i] &&
+               (tensor.sizes()[i] == 1 || tensor.strides()[i] == other.strides()[i]);
+    }
+    return fits;
+}
+
+// The first `Count` arguments as handles: 0, which is nobody's, for what is no number.
+template <size_t Count>
+std::array<double, Count> handlesOf(napi_env env, napi_callback_info info, void** addon) {
+    size_t count = Count;
+    napi_value values[Count];
+    napi_get_cb_info(env, info, &count, values, nullptr, addon);
+    std::array<double, Count> handles{};
+    for (size_t i = 0; i < Count; i++) napi_get_value_double(env, values[i], &handles[i]);
+    return handles;
+}
+
+// Runs `body`, which gives what a plain call returns; a failure becomes a JavaScript error.
+template <typename Body>
+napi_value orThrow(napi_env env, const Body& body) {
+    try {
+        return body();
+    } catch (const std::exception& failure) {
+        napi_throw_error(env, nullptr, failure.what());
+        return nullptr;
+    }
+}
+
 }  // namespace
 
 Napi::Error Addon::toError(Napi::Env env, const std::exception& failure) {
@@ -32,8 +67,7 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
     for (const OpEntry& op : opTable()) names.Set(names.Length(), op.name);
 
     DefineAddon(exports, {InstanceMethod("takeError", &Addon::takeError),
-                          InstanceMethod("describe", &Addon::describeTensor),
-                          InstanceMethod("releaseMany", &Addon::releaseMany),
+                          InstanceMethod("flushReleased", &Addon::flushReleased),
                           InstanceMethod("fromBytes", &Addon::fromBytes),
                           InstanceMethod("readSync", &Addon::readSync),
                           InstanceMethod("readAsync", &Addon::readAsync),
@@ -45,7 +79,6 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
                           InstanceMethod("generatorState", &Addon::generatorState),
                           InstanceMethod("setGeneratorState", &Addon::setGeneratorState),
                           InstanceMethod("sharesStorage", &Addon::sharesStorage),
-                          InstanceMethod("canStandFor", &Addon::canStandFor),
                           InstanceMethod("buildInfo", &Addon::buildInfo),
                           InstanceMethod("cudaInfo", &Addon::cudaInfo),
                           InstanceMethod("deviceCount", &Addon::deviceCount),
@@ -64,16 +97,15 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
     exports.Set("kinds", kinds_.open<Napi::Uint8Array>(env, kArgumentSlots));
     exports.Set("results", results_.open<Napi::Float64Array>(env, kResultSlots));
     exports.Set("opNames", names);
-    exports.Set("call", Napi::Function(env, [&] {
-                    napi_value function;
-                    napi_create_function(env, "call", NAPI_AUTO_LENGTH, &Addon::call, this, &function);
-                    return function;
-                }()));
-    exports.Set("release", Napi::Function(env, [&] {
-                    napi_value function;
-                    napi_create_function(env, "release", NAPI_AUTO_LENGTH, &Addon::release, this, &function);
-                    return function;
-                }()));
+    exports.Set("released", released_.open<Napi::Int32Array>(env, kReleaseSlots));
+    const auto setPlain = [&](const char* name, napi_callback callback) {
+        napi_value function;
+        napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, this, &function);
+        exports.Set(name, Napi::Function(env, function));
+    };
+    setPlain("call", &Addon::call);
+    setPlain("describe", &Addon::describe);
+    setPlain("canStandFor", &Addon::canStandFor);
 
     pictures_ = std::make_unique<Pictures>(env, exports);
 
@@ -147,6 +179,7 @@ napi_value Addon::call(napi_env env, napi_callback_info info) {
     napi_get_value_int32(env, values[1], &argumentCount);
     TensorList& results = addon.scratchResults_;
     try {
+        addon.releasePending();
         const auto& table = opTable();
         CHECK(op >= 0 && static_cast<size_t>(op) < table.size(), ErrorKind::General, "unknown op number ",
               op);
@@ -156,9 +189,12 @@ napi_value Addon::call(napi_env env, napi_callback_info info) {
         table[static_cast<size_t>(op)].run(table[static_cast<size_t>(op)].name, *addon.context_, device,
                                            reader, results);
         result = static_cast<int32_t>(results.size());
-        CHECK(results.size() <= kResultSlots, ErrorKind::General, "too many results");
-        for (size_t i = 0; i < results.size(); i++)
-            addon.results_.data()[i] = addon.slots_.add(std::move(results[i]));
+        CHECK(results.size() < kResultSlots, ErrorKind::General, "too many results");
+        double* const out = addon.results_.data();
+        for (size_t i = 0; i < results.size(); i++) out[i] = addon.slots_.add(results[i]);
+        // A single one will be asked for its dtype or shape next.
+        if (results.size() == 1) addon.writeDescription(results[0], static_cast<int32_t>(out[0]));
+        if (results.size() > 1) out[kResultSlots - 1] = 0;
     } catch (const std::exception& failure) {
         const auto* known = dynamic_cast<const Error*>(&failure);
         addon.errorKind_ = static_cast<int>(known ? known->kind() : ErrorKind::General);
@@ -182,19 +218,18 @@ void Addon::reportMemory(napi_env env) {
     reportedBytes_ += change;
 }
 
-napi_value Addon::release(napi_env env, napi_callback_info info) {
-    size_t count = 1;
-    napi_value value;
-    void* data = nullptr;
-    napi_get_cb_info(env, info, &count, &value, nullptr, &data);
-    int32_t handle = 0;
-    napi_get_value_int32(env, value, &handle);
-    try {
-        static_cast<Addon*>(data)->slots_.release(handle);
-    } catch (const std::exception& failure) {
-        napi_throw_error(env, nullptr, failure.what());
-    }
-    return nullptr;
+void Addon::releasePending() {
+    int32_t* const released = released_.data();
+    const int32_t count = released[0];
+    if (count == 0) return;
+    released[0] = 0;
+    CHECK(count > 0 && static_cast<size_t>(count) < kReleaseSlots, ErrorKind::General, "cannot free ", count,
+          " tensors at once");
+    for (int32_t i = 1; i <= count; i++) slots_.release(released[i]);
+}
+
+void Addon::flushReleased(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [] {});
 }
 
 Napi::Value Addon::takeError(const Napi::CallbackInfo& info) {
@@ -204,26 +239,38 @@ Napi::Value Addon::takeError(const Napi::CallbackInfo& info) {
     return error;
 }
 
-// results: dtype, number of dimensions, sizes, strides, offset, device.
-Napi::Value Addon::describeTensor(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-        const Tensor& tensor = slots_.get(info[0].As<Napi::Number>().DoubleValue());
-        double* out = results_.data();
-        *out++ = static_cast<double>(tensor.dtype());
-        *out++ = tensor.dims();
-        for (int64_t size : tensor.sizes()) *out++ = static_cast<double>(size);
-        for (int64_t stride : tensor.strides()) *out++ = static_cast<double>(stride);
-        *out++ = static_cast<double>(tensor.offset());
-        *out++ = tensor.device().number();
-        return info.Env().Undefined();
+// From slot 1: dtype, number of dimensions, sizes, strides, offset, device.
+void Addon::writeDescription(const Tensor& tensor, int32_t handle) {
+    double* const results = results_.data();
+    double* out = results + 1;
+    *out++ = static_cast<double>(tensor.dtype());
+    *out++ = tensor.dims();
+    for (int64_t size : tensor.sizes()) *out++ = static_cast<double>(size);
+    for (int64_t stride : tensor.strides()) *out++ = static_cast<double>(stride);
+    *out++ = static_cast<double>(tensor.offset());
+    *out++ = tensor.device().number();
+    results[kResultSlots - 1] = handle;
+}
+
+napi_value Addon::describe(napi_env env, napi_callback_info info) {
+    void* self;
+    const double handle = handlesOf<1>(env, info, &self)[0];
+    return orThrow(env, [&]() -> napi_value {
+        auto& addon = *static_cast<Addon*>(self);
+        addon.writeDescription(addon.slots_.get(handle), static_cast<int32_t>(handle));
+        return nullptr;
     });
 }
 
-// The first `count` entries of args are handles.
-void Addon::releaseMany(const Napi::CallbackInfo& info) {
-    guarded(info.Env(), [&] {
-        const auto count = std::min<size_t>(info[0].As<Napi::Number>().Uint32Value(), kArgumentSlots);
-        for (size_t i = 0; i < count; i++) slots_.release(arguments_.data()[i]);
+napi_value Addon::canStandFor(napi_env env, napi_callback_info info) {
+    void* self;
+    const auto handles = handlesOf<2>(env, info, &self);
+    return orThrow(env, [&] {
+        auto& addon = *static_cast<Addon*>(self);
+        addon.releasePending();
+        napi_value result;
+        napi_get_boolean(env, standsFor(addon.slots_.get(handles[0]), addon.slots_.get(handles[1])), &result);
+        return result;
     });
 }
 

@@ -20,6 +20,7 @@ namespace anneal::binding {
 
 constexpr size_t kArgumentSlots = 32768;
 constexpr size_t kResultSlots = 4096;
+constexpr size_t kReleaseSlots = 1024;
 
 // Numbers that both sides write into. JavaScript may give the array away (to another thread, say) and lose
 // it: the memory stays, for as long as either side has it.
@@ -67,11 +68,17 @@ class Addon : public Napi::Addon<Addon> {
   private:
     // The hot path is plain Node-API: no wrapper objects, arguments and results in shared arrays.
     static napi_value call(napi_env env, napi_callback_info info);
-    static napi_value release(napi_env env, napi_callback_info info);
+    static napi_value describe(napi_env env, napi_callback_info info);
+    static napi_value canStandFor(napi_env env, napi_callback_info info);
+
+    // Frees the tensors whose handles JavaScript has put into `released`: the number of them, then they.
+    // Whatever it calls begins with this, so that freeing takes no call of its own.
+    void releasePending();
+    // Writes of a tensor what `describe` tells, and (in the last slot) whose description it is.
+    void writeDescription(const Tensor& tensor, int32_t handle);
 
     Napi::Value takeError(const Napi::CallbackInfo& info);
-    Napi::Value describeTensor(const Napi::CallbackInfo& info);
-    void releaseMany(const Napi::CallbackInfo& info);
+    void flushReleased(const Napi::CallbackInfo& info);
     Napi::Value fromBytes(const Napi::CallbackInfo& info);
     void readSync(const Napi::CallbackInfo& info);
     Napi::Value readAsync(const Napi::CallbackInfo& info);
@@ -83,7 +90,6 @@ class Addon : public Napi::Addon<Addon> {
     Napi::Value generatorState(const Napi::CallbackInfo& info);
     void setGeneratorState(const Napi::CallbackInfo& info);
     Napi::Value sharesStorage(const Napi::CallbackInfo& info);
-    Napi::Value canStandFor(const Napi::CallbackInfo& info);
     Napi::Value buildInfo(const Napi::CallbackInfo& info);
     Napi::Value cudaInfo(const Napi::CallbackInfo& info);
     Napi::Value deviceCount(const Napi::CallbackInfo& info);
@@ -129,6 +135,7 @@ class Addon : public Napi::Addon<Addon> {
     TensorSlots slots_;
     SharedNumbers<double> arguments_, results_;
     SharedNumbers<uint8_t> kinds_;
+    SharedNumbers<int32_t> released_;
     std::string errorMessage_;
     int errorKind_ = 0;
     TensorList scratchResults_;
@@ -142,6 +149,7 @@ class Addon : public Napi::Addon<Addon> {
 template <typename Body>
 auto Addon::guarded(Napi::Env env, const Body& body) -> decltype(body()) {
     try {
+        releasePending();
         return body();
     } catch (const Napi::Error&) {
         throw;

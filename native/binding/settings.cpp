@@ -40,20 +40,6 @@ Napi::Value Addon::sharesStorage(const Napi::CallbackInfo& info) {
     });
 }
 
-Napi::Value Addon::canStandFor(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-        const Tensor& tensor = slots_.get(info[0].As<Napi::Number>().DoubleValue());
-        const Tensor& other = slots_.get(info[1].As<Napi::Number>().DoubleValue());
-        bool fits = tensor.storage()->references() == 1 && tensor.dtype() == other.dtype() &&
-                    tensor.dims() == other.dims();
-        for (int i = 0; fits && i < tensor.dims(); i++) {
-            fits = tensor.sizes()[i] == other.sizes()[i] &&
-                   (tensor.sizes()[i] == 1 || tensor.strides()[i] == other.strides()[i]);
-        }
-        return Napi::Boolean::New(info.Env(), fits);
-    });
-}
-
 Napi::Value Addon::buildInfo(const Napi::CallbackInfo& info) {
     const dnnl_version_t* version = dnnl_version();
     Napi::Object result = Napi::Object::New(info.Env());

@@ -64,7 +64,9 @@ Napi::Value Addon::fromBytes(const Napi::CallbackInfo& info) {
         CHECK_SHAPE(tensor.bytes() == source.bytes, "tensor: shape ", sizes.toString(), " of ",
                     dtypeName(dtype), " takes ", tensor.bytes(), " bytes, the array has ", source.bytes);
         if (tensor.bytes() > 0) std::memcpy(tensor.data(), source.data, tensor.bytes());
-        return Napi::Number::New(info.Env(), slots_.add(std::move(tensor)));
+        const int32_t handle = slots_.add(tensor);
+        writeDescription(tensor, handle);
+        return Napi::Number::New(info.Env(), handle);
     });
 }
 

@@ -100,7 +100,8 @@ class Stream {
     std::map<std::string, OpTime> profile();
 
   private:
-    static constexpr size_t kInlineBytes = 480;
+    // Four views and a little: all but a few kernels, which have to go through the heap of two threads.
+    static constexpr size_t kInlineBytes = 752;
     static constexpr uint64_t kCapacity = 4096;
 
     struct alignas(64) Slot {

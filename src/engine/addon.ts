@@ -18,16 +18,17 @@ export interface Addon {
   readonly args: Float64Array
   readonly kinds: Uint8Array
   readonly results: Float64Array
+  /** Handles that are given back before whatever is called next: how many, then they. */
+  readonly released: Int32Array
   readonly opNames: readonly string[]
   /**
    * Runs op number `op` on the first `count` arguments; the number of results, or -1 (see takeError). Bits 16 and up are the
-   * number of the device on which an op without tensors makes its result.
+   * number of the device on which an op without tensors makes its result. Where there is one result, it is described.
    */
   call(op: number, count: number): number
   takeError(): { kind: number; message: string }
-  release(handle: number): void
-  releaseMany(count: number): void
-  /** Writes dtype, dimensions, sizes, strides, offset and device into `results`. */
+  flushReleased(): void
+  /** Writes dtype, dimensions, sizes, strides, offset and device into `results` from 1, and the handle into the last of them. */
   describe(handle: number): void
   fromBytes(bytes: ArrayBufferView, dtype: number, dimensions: number): number
   readSync(handle: number, target: ArrayBufferView): void
@@ -216,6 +217,23 @@ function load(): Addon {
 }
 
 export const addon: Addon = load()
+
+// Out of the add-on once: it has more properties than V8 finds quickly.
+const { results, released } = addon
+
+/** The description of a tensor as `describe` writes it, from 1; the last one written may be its own. */
+export function described(handle: number): Float64Array {
+  if (results[results.length - 1] !== handle) addon.describe(handle)
+  return results
+}
+
+/** Gives a handle back. The engine frees it at whatever it is called for next, which saves a call for each. */
+export function release(handle: number): void {
+  const count = (released[0] as number) + 1
+  released[count] = handle
+  released[0] = count
+  if (count === released.length - 1) addon.flushReleased()
+}
 
 let turn = 0
 

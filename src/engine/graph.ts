@@ -26,6 +26,8 @@ export class GraphNode {
   hooks: ((gradient: Tensor) => Tensor | null | undefined)[] | null = null
   /** The output, if its gradient is to be kept (retainGrad). */
   retained: Tensor | null = null
+  /** The last search of the graph that has come by. */
+  foundBy = 0
   private tensors: (Tensor | null)[] | null
   private versions: number[]
 
@@ -64,12 +66,11 @@ export class GraphNode {
           `place (version ${version}, expected ${this.versions[index]}). Use the operation that returns a new tensor`,
       )
     }
-    return tensor.disposed ? this.revived(tensor) : tensor
+    return tensor.disposed && isRecordingGradients() ? this.revived(tensor) : tensor
   }
 
   private revived(tensor: Tensor): Tensor {
     const values = reviveSaved(tensor)
-    if (!isRecordingGradients()) return values
     if (tensor.leafRequiresGrad) {
       throw new AutogradError(
         `${this.name}: a leaf that requires gradients has been disposed of, so that createGraph cannot reach it`,

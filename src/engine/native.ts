@@ -6,13 +6,15 @@ import { Tensor, tensorOf } from './tensor.ts'
 /** What an op of the table takes. */
 export type Argument = Tensor | number | boolean | null | undefined | readonly number[] | readonly Tensor[]
 
+// Out of the add-on once: it has more properties than V8 finds quickly.
+const { args, kinds, results } = addon
+
 const opNumbers = new Map<string, number>(addon.opNames.map((name, index) => [name, index]))
 
 const kind = { number: 1, tensor: 2, none: 3, numbers: 4, tensors: 5, boolean: 6 } as const
 
 // Arguments go into shared arrays: value slots with a kind beside the first slot of each argument.
 function encode(op: string, inputs: readonly Argument[]): void {
-  const { args, kinds } = addon
   let position = 0
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]
@@ -36,7 +38,6 @@ function encode(op: string, inputs: readonly Argument[]): void {
 }
 
 function encodeList(op: string, list: readonly unknown[], start: number): number {
-  const { args, kinds } = addon
   const { length } = list // once: a list may change while it is read
   if (!(start + length + 1 <= args.length)) throw new AnnealError(`${op}: a list of ${length} is too long`)
   const ofTensors = length > 0 && list[0] instanceof Tensor
@@ -118,7 +119,7 @@ export function isListenedTo(): boolean {
 export function call(op: string, ...inputs: Argument[]): Tensor {
   if (recorder !== null) return recorder(op, inputs) as Tensor
   invoke(op, inputs)
-  const output = tensorOf(addon.results[0] as number)
+  const output = tensorOf(results[0] as number)
   if (listener !== null) listener(op, inputs, [output])
   return output
 }
@@ -129,7 +130,7 @@ export function call(op: string, ...inputs: Argument[]): Tensor {
  */
 export function callOn(place: Tensor | number, op: string, ...inputs: Argument[]): Tensor {
   invoke(op, inputs, typeof place === 'number' ? place : place.deviceNumber)
-  const output = tensorOf(addon.results[0] as number)
+  const output = tensorOf(results[0] as number)
   if (listener !== null) listener(op, inputs, [output])
   return output
 }
@@ -139,7 +140,7 @@ export function callMany(op: string, ...inputs: Argument[]): Tensor[] {
   if (recorder !== null) return recorder(op, inputs) as Tensor[]
   const count = invoke(op, inputs)
   const outputs: Tensor[] = []
-  for (let i = 0; i < count; i++) outputs.push(tensorOf(addon.results[i] as number))
+  for (let i = 0; i < count; i++) outputs.push(tensorOf(results[i] as number))
   if (listener !== null) listener(op, inputs, outputs)
   return outputs
 }

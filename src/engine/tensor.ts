@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { inspect } from 'node:util'
-import { addon, beginArguments, guarded, toAnnealError } from './addon.ts'
+import { addon, beginArguments, described, guarded, release, toAnnealError } from './addon.ts'
 import { deviceName } from './deviceName.ts'
 import { type DType, dtypes, type TensorData } from './dtype.ts'
 import { AnnealError, AutogradError, ConfigError, ShapeError } from './errors.ts'
@@ -17,7 +17,7 @@ export function tensorOf(handle: number): Tensor {
 
 // The safety net for tensors that no scope owns: V8 tells when one has become unreachable. It only does so between
 // macrotasks, which is why training loops yield one per batch.
-const finalizers = new FinalizationRegistry<number>((handle) => addon.release(handle))
+const finalizers = new FinalizationRegistry<number>(release)
 
 /** Shape, strides and dtype, fetched from the engine when first asked for. They never change for a handle. */
 interface Description {
@@ -88,18 +88,17 @@ export class Tensor {
 
   private describe(): Description {
     if (this.description === null) {
-      addon.describe(this.disposed ? this.handle : this.liveHandle())
-      const results = addon.results
-      const dimensions = results[1] as number
+      const results = described(this.disposed ? this.handle : this.liveHandle())
+      const dimensions = results[2] as number
       const shape: number[] = []
       const strides: number[] = []
       for (let i = 0; i < dimensions; i++) {
-        shape.push(results[2 + i] as number)
-        strides.push(results[2 + dimensions + i] as number)
+        shape.push(results[3 + i] as number)
+        strides.push(results[3 + dimensions + i] as number)
       }
-      const offset = results[2 + 2 * dimensions] as number
-      const device = results[3 + 2 * dimensions] as number
-      this.description = { dtype: dtypes[results[0] as number] as DType, shape, strides, offset, device }
+      const offset = results[3 + 2 * dimensions] as number
+      const device = results[4 + 2 * dimensions] as number
+      this.description = { dtype: dtypes[results[1] as number] as DType, shape, strides, offset, device }
     }
     return this.description
   }
@@ -248,7 +247,7 @@ export class Tensor {
 
   /** @internal The handle, or an error if the tensor has been freed. */
   liveHandle(): number {
-    if (this.handle === 0 || this.disposed) {
+    if (this.handle === 0 || (this.disposed && !savedAreUsable)) {
       throw new AnnealError(
         'this tensor has been freed (by dispose(), or at the end of the scope it was made in). ' +
           'Return it from the scope, or call keep(), to use it afterwards',
@@ -284,7 +283,7 @@ export class Tensor {
     const handle = this.handle
     this.handle = 0
     if (this.scope === null) finalizers.unregister(this)
-    addon.release(handle)
+    release(handle)
   }
 
   /** @internal One recorded operation less needs the values. */
@@ -444,6 +443,19 @@ function convert(source: Tensor, dtype: DType): Tensor {
 /** @internal A handle of one's own on a tensor's memory, whatever is being recorded. */
 export function handleOnSameMemory(tensor: Tensor): number {
   return invokeOnHandle('alias', tensor.liveHandle())
+}
+
+let savedAreUsable = false
+
+/** @internal Runs `body`, which may use tensors that their user has disposed of while a recorded operation still needed them. */
+export function usingSaved<Result>(body: () => Result): Result {
+  const before = savedAreUsable
+  savedAreUsable = true
+  try {
+    return body()
+  } finally {
+    savedAreUsable = before
+  }
 }
 
 /** @internal The values of a tensor that its user has disposed of while a recorded operation still needed them. */

@@ -2,7 +2,7 @@ import { addon } from './addon.ts'
 import { type Edge, freedGraph, GraphNode } from './graph.ts'
 import { call, callInPlace } from './native.ts'
 import type { TensorScope } from './state.ts'
-import { Tensor } from './tensor.ts'
+import { reviveSaved, Tensor, usingSaved } from './tensor.ts'
 
 /** Sees a gradient; what it returns replaces the gradient. */
 export type GradientHook = (gradient: Tensor) => Tensor | null | undefined
@@ -53,19 +53,24 @@ function addToLeaf(leaf: Tensor, gradient: Tensor): void {
   }
 }
 
-// Everything that gradients can reach from the roots, latest operation first.
-export function reachable(roots: readonly GraphNode[]): GraphNode[] {
-  const seen = new Set<GraphNode>(roots)
-  const pending = [...seen]
-  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-    for (const edge of node.edges) {
-      if (edge instanceof GraphNode && !seen.has(edge)) {
-        seen.add(edge)
-        pending.push(edge)
-      }
+let lastSearch = 0
+
+function addUnfound(edges: readonly Edge[], search: number, found: GraphNode[]): void {
+  for (const edge of edges) {
+    if (edge instanceof GraphNode && edge.foundBy !== search) {
+      edge.foundBy = search
+      found.push(edge)
     }
   }
-  return [...seen].sort((a, b) => b.sequence - a.sequence)
+}
+
+// Everything that gradients can reach from the roots, latest operation first.
+export function reachable(roots: readonly GraphNode[]): GraphNode[] {
+  const search = ++lastSearch
+  const found: GraphNode[] = []
+  addUnfound(roots, search, found)
+  for (const node of found) addUnfound(node.edges, search, found) // while it grows
+  return found.sort((a, b) => b.sequence - a.sequence)
 }
 
 // The operations on the way to something captured; those behind it are not walked.
@@ -88,6 +93,102 @@ export interface WalkStart {
   gradient: Tensor
 }
 
+/** Gradients on their way through a graph. */
+class Walk {
+  readonly #retainGraph: boolean
+  readonly #made: TensorScope
+  readonly #captured: Map<Edge, Tensor | null> | null
+  /** The operations that lead to what is captured; null for all. */
+  readonly #leading: ReadonlySet<GraphNode> | null
+  readonly #gradients = new Map<GraphNode, Tensor>()
+  readonly #waiting = new Set<Tensor>() // those gradients, and captured ones
+
+  constructor(
+    retainGraph: boolean,
+    made: TensorScope,
+    captured: Map<Edge, Tensor | null> | null,
+    leading: ReadonlySet<GraphNode> | null,
+  ) {
+    this.#retainGraph = retainGraph
+    this.#made = made
+    this.#captured = captured
+    this.#leading = leading
+  }
+
+  /** @throws AutogradError where an operation that gradients have arrived at, and are to pass, has been walked before. */
+  checkStarts(): void {
+    for (const node of this.#gradients.keys()) {
+      if (node.released && this.#leading?.has(node) !== false) throw freedGraph(node.name)
+    }
+  }
+
+  deliver(edge: Edge, incoming: Tensor): void {
+    const captured = this.#captured
+    if (edge instanceof GraphNode) {
+      if (this.#leading !== null && !this.#leading.has(edge) && !captured?.has(edge)) return
+      this.#gradients.set(edge, this.#wait(this.#gradients.get(edge), incoming))
+    } else if (edge !== null) {
+      if (captured === null) addToLeaf(edge, incoming)
+      else if (captured.has(edge)) this.#capture(captured, edge, runHooks(edge.gradHooks, incoming))
+    }
+  }
+
+  /** Takes the gradient that has arrived at `node`, if one has, on to the operation's inputs. */
+  pass(node: GraphNode): void {
+    const arrived = this.#gradients.get(node)
+    if (arrived === undefined) return
+    this.#gradients.delete(node)
+    const gradient = runHooks(node.hooks, arrived)
+    const captured = this.#captured
+    if (captured?.has(node)) this.#capture(captured, node, call('alias', gradient))
+    else if (node.retained !== null && captured === null) addToLeaf(node.retained, call('alias', gradient))
+    if (this.#leading === null || this.#leading.has(node)) {
+      if (node.released) throw freedGraph(node.name)
+      const results = usingSaved(() => node.backward(gradient, node))
+      for (let i = 0; i < node.edges.length; i++) {
+        const edge = node.edges[i] as Edge
+        const result = results[i]
+        if (edge === null || result === null || result === undefined) continue
+        // A tensor that somebody else holds (the gradient passed through, a saved value, one that goes to several inputs)
+        // gets a handle of its own.
+        const own =
+          result.scope === this.#made &&
+          result !== gradient &&
+          result !== arrived &&
+          !this.#waiting.has(result) &&
+          !results.includes(result, i + 1)
+        this.deliver(edge, own ? result : result.disposed ? reviveSaved(result) : call('alias', result))
+      }
+      if (!this.#retainGraph) node.release()
+    }
+    this.#waiting.delete(arrived)
+    this.#freeLeft()
+  }
+
+  #wait(existing: Tensor | null | undefined, incoming: Tensor): Tensor {
+    if (existing) this.#waiting.delete(existing)
+    const total = existing ? accumulate(existing, incoming) : incoming
+    this.#waiting.add(total)
+    return total
+  }
+
+  #capture(captured: Map<Edge, Tensor | null>, edge: Edge, gradient: Tensor): void {
+    captured.set(edge, this.#wait(captured.get(edge), gradient))
+  }
+
+  // What an operation made and nobody took is freed at once; so is the gradient that it consumed.
+  #freeLeft(): void {
+    const { tensors } = this.#made
+    let left = 0
+    for (const tensor of tensors) {
+      if (tensor.handle === 0 || tensor.scope !== this.#made) continue
+      if (this.#waiting.has(tensor)) tensors[left++] = tensor
+      else tensor.free()
+    }
+    tensors.length = left
+  }
+}
+
 /**
  * Carries gradients from `starts` back through the graph, into the leaves' `grad`; or, with `captured`, into that map alone,
  * for the nodes and leaves that are its keys. `made` owns what is made on the way.
@@ -98,71 +199,11 @@ export function walk(
   made: TensorScope,
   captured: Map<Edge, Tensor | null> | null,
 ): void {
-  const gradients = new Map<GraphNode, Tensor>()
   const roots = starts.map(({ edge }) => edge).filter((edge) => edge instanceof GraphNode)
   const nodes = reachable(roots)
   const leading = captured === null ? null : leadingTo(captured, nodes)
-  const waiting = new Set<Tensor>() // gradients on their way, and captured ones
-
-  const wait = (existing: Tensor | null | undefined, incoming: Tensor): Tensor => {
-    if (existing) waiting.delete(existing)
-    const total = existing ? accumulate(existing, incoming) : incoming
-    waiting.add(total)
-    return total
-  }
-
-  const capture = (edge: Edge, gradient: Tensor): void => {
-    captured?.set(edge, wait(captured.get(edge), gradient))
-  }
-
-  const deliver = (edge: Edge, incoming: Tensor): void => {
-    if (edge instanceof GraphNode) {
-      if (leading !== null && !leading.has(edge) && !captured?.has(edge)) return
-      gradients.set(edge, wait(gradients.get(edge), incoming))
-    } else if (edge !== null) {
-      if (captured === null) addToLeaf(edge, incoming)
-      else if (captured.has(edge)) capture(edge, runHooks(edge.gradHooks, incoming))
-    }
-  }
-
-  for (const { edge, gradient } of starts) deliver(edge, gradient)
-  for (const node of gradients.keys()) {
-    if (node.released && leading?.has(node) !== false) throw freedGraph(node.name)
-  }
-  for (const node of nodes) {
-    const arrived = gradients.get(node)
-    if (arrived === undefined) continue
-    gradients.delete(node)
-    const gradient = runHooks(node.hooks, arrived)
-    if (captured?.has(node)) capture(node, call('alias', gradient))
-    else if (node.retained !== null && captured === null) addToLeaf(node.retained, call('alias', gradient))
-    if (leading === null || leading.has(node)) {
-      if (node.released) throw freedGraph(node.name)
-      const results = node.backward(gradient, node)
-      for (let i = 0; i < node.edges.length; i++) {
-        const edge = node.edges[i] as Edge
-        const result = results[i]
-        if (edge === null || result === null || result === undefined) continue
-        // A tensor that somebody else holds (the gradient passed through, a saved value, one that goes to several inputs)
-        // gets a handle of its own.
-        const own =
-          result.scope === made &&
-          result !== gradient &&
-          result !== arrived &&
-          !waiting.has(result) &&
-          !results.includes(result, i + 1)
-        deliver(edge, own ? result : call('alias', result))
-      }
-      if (!retainGraph) node.release()
-    }
-    // What this node made and nobody took is freed now; so is the gradient it consumed.
-    waiting.delete(arrived)
-    let left = 0
-    for (const tensor of made.tensors) {
-      if (tensor.handle === 0 || tensor.scope !== made) continue
-      if (waiting.has(tensor)) made.tensors[left++] = tensor
-      else tensor.free()
-    }
-    made.tensors.length = left
-  }
+  const gradients = new Walk(retainGraph, made, captured, leading)
+  for (const { edge, gradient } of starts) gradients.deliver(edge, gradient)
+  gradients.checkStarts()
+  for (const node of nodes) gradients.pass(node)
 }

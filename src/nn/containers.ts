@@ -20,8 +20,8 @@ function put(list: Module, name: string, module: Module): void {
   ;(list as unknown as Record<string, Module>)[name] = module
 }
 
-function entriesOf<Item = Module>(list: Module): [string, Item][] {
-  return list.namedChildren({ repeated: true }) as unknown as [string, Item][]
+function modulesOf<Item = Module>(list: Module): Item[] {
+  return list.namedChildren({ repeated: true }).map(([, module]) => module) as unknown as Item[]
 }
 
 /**
@@ -45,12 +45,12 @@ export class Sequential extends Module {
   }
 
   get length(): number {
-    return entriesOf(this).length
+    return modulesOf(this).length
   }
 
   /** The module at `index`; negative counts from the end. */
   at(index: number): Module | undefined {
-    return entriesOf(this).at(index)?.[1]
+    return modulesOf(this).at(index)
   }
 
   /** A Sequential of the same modules (not copies) from `start` to before `end`, as for arrays. */
@@ -64,8 +64,8 @@ export class Sequential extends Module {
     return this
   }
 
-  *[Symbol.iterator](): Generator<Module> {
-    for (const [, module] of entriesOf(this)) yield module
+  [Symbol.iterator](): IterableIterator<Module> {
+    return modulesOf(this).values()
   }
 
   override forward(x: Tensor): Tensor {
@@ -90,12 +90,12 @@ export class ModuleList<Item extends AnyModule = Module> extends Module<never[],
   }
 
   get length(): number {
-    return entriesOf(this as unknown as Module).length
+    return modulesOf(this as unknown as Module).length
   }
 
   /** The module at `index`; negative counts from the end. */
   at(index: number): Item | undefined {
-    return entriesOf<Item>(this as unknown as Module).at(index)?.[1]
+    return modulesOf<Item>(this as unknown as Module).at(index)
   }
 
   /** A ModuleList of the same modules (not copies) from `start` to before `end`, as for arrays. */
@@ -110,7 +110,7 @@ export class ModuleList<Item extends AnyModule = Module> extends Module<never[],
     return this
   }
 
-  *[Symbol.iterator](): Generator<Item> {
-    for (const [, module] of entriesOf<Item>(this as unknown as Module)) yield module
+  [Symbol.iterator](): IterableIterator<Item> {
+    return modulesOf<Item>(this as unknown as Module).values()
   }
 }

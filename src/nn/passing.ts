@@ -40,27 +40,33 @@ export interface Step {
   discreet: boolean
 }
 
-/**
- * Runs `x` through `steps` in order. A tensor that one discreet step made and another took is let go. `own` says that `x`
- * itself was made by the caller, who shows it to nobody else.
- */
-export function runSteps(steps: Iterable<Step>, x: Tensor, own = false): Tensor {
+function pass<Piece extends Pick<Step, 'forward'>>(
+  pieces: Iterable<Piece>,
+  isPieceDiscreet: (piece: Piece) => boolean,
+  x: Tensor,
+  own: boolean,
+): Tensor {
   let mayGo = own
-  for (const step of steps) {
-    const output = step.forward(x)
-    if (mayGo && step.discreet) letGo(x, output)
-    // What a step returns unchanged belongs to whom it belonged before.
-    mayGo = step.discreet && (output !== x || mayGo)
+  for (const piece of pieces) {
+    const discreet = isPieceDiscreet(piece)
+    const output = piece.forward(x)
+    if (mayGo && discreet) letGo(x, output)
+    // What a piece returns unchanged belongs to whom it belonged before.
+    mayGo = discreet && (output !== x || mayGo)
     x = output
   }
   return x
 }
 
-function* stepsOf(modules: Iterable<Module>): Generator<Step> {
-  for (const module of modules) yield { forward: (x) => module.forward(x), discreet: isDiscreet(module) }
+/**
+ * Runs `x` through `steps` in order. A tensor that one discreet step made and another took is let go. `own` says that `x`
+ * itself was made by the caller, who shows it to nobody else.
+ */
+export function runSteps(steps: Iterable<Step>, x: Tensor, own = false): Tensor {
+  return pass(steps, (step) => step.discreet, x, own)
 }
 
 /** {@link runSteps} of whole modules. */
 export function passThrough(modules: Iterable<Module>, x: Tensor, own = false): Tensor {
-  return runSteps(stepsOf(modules), x, own)
+  return pass(modules, isDiscreet, x, own)
 }

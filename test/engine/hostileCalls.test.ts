@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { addon } from '../../src/engine/addon.ts'
+import { addon, release } from '../../src/engine/addon.ts'
 import {
   AnnealError,
   ConfigError,
@@ -48,7 +48,7 @@ describe('the add-on refuses', () => {
     addon.args.set([3])
     const handle = addon.fromBytes(new Uint8Array(3), 6, 1)
     expect(callNative('leaky_relu_backward', [handle, handle, 0.1], [2, 2, 1], 3)).toMatch(/floating dtype/)
-    addon.release(handle)
+    release(handle)
   })
 
   it('ranges of integers that are none', () => {
@@ -62,7 +62,7 @@ describe('the add-on refuses', () => {
     ] as const) {
       expect(callNative('random_', [handle, from, to], [2, 1, 1], 3)).toMatch(/not both integers|empty/)
     }
-    addon.release(handle)
+    release(handle)
     synchronize()
   })
 

@@ -123,9 +123,41 @@ describe('scope', () => {
     y.backward()
     expect(x.grad?.item()).toBe(108)
   })
+
+  it('keeps disposed values from everyone but the backward pass', () => {
+    const x = tensor([3], { requiresGrad: true })
+    const squared = x.square()
+    const y = squared.mul(squared)
+    squared.dispose()
+    y.backward({ retainGraph: true })
+    expect(() => squared.add(1)).toThrow(/has been freed/)
+    y.backward()
+    expect(x.grad?.item()).toBe(216)
+  })
 })
 
 describe('memory', () => {
+  it('of thousands of tensors is given back at once', () => {
+    const before = memoryStats().tensors
+    const x = ones([2])
+    scope(() => {
+      for (let i = 0; i < 5000; i++) x.add(i)
+    })
+    expect(memoryStats().tensors).toBe(before + 1)
+    x.dispose()
+    expect(memoryStats().tensors).toBe(before)
+  })
+
+  it('that comes round again is not taken for what it was', () => {
+    // Handles of one slot repeat after 256 tensors; those in between are not looked at.
+    for (let i = 0; i <= 1024; i++) {
+      const shape = [1 + (i % 3), 2]
+      const x = tensor(new Float32Array(2 * shape[0]!), { shape })
+      if (i % 256 === 0) expect(x.shape).toEqual(shape)
+      x.dispose()
+    }
+  })
+
   // Under the sanitizers nothing is cached, so that they see each block's end.
   it.skipIf(process.env.ANNEAL_SANITIZED)('of a loop of steps in scopes does not grow', () => {
     const weight = randn([64, 64], { requiresGrad: true })

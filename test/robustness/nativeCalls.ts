@@ -1,6 +1,6 @@
 /** Calls of the add-on itself, past all checks of TypeScript: its functions with anything, and the op table with arguments of its kinds. */
 import { readFileSync } from 'node:fs'
-import { type Addon, addon, toAnnealError } from '../../src/engine/addon.ts'
+import { type Addon, addon, release, toAnnealError } from '../../src/engine/addon.ts'
 import { AnnealError } from '../../src/engine/errors.ts'
 import type { Target } from './callTargets.ts'
 import { type Draw, type Given, number } from './draw.ts'
@@ -59,7 +59,7 @@ class Handles {
   }
 
   free(): void {
-    for (const handle of this.all) addon.release(handle)
+    for (const handle of this.all) release(handle)
     this.all.length = 0
   }
 }
@@ -277,7 +277,7 @@ function plan(draw: Draw): Float64Array {
 }
 
 // Of the fuzzer's own handles: who frees another's has no business with the engine any more.
-const ownHandles = new Set(['release', 'releaseMany', 'call'])
+const ownHandles = new Set(['flushReleased', 'call'])
 
 function functionTarget(name: keyof Addon & string): Target {
   return {
@@ -287,10 +287,11 @@ function functionTarget(name: keyof Addon & string): Target {
       const list = right[name]?.(draw, handles) ?? []
       const told: string[] = list.length > 0 ? ['right'] : []
       if (ownHandles.has(name)) {
-        if (name === 'releaseMany') addon.args.set(strangeHandles)
-        list.push(name === 'call' ? draw.of([-1, 1e6, 65535, 2 ** 31, undefined]) : draw.of(strangeHandles))
-        told.push(String(list[0]))
-        if (name === 'call') list.push(0)
+        const first =
+          name === 'call' ? draw.of([-1, 1e6, 65535, 2 ** 31, undefined]) : draw.of([1, 2, 3, -1, 1e9])
+        told.push(String(first))
+        if (name === 'call') list.push(first, 0)
+        else addon.released.set([first as number, draw.of(strangeHandles), ...strangeHandles])
       } else if (draw.chance(0.6)) {
         const at = draw.below(Math.max(list.length, 1) + 1)
         const { text, value }: Given = any(draw)

@@ -52,6 +52,11 @@ Tensor matmul(Context& context, const Tensor& left, const Tensor& right) {
         return tall.window(sizes, contiguousStrides(sizes));
     }
 
+    if (left.dims() == 2 && right.dims() == 2) {
+        Tensor out = context.empty(a.dtype(), Dims{m, n});
+        context.kernels().matmul(context, out, a, b, nullptr);
+        return out;
+    }
     Dims batchA, batchB;
     for (int i = 0; i + 2 < a.dims(); i++) batchA.push(a.size(i));
     for (int i = 0; i + 2 < b.dims(); i++) batchB.push(b.size(i));
