@@ -1,7 +1,16 @@
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+
+// What stands on the engine and tests none of its kernels: data, files, plots, the training loop, models, the command line.
+const above = 'callbacks cli data docs io learner onnx plot tabular vision'
+  .split(' ')
+  .map((folder) => `test/${folder}/**/*.test.ts`)
+
+// `npm run test:gpu` runs the tests of the ops on a GPU.
+const setupFiles = process.env.ANNEAL_TEST_DEVICE ? [at('./test/gpu/onDevice.ts')] : []
 
 export default defineConfig({
   resolve: {
@@ -11,15 +20,35 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['test/**/*.test.ts'],
-    // `npm run test:gpu` runs the tests of the ops on a GPU.
-    setupFiles: process.env.ANNEAL_TEST_DEVICE ? [at('./test/gpu/onDevice.ts')] : [],
     // A native abort in a fork is reported against its file; in a thread it would end the whole run.
     pool: 'forks',
-    // Each file's engine leads a team as wide as the machine: more files at once would only contend.
-    maxWorkers: 1,
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    setupFiles,
     reporters: ['default', ['json', { outputFile: 'build/test-report.json' }]],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'engine',
+          include: ['test/**/*.test.ts'],
+          exclude: above,
+          // Each file's engine leads a team as wide as the machine: more files at once would only contend.
+          maxWorkers: 1,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'above the engine',
+          include: above,
+          // As many files at once as the machine is wide, whose engines have a thread each.
+          maxWorkers: process.env.ANNEAL_TEST_DEVICE ? 1 : availableParallelism(),
+          env: { OMP_NUM_THREADS: '1' },
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 })
