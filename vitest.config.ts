@@ -33,9 +33,9 @@ export default defineConfig({
           name: 'engine',
           include: ['test/**/*.test.ts'],
           exclude: above,
-          // Each file's engine leads a team as wide as the machine: more files at once would only contend.
+          // Each file's engine leads a team as wide as the machine: more files at once would only contend. Vitest runs
+          // such a project last.
           maxWorkers: 1,
-          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -46,7 +46,6 @@ export default defineConfig({
           // As many files at once as the machine is wide, whose engines have a thread each.
           maxWorkers: process.env.ANNEAL_TEST_DEVICE ? 1 : availableParallelism(),
           env: { OMP_NUM_THREADS: '1' },
-          sequence: { groupOrder: 1 },
         },
       },
     ],

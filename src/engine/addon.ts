@@ -221,7 +221,7 @@ export const addon: Addon = load()
 // Out of the add-on once: it has more properties than V8 finds quickly.
 const { results, released } = addon
 
-/** The description of a tensor as `describe` writes it, from 1; the last one written may be its own. */
+/** `results` with a tensor's description in them, as `describe` writes it: the one that is there already may be its own. */
 export function described(handle: number): Float64Array {
   if (results[results.length - 1] !== handle) addon.describe(handle)
   return results

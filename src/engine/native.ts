@@ -6,7 +6,7 @@ import { Tensor, tensorOf } from './tensor.ts'
 /** What an op of the table takes. */
 export type Argument = Tensor | number | boolean | null | undefined | readonly number[] | readonly Tensor[]
 
-// Out of the add-on once: it has more properties than V8 finds quickly.
+// Out of the add-on once, as in addon.ts. Not `call`: tests put one of their own there, to see which ops run.
 const { args, kinds, results } = addon
 
 const opNumbers = new Map<string, number>(addon.opNames.map((name, index) => [name, index]))

@@ -40,6 +40,7 @@ export interface Step {
   discreet: boolean
 }
 
+// For runSteps and passThrough alike. Whole modules are asked, rather than made into steps: that runs at every layer.
 function pass<Piece extends Pick<Step, 'forward'>>(
   pieces: Iterable<Piece>,
   isPieceDiscreet: (piece: Piece) => boolean,

@@ -52,6 +52,7 @@ Tensor matmul(Context& context, const Tensor& left, const Tensor& right) {
         return tall.window(sizes, contiguousStrides(sizes));
     }
 
+    // Nothing to broadcast: small networks call this often.
     if (left.dims() == 2 && right.dims() == 2) {
         Tensor out = context.empty(a.dtype(), Dims{m, n});
         context.kernels().matmul(context, out, a, b, nullptr);
