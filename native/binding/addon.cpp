@@ -1,7 +1,5 @@
 #include "binding/addon.h"
 
-#include <array>
-
 #include "core/op_table.h"
 
 namespace anneal::binding {
@@ -19,39 +17,6 @@ struct LivingAddons {
 };
 
 thread_local LivingAddons living;
-
-// Whether nobody else holds the tensor's memory, and it has the other's dtype and order.
-bool standsFor(const Tensor& tensor, const Tensor& other) {
-    bool fits = tensor.storage()->references() == 1 && tensor.dtype() == other.dtype() &&
-                tensor.dims() == other.dims();
-    for (int i = 0; fits && i < tensor.dims(); i++) {
-        fits = tensor.sizes()[i] == other.sizes()[i] &&
-               (tensor.sizes()[i] == 1 || tensor.strides()[i] == other.strides()[i]);
-    }
-    return fits;
-}
-
-// The first `Count` arguments as handles: 0, which is nobody's, for what is no number.
-template <size_t Count>
-std::array<double, Count> handlesOf(napi_env env, napi_callback_info info, void** addon) {
-    size_t count = Count;
-    napi_value values[Count];
-    napi_get_cb_info(env, info, &count, values, nullptr, addon);
-    std::array<double, Count> handles{};
-    for (size_t i = 0; i < Count; i++) napi_get_value_double(env, values[i], &handles[i]);
-    return handles;
-}
-
-// Runs `body`, which gives what a plain call returns; a failure becomes a JavaScript error.
-template <typename Body>
-napi_value orThrow(napi_env env, const Body& body) {
-    try {
-        return body();
-    } catch (const std::exception& failure) {
-        napi_throw_error(env, nullptr, failure.what());
-        return nullptr;
-    }
-}
 
 }  // namespace
 
@@ -78,7 +43,6 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
                           InstanceMethod("manualSeed", &Addon::manualSeed),
                           InstanceMethod("generatorState", &Addon::generatorState),
                           InstanceMethod("setGeneratorState", &Addon::setGeneratorState),
-                          InstanceMethod("sharesStorage", &Addon::sharesStorage),
                           InstanceMethod("buildInfo", &Addon::buildInfo),
                           InstanceMethod("cudaInfo", &Addon::cudaInfo),
                           InstanceMethod("deviceCount", &Addon::deviceCount),
@@ -105,6 +69,7 @@ Addon::Addon(Napi::Env env, Napi::Object exports) : context_(std::make_unique<Co
     };
     setPlain("call", &Addon::call);
     setPlain("describe", &Addon::describe);
+    setPlain("sharesStorage", &Addon::sharesStorage);
     setPlain("canStandFor", &Addon::canStandFor);
 
     pictures_ = std::make_unique<Pictures>(env, exports);
@@ -191,9 +156,9 @@ napi_value Addon::call(napi_env env, napi_callback_info info) {
         result = static_cast<int32_t>(results.size());
         CHECK(results.size() < kResultSlots, ErrorKind::General, "too many results");
         double* const out = addon.results_.data();
-        for (size_t i = 0; i < results.size(); i++) out[i] = addon.slots_.add(results[i]);
+        for (size_t i = 0; i < results.size(); i++) out[i] = addon.slots_.add(std::move(results[i]));
         // A single one will be asked for its dtype or shape next.
-        if (results.size() == 1) addon.writeDescription(results[0], static_cast<int32_t>(out[0]));
+        if (results.size() == 1) addon.writeDescription(out[0]);
         if (results.size() > 1) out[kResultSlots - 1] = 0;
     } catch (const std::exception& failure) {
         const auto* known = dynamic_cast<const Error*>(&failure);
@@ -237,41 +202,6 @@ Napi::Value Addon::takeError(const Napi::CallbackInfo& info) {
     error.Set("kind", errorKind_);
     error.Set("message", errorMessage_);
     return error;
-}
-
-// From slot 1: dtype, number of dimensions, sizes, strides, offset, device.
-void Addon::writeDescription(const Tensor& tensor, int32_t handle) {
-    double* const results = results_.data();
-    double* out = results + 1;
-    *out++ = static_cast<double>(tensor.dtype());
-    *out++ = tensor.dims();
-    for (int64_t size : tensor.sizes()) *out++ = static_cast<double>(size);
-    for (int64_t stride : tensor.strides()) *out++ = static_cast<double>(stride);
-    *out++ = static_cast<double>(tensor.offset());
-    *out++ = tensor.device().number();
-    results[kResultSlots - 1] = handle;
-}
-
-napi_value Addon::describe(napi_env env, napi_callback_info info) {
-    void* self;
-    const double handle = handlesOf<1>(env, info, &self)[0];
-    return orThrow(env, [&]() -> napi_value {
-        auto& addon = *static_cast<Addon*>(self);
-        addon.writeDescription(addon.slots_.get(handle), static_cast<int32_t>(handle));
-        return nullptr;
-    });
-}
-
-napi_value Addon::canStandFor(napi_env env, napi_callback_info info) {
-    void* self;
-    const auto handles = handlesOf<2>(env, info, &self);
-    return orThrow(env, [&] {
-        auto& addon = *static_cast<Addon*>(self);
-        addon.releasePending();
-        napi_value result;
-        napi_get_boolean(env, standsFor(addon.slots_.get(handles[0]), addon.slots_.get(handles[1])), &result);
-        return result;
-    });
 }
 
 }  // namespace anneal::binding

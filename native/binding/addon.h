@@ -14,7 +14,10 @@
 
 #include "binding/pictures.h"
 #include "binding/tensor_slots.h"
+#include "core/allocator.h"
 #include "core/context.h"
+#include "core/device_runtime.h"
+#include "core/recording.h"
 
 namespace anneal::binding {
 
@@ -69,13 +72,14 @@ class Addon : public Napi::Addon<Addon> {
     // The hot path is plain Node-API: no wrapper objects, arguments and results in shared arrays.
     static napi_value call(napi_env env, napi_callback_info info);
     static napi_value describe(napi_env env, napi_callback_info info);
+    static napi_value sharesStorage(napi_env env, napi_callback_info info);
     static napi_value canStandFor(napi_env env, napi_callback_info info);
 
     // Frees the tensors whose handles JavaScript has put into `released`: the number of them, then they.
     // Whatever it calls begins with this, so that freeing takes no call of its own.
     void releasePending();
     // Writes of a tensor what `describe` tells, and (in the last slot) whose description it is.
-    void writeDescription(const Tensor& tensor, int32_t handle);
+    void writeDescription(double handle);
 
     Napi::Value takeError(const Napi::CallbackInfo& info);
     void flushReleased(const Napi::CallbackInfo& info);
@@ -89,7 +93,6 @@ class Addon : public Napi::Addon<Addon> {
     void manualSeed(const Napi::CallbackInfo& info);
     Napi::Value generatorState(const Napi::CallbackInfo& info);
     void setGeneratorState(const Napi::CallbackInfo& info);
-    Napi::Value sharesStorage(const Napi::CallbackInfo& info);
     Napi::Value buildInfo(const Napi::CallbackInfo& info);
     Napi::Value cudaInfo(const Napi::CallbackInfo& info);
     Napi::Value deviceCount(const Napi::CallbackInfo& info);

@@ -32,14 +32,6 @@ void Addon::setGeneratorState(const Napi::CallbackInfo& info) {
     });
 }
 
-// True when other tensors look at the same memory.
-Napi::Value Addon::sharesStorage(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-        const Tensor& tensor = slots_.get(info[0].As<Napi::Number>().DoubleValue());
-        return Napi::Boolean::New(info.Env(), tensor.storage()->references() > 1);
-    });
-}
-
 Napi::Value Addon::buildInfo(const Napi::CallbackInfo& info) {
     const dnnl_version_t* version = dnnl_version();
     Napi::Object result = Napi::Object::New(info.Env());
@@ -59,9 +51,9 @@ void Addon::setProfiling(const Napi::CallbackInfo& info) {
 
 Napi::Value Addon::profile(const Napi::CallbackInfo& info) {
     Napi::Array result = Napi::Array::New(info.Env());
-    for (const auto& [op, time] : context_->stream().profile()) {
+    for (const Stream::OpTime& time : context_->stream().profile()) {
         Napi::Object entry = Napi::Object::New(info.Env());
-        entry.Set("op", op);
+        entry.Set("op", time.op);
         entry.Set("count", static_cast<double>(time.count));
         entry.Set("seconds", time.seconds);
         result.Set(result.Length(), entry);

@@ -37,7 +37,6 @@ class TensorSlots : public TensorTable {
 
     const Tensor& get(double handle) const override { return slots_[find(handle)].tensor; }
 
-    // Returns the bytes of the storage if this was its last reference.
     void release(double handle) {
         const uint32_t index = find(handle);
         Slot& slot = slots_[index];

@@ -64,8 +64,8 @@ Napi::Value Addon::fromBytes(const Napi::CallbackInfo& info) {
         CHECK_SHAPE(tensor.bytes() == source.bytes, "tensor: shape ", sizes.toString(), " of ",
                     dtypeName(dtype), " takes ", tensor.bytes(), " bytes, the array has ", source.bytes);
         if (tensor.bytes() > 0) std::memcpy(tensor.data(), source.data, tensor.bytes());
-        const int32_t handle = slots_.add(tensor);
-        writeDescription(tensor, handle);
+        const int32_t handle = slots_.add(std::move(tensor));
+        writeDescription(handle);
         return Napi::Number::New(info.Env(), handle);
     });
 }
@@ -109,7 +109,7 @@ void Addon::readSync(const Napi::CallbackInfo& info) {
                 "read", [runtime = context_->openRuntime(tensor.device()), from = source.data(),
                          to = target.data, bytes = source.bytes()] { runtime->read(to, from, bytes); });
             // A step of a small model takes about as long as being woken does.
-            context_->stream().waitBriefly(std::chrono::microseconds(300));
+            context_->stream().waitBriefly(300'000);
         } else {
             enqueueRead(tensor, info[1]);
         }
@@ -163,7 +163,7 @@ Napi::Value Addon::readAsync(const Napi::CallbackInfo& info) {
             return Napi::Boolean::New(info.Env(), readFromDevice(info, tensor));
         enqueueRead(tensor, info[1]);
         const auto start = std::chrono::steady_clock::now();
-        if (patient && context_->stream().waitBriefly(patience())) {
+        if (patient && context_->stream().waitBriefly(patience().count())) {
             readTook_ = std::chrono::steady_clock::now() - start;
             context_->stream().throwPendingError();
             return Napi::Boolean::New(info.Env(), true);

@@ -52,13 +52,6 @@ size_t systemTotal() {
     return total;
 }
 
-std::string megabytes(size_t bytes) {
-    std::ostringstream text;
-    text.precision(1);
-    text << std::fixed << static_cast<double>(bytes) / (1 << 20) << " MiB";
-    return text.str();
-}
-
 template <typename Cache>
 void freeAll(Cache& cache) {
     size_t freed = 0;

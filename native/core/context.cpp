@@ -3,7 +3,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/allocator.h"
+#include "core/device_runtime.h"
 #include "core/kernels.h"
+#include "core/recording.h"
 
 namespace anneal {
 
@@ -42,7 +45,7 @@ Storage::~Storage() {
 
 void Context::release(Device device, void* block, size_t bytes) {
     if (device.isCpu()) {
-        allocator_.release(block, bytes);
+        allocator_->release(block, bytes);
     } else {
         openRuntime(device)->release(block, bytes);
     }
@@ -71,7 +74,7 @@ std::string describe(const Tensor& tensor) {
     return std::string(dtypeName(tensor.dtype())) + tensor.sizes().toString();
 }
 
-Context::Context() : kernels_(&cpuKernels()), allocator_(stream_) {
+Context::Context() : kernels_(&cpuKernels()), allocator_(new CachingAllocator(stream_)) {
     const char* synchronous = std::getenv("ANNEAL_SYNC");
     stream_.synchronous = synchronous && *synchronous && std::strcmp(synchronous, "0") != 0;
 }
@@ -117,14 +120,14 @@ void Context::abandon() {
 }
 
 void Context::emptyCache() {
-    allocator_.emptyCache();
+    allocator_->emptyCache();
     for (const auto& runtime : runtimes_) {
         if (runtime) runtime->emptyCache();
     }
 }
 
 size_t Context::bytesInUse() const {
-    size_t bytes = allocator_.stats().inUse;
+    size_t bytes = allocator_->stats().inUse;
     for (const auto& runtime : runtimes_) {
         if (runtime) bytes += runtime->stats().inUse;
     }

@@ -1,15 +1,19 @@
 #pragma once
 
 #include <array>
+#include <memory>
 
-#include "core/allocator.h"
 #include "core/device.h"
-#include "core/random.h"
-#include "core/recording.h"
+#include "core/generator.h"
 #include "core/stream.h"
 #include "core/tensor.h"
 
 namespace anneal {
+
+class CachingAllocator;
+class DeviceRuntime;
+class Recording;
+struct KernelTable;
 
 // Everything that one JavaScript thread needs of the engine: its stream, its memory, its random numbers.
 // Worker threads have a context each and share nothing, so none of this needs locks.
@@ -19,7 +23,7 @@ class Context {
     ~Context();
 
     Stream& stream() { return stream_; }
-    CachingAllocator& allocator() { return allocator_; }
+    CachingAllocator& allocator() { return *allocator_; }
     Generator& generator() { return generator_; }
 
     // Where the op that is being called runs and allocates: that of its tensors, or what the caller asked
@@ -80,7 +84,7 @@ class Context {
     Device device_;
     const KernelTable* kernels_;
     Stream stream_;
-    CachingAllocator allocator_;
+    std::unique_ptr<CachingAllocator> allocator_;
     Generator generator_;
     std::array<std::unique_ptr<DeviceRuntime>, kMaxDevices - 1> runtimes_;
     std::shared_ptr<Recording> made_;  // that is being made

@@ -1,5 +1,6 @@
 // What the engine knows of CUDA where it is compiled without nvcc; elsewhere native/cuda takes this file's
 // place.
+#include "core/device_runtime.h"
 #include "core/error.h"
 #include "core/kernels.h"
 

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace anneal {
 
@@ -24,12 +24,33 @@ class OpError : public Error {
     using Error::Error;
 };
 
-// Joins everything that can be written to a stream: `fail(ErrorKind::Shape, "add: ", a, " against ", b)`.
+// What messages are joined of. Without a stream, whose header takes longer to compile than most of our files.
+void append(std::string& text, const char* part);
+void append(std::string& text, std::string_view part);
+void append(std::string& text, bool) = delete;
+void append(std::string& text, char part);
+void append(std::string& text, int part);
+void append(std::string& text, unsigned part);
+void append(std::string& text, long part);
+void append(std::string& text, unsigned long part);
+void append(std::string& text, long long part);
+void append(std::string& text, unsigned long long part);
+void append(std::string& text, double part);  // six digits, as %g has them
+
+template <typename... Parts>
+std::string joined(const Parts&... parts) {
+    std::string text;
+    (append(text, parts), ...);
+    return text;
+}
+
+// 12.5 MiB
+std::string megabytes(size_t bytes);
+
+// `fail(ErrorKind::Shape, "add: ", a, " against ", b)`
 template <typename... Parts>
 [[noreturn]] void fail(ErrorKind kind, const Parts&... parts) {
-    std::ostringstream text;
-    (text << ... << parts);
-    throw Error(kind, text.str());
+    throw Error(kind, joined(parts...));
 }
 
 }  // namespace anneal

@@ -63,7 +63,7 @@ class ArgReader {
 
   private:
     const Tensor& note(const Tensor& tensor) {
-        if (__builtin_expect(recording_ != nullptr, 0)) recording_->keep(tensor.storage());
+        if (__builtin_expect(recording_ != nullptr, 0)) keep(tensor);
         if (!seen_) {
             seen_ = true;
             device_ = tensor.device();
@@ -73,6 +73,7 @@ class ArgReader {
         }
         return tensor;
     }
+    void keep(const Tensor& tensor) const;
     std::string mixedMessage() const;
     ArgKind next(ArgKind wanted, const char* description);
     ArgKind peek();

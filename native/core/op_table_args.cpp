@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "core/op_table.h"
+#include "core/recording.h"
 
 namespace anneal {
 
@@ -127,6 +128,8 @@ DType ArgReader::dtype() {
     CHECK(code >= 0 && code < kDTypeCount, ErrorKind::DType, op_, ": unknown dtype code ", code);
     return static_cast<DType>(code);
 }
+
+void ArgReader::keep(const Tensor& tensor) const { recording_->keep(tensor.storage()); }
 
 std::string ArgReader::mixedMessage() const {
     return std::string(op_) + ": expected all tensors on one device, got " + device_.name() + " and " +

@@ -1,6 +1,8 @@
 #include "core/recording.h"
 
 #include "core/context.h"
+#include "core/device_runtime.h"
+#include "core/stream.h"
 
 namespace anneal {
 

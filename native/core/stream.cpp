@@ -1,6 +1,10 @@
 #include "core/stream.h"
 
 #include <chrono>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
 
 #include "core/error.h"
 
@@ -25,15 +29,25 @@ inline void pause() {
 
 }  // namespace
 
-Stream::Stream() : slots_(new Slot[kCapacity]), thread_([this] { drain(); }) {}
+struct Stream::Rest {
+    std::mutex mutex;
+    std::condition_variable wakeEngine, wakeHost;
+    std::exception_ptr error;
+    std::map<const char*, OpTime> times;  // written by the engine thread, read while it is idle
+    std::thread thread;
+};
+
+Stream::Stream() : slots_(new Slot[kCapacity]), rest_(new Rest) {
+    rest_->thread = std::thread([this] { drain(); });
+}
 
 Stream::~Stream() {
     stopping_.store(true);
     {
-        std::lock_guard<std::mutex> lock(mutex_);
-        wakeEngine_.notify_one();
+        std::lock_guard<std::mutex> lock(rest_->mutex);
+        rest_->wakeEngine.notify_one();
     }
-    thread_.join();
+    rest_->thread.join();
 }
 
 Stream::Slot& Stream::claim(const char* op) {
@@ -41,9 +55,9 @@ Stream::Slot& Stream::claim(const char* op) {
     if (tail - seenHead_ >= kCapacity) seenHead_ = head_.load(std::memory_order_acquire);
     if (tail - seenHead_ >= kCapacity) {
         // The queue is full: JavaScript is thousands of ops ahead. Wait until a slot is free.
-        std::unique_lock<std::mutex> lock(mutex_);
+        std::unique_lock<std::mutex> lock(rest_->mutex);
         hostSleeps_.store(true);
-        wakeHost_.wait(lock, [&] { return tail - head_.load() < kCapacity; });
+        rest_->wakeHost.wait(lock, [&] { return tail - head_.load() < kCapacity; });
         hostSleeps_.store(false);
         seenHead_ = head_.load();
     }
@@ -59,8 +73,8 @@ void Stream::publish() {
     tail_.store(tail_.load(std::memory_order_relaxed) + 1);
     // Sequentially consistent with the engine's own store-then-check, so that a wake-up cannot be missed.
     if (engineSleeps_.load()) {
-        std::lock_guard<std::mutex> lock(mutex_);
-        wakeEngine_.notify_one();
+        std::lock_guard<std::mutex> lock(rest_->mutex);
+        rest_->wakeEngine.notify_one();
     }
     if (synchronous) wait();
 }
@@ -69,12 +83,12 @@ void Stream::runOne(Slot& slot) {
     try {
         slot.take(slot.storage, !abandoned_.load(std::memory_order_relaxed));
     } catch (const std::exception& failure) {
-        std::lock_guard<std::mutex> lock(mutex_);
-        if (!error_) {
+        std::lock_guard<std::mutex> lock(rest_->mutex);
+        if (!rest_->error) {
             const auto* known = dynamic_cast<const Error*>(&failure);
             const ErrorKind kind = known ? known->kind() : ErrorKind::Kernel;
             const bool named = dynamic_cast<const OpError*>(&failure) != nullptr;
-            error_ = std::make_exception_ptr(
+            rest_->error = std::make_exception_ptr(
                 Error(kind, named ? failure.what() : std::string(slot.op) + ": " + failure.what()));
             failed_.store(true, std::memory_order_release);
         }
@@ -84,25 +98,28 @@ void Stream::runOne(Slot& slot) {
 void Stream::runTimed(Slot& slot) {
     const auto start = std::chrono::steady_clock::now();
     runOne(slot);
-    OpTime& time = times_[slot.op];
+    OpTime& time = rest_->times[slot.op];
     time.count++;
     time.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 void Stream::setProfiling(bool enabled) {
     wait();
-    times_.clear();
+    rest_->times.clear();
     profiling_.store(enabled);
 }
 
-std::map<std::string, Stream::OpTime> Stream::profile() {
+std::vector<Stream::OpTime> Stream::profile() {
     wait();
-    std::map<std::string, OpTime> result;  // a name may have several addresses
-    for (const auto& [op, time] : times_) {
-        OpTime& total = result[op];
+    std::map<std::string, OpTime> totals;  // a name may have several addresses
+    for (const auto& [op, time] : rest_->times) {
+        OpTime& total = totals[op];
+        total.op = op;
         total.count += time.count;
         total.seconds += time.seconds;
     }
+    std::vector<OpTime> result;
+    for (auto& [op, total] : totals) result.push_back(std::move(total));
     return result;
 }
 
@@ -115,9 +132,9 @@ void Stream::drain() {
                 pause();
                 continue;
             }
-            std::unique_lock<std::mutex> lock(mutex_);
+            std::unique_lock<std::mutex> lock(rest_->mutex);
             engineSleeps_.store(true);
-            wakeEngine_.wait(lock, [&] { return tail_.load() != head || stopping_.load(); });
+            rest_->wakeEngine.wait(lock, [&] { return tail_.load() != head || stopping_.load(); });
             engineSleeps_.store(false);
             if (tail_.load() == head && stopping_.load()) return;
             spins = 0;
@@ -126,15 +143,15 @@ void Stream::drain() {
         profiling_.load(std::memory_order_relaxed) ? runTimed(slot) : runOne(slot);
         head_.store(++head);
         if (hostSleeps_.load()) {
-            std::lock_guard<std::mutex> lock(mutex_);
-            wakeHost_.notify_all();
+            std::lock_guard<std::mutex> lock(rest_->mutex);
+            rest_->wakeHost.notify_all();
         }
     }
 }
 
-bool Stream::waitBriefly(std::chrono::nanoseconds limit) {
+bool Stream::waitBriefly(int64_t nanoseconds) {
     const uint64_t target = tail_.load(std::memory_order_relaxed);
-    const auto end = std::chrono::steady_clock::now() + limit;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(nanoseconds);
     do {
         for (int spins = 0; spins < 50; spins++) {
             if (head_.load(std::memory_order_acquire) >= target) return true;
@@ -146,10 +163,10 @@ bool Stream::waitBriefly(std::chrono::nanoseconds limit) {
 
 void Stream::wait() {
     const uint64_t target = tail_.load(std::memory_order_relaxed);
-    if (waitBriefly(std::chrono::microseconds(50))) return;
-    std::unique_lock<std::mutex> lock(mutex_);
+    if (waitBriefly(50'000)) return;
+    std::unique_lock<std::mutex> lock(rest_->mutex);
     hostSleeps_.store(true);
-    wakeHost_.wait(lock, [&] { return head_.load() >= target; });
+    rest_->wakeHost.wait(lock, [&] { return head_.load() >= target; });
     hostSleeps_.store(false);
 }
 
@@ -160,8 +177,8 @@ void Stream::abandon() {
 
 std::exception_ptr Stream::takePendingError() {
     if (!failed_.load(std::memory_order_acquire)) return nullptr;
-    std::lock_guard<std::mutex> lock(mutex_);
-    std::exception_ptr error = std::exchange(error_, nullptr);
+    std::lock_guard<std::mutex> lock(rest_->mutex);
+    std::exception_ptr error = std::exchange(rest_->error, nullptr);
     failed_.store(false, std::memory_order_release);
     return error;
 }

@@ -1,19 +1,15 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <string>
-#include <thread>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace anneal {
 
@@ -75,8 +71,8 @@ class Stream {
     // Waits for the op that runs now; nothing that was enqueued after it, or is from now on, is run any more.
     // Nobody will ask for results: the process or the thread that enqueues is about to end.
     void abandon();
-    // Spins that long at most; tells whether everything enqueued so far has run.
-    bool waitBriefly(std::chrono::nanoseconds limit);
+    // Spins so long at most; tells whether everything enqueued so far has run.
+    bool waitBriefly(int64_t nanoseconds);
     // Throws the first failure since the last call, if there was one, and forgets it.
     void throwPendingError();
     bool hasPendingError() const { return failed_.load(std::memory_order_acquire); }
@@ -90,14 +86,16 @@ class Stream {
     // Run every op to its end before returning from enqueue (ANNEAL_SYNC=1).
     bool synchronous = false;
 
-    // What the ops took since profiling was switched on, by name. Both wait for the queue.
+    // What the ops took since profiling was switched on, in the order of their names. Both wait for the
+    // queue.
     struct OpTime {
+        std::string op;
         uint64_t count = 0;
         double seconds = 0;
     };
     void setProfiling(bool enabled);
     bool profiling() const { return profiling_.load(std::memory_order_relaxed); }
-    std::map<std::string, OpTime> profile();
+    std::vector<OpTime> profile();
 
   private:
     // Four views and a little: all but a few kernels, which have to go through the heap of two threads.
@@ -134,13 +132,10 @@ class Stream {
     std::atomic<bool> stopping_{false};
     std::atomic<bool> abandoned_{false};
     std::atomic<bool> failed_{false};
-    std::mutex mutex_;
-    std::condition_variable wakeEngine_;
-    std::condition_variable wakeHost_;
-    std::exception_ptr error_;
     std::atomic<bool> profiling_{false};
-    std::map<const char*, OpTime> times_;  // written by the engine thread, read while it is idle
-    std::thread thread_;
+    // What is only needed to sleep, to fail and to end: out of the header that every kernel includes.
+    struct Rest;
+    std::unique_ptr<Rest> rest_;
 };
 
 }  // namespace anneal

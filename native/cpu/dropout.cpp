@@ -1,3 +1,4 @@
+#include "core/random.h"
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
 #include "cpu/simd.h"

@@ -25,7 +25,10 @@ struct Problem {
     ConvShape shape;
     int64_t alignment = 16;  // bytes that all three memories are aligned to
 
-    bool operator==(const Problem&) const = default;
+    bool operator==(const Problem& other) const {
+        return direction == other.direction && dtype == other.dtype && tf32 == other.tf32 &&
+               shape == other.shape && alignment == other.alignment;
+    }
 };
 
 struct ProblemHash {

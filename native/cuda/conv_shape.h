@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "cuda/types.h"
 
@@ -14,7 +15,8 @@ struct ConvShape {
     int64_t input[4], weight[4], output[4];  // [N, C, H, W], [out, in / groups, height, width]
     int64_t stride[2], padding[2], dilation[2], groups;
 
-    bool operator==(const ConvShape&) const = default;
+    // Whole numbers without gaps between them.
+    bool operator==(const ConvShape& other) const { return std::memcmp(this, &other, sizeof other) == 0; }
 
     __device__ int64_t inputAt(int64_t n, int64_t c, int64_t y, int64_t x) const {
         return ((n * input[2] + y) * input[3] + x) * input[1] + c;

@@ -96,7 +96,7 @@ class Convolver {
         // Those that give other bits each time only where there are no others.
         const auto isExact = [](const auto& plan) { return plan->deterministic(); };
         if (narrow || std::any_of(plans.begin(), plans.end(), isExact))
-            std::erase_if(plans, std::not_fn(isExact));
+            plans.erase(std::remove_if(plans.begin(), plans.end(), std::not_fn(isExact)), plans.end());
         const size_t count = plans.size() + (narrow ? 1 : 0);
         bool decided = true;
         const auto tried = [&](size_t i) {

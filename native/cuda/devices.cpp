@@ -3,8 +3,8 @@
 
 #include "core/context.h"
 #include "core/kernels.h"
+#include "cuda/device.h"
 #include "cuda/library.h"
-#include "cuda/runtime.h"
 #include "cuda/settings.h"
 
 namespace anneal {
@@ -95,7 +95,7 @@ std::unique_ptr<DeviceRuntime> openCudaDevice(Context& context, int ordinal) {
                  ", anneal needs 8.0 (Ampere) or newer");
     cuda::cublasLtLibrary().require();
     cuda::cudnnLibrary().require();
-    return std::make_unique<cuda::CudaRuntime>(context, ordinal);
+    return std::make_unique<cuda::CudaDevice>(context, ordinal);
 }
 
 }  // namespace anneal

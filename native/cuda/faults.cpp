@@ -1,6 +1,5 @@
 #include "cuda/faults.h"
 
-#include <sstream>
 #include <string>
 
 #include "core/error.h"
@@ -11,10 +10,7 @@ namespace {
 
 template <typename... Parts>
 [[noreturn]] void failNamed(ErrorKind kind, const FaultRecord& record, const Parts&... parts) {
-    std::ostringstream text;
-    text << record.op << ": ";
-    (text << ... << parts);
-    throw OpError(kind, text.str());
+    throw OpError(kind, joined(record.op, ": ", parts...));
 }
 
 }  // namespace

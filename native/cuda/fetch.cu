@@ -1,6 +1,6 @@
 // How values and faults come back to the processor.
+#include "cuda/device.h"
 #include "cuda/launch.h"
-#include "cuda/runtime.h"
 
 namespace anneal::cuda {
 
@@ -23,7 +23,7 @@ __global__ void bringHome(unsigned* target, const unsigned* source, int words, u
 
 }  // namespace
 
-void CudaRuntime::fetch(void* staging, const void* source, size_t bytes, FaultRecord* fault) {
+void CudaDevice::fetch(void* staging, const void* source, size_t bytes, FaultRecord* fault) {
     const bool words =
         bytes % sizeof(unsigned) == 0 && reinterpret_cast<uintptr_t>(source) % sizeof(unsigned) == 0;
     const bool byKernel = words && bytes <= kLargestByKernel;

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <string>
 
+#include "core/allocator.h"
 #include "core/error.h"
-#include "cuda/runtime.h"
+#include "cuda/device.h"
 
 namespace anneal::cuda {
 
@@ -21,13 +22,6 @@ constexpr bool kSanitized = false;
 size_t roundedSize(size_t bytes) {
     if constexpr (kSanitized) return std::max<size_t>(bytes, 1);
     return CachingAllocator::roundUp(std::max(bytes, kSmallest));
-}
-
-std::string megabytes(size_t bytes) {
-    std::ostringstream text;
-    text.precision(1);
-    text << std::fixed << static_cast<double>(bytes) / (1 << 20) << " MiB";
-    return text.str();
 }
 
 // Calls come from the enqueuing thread, which may have chosen another device.

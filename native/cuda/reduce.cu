@@ -128,6 +128,7 @@ struct Axes {
     }
     __device__ int64_t inOffset(int64_t index) const {
         int64_t offset = 0;
+#pragma unroll 1
         for (int k = 0; k < count; k++) {
             const int64_t place = k + 1 < count ? index % sizes[k] : index;
             index /= sizes[k];
@@ -137,6 +138,7 @@ struct Axes {
     }
     __device__ int64_t outOffset(int64_t index) const {
         int64_t offset = 0;
+#pragma unroll 1
         for (int k = 0; k < count; k++) {
             const int64_t place = k + 1 < count ? index % sizes[k] : index;
             index /= sizes[k];

@@ -1,5 +1,6 @@
 // Which kernels there are: those of the table that some file of this folder defines, as functions of the same
 // names and types as the processor's, in this namespace.
+#include "core/device_runtime.h"
 #include "core/kernels.h"
 
 namespace anneal {

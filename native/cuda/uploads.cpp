@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cuda/runtime.h"
+#include "cuda/device.h"
 
 namespace anneal::cuda {
 
@@ -15,7 +15,7 @@ constexpr size_t kSmallPiece = size_t{1} << 20;  // in which several small uploa
 }  // namespace
 
 // Through page-locked pieces: the processor fills one while the one before is on its way.
-void CudaRuntime::uploadPieces(char* target, const char* source, size_t bytes, cudaStream_t stream) {
+void CudaDevice::uploadPieces(char* target, const char* source, size_t bytes, cudaStream_t stream) {
     for (size_t at = 0; at < bytes; at += kUploadPiece) {
         const size_t size = std::min(kUploadPiece, bytes - at);
         UploadSlot& slot = uploads_[nextUpload_++ % uploads_.size()];
@@ -33,7 +33,7 @@ void CudaRuntime::uploadPieces(char* target, const char* source, size_t bytes, c
 
 // In the queue's order. Many lie in one slot, so that the processor may be many ahead before it has to wait
 // for one of them to leave.
-void CudaRuntime::uploadSmall(char* target, const char* source, size_t bytes) {
+void CudaDevice::uploadSmall(char* target, const char* source, size_t bytes) {
     constexpr size_t kApart = 256;
     for (size_t at = 0; at < bytes; at += kSmallPiece) {
         const size_t size = std::min(kSmallPiece, bytes - at);
@@ -57,7 +57,7 @@ void CudaRuntime::uploadSmall(char* target, const char* source, size_t bytes) {
 }
 
 // False where there is no memory for it.
-bool CudaRuntime::growLanding(Landing& landing, size_t bytes) {
+bool CudaDevice::growLanding(Landing& landing, size_t bytes) {
     if (!landing.filled) {
         check(cudaEventCreateWithFlags(&landing.filled, cudaEventDisableTiming), "creating an event");
         check(cudaEventCreateWithFlags(&landing.emptied, cudaEventDisableTiming), "creating an event");
@@ -81,7 +81,7 @@ bool CudaRuntime::growLanding(Landing& landing, size_t bytes) {
 
 // Large copies land in memory of their own on a stream of their own, beside the kernels that still work, and
 // are moved to their target in the queue's order, at the speed of the device's memory.
-void CudaRuntime::upload(void* target, const void* source, size_t bytes) {
+void CudaDevice::upload(void* target, const void* source, size_t bytes) {
     CHECK(!capturing_, ErrorKind::Kernel, "a copy from the processor cannot be captured");
     begin("to");
     if (bytes <= kSmallUpload) {

@@ -108,7 +108,11 @@ function afterwards(tensors: readonly engine.Tensor[]): () => void {
 
 let pending = 0
 
+const stackTraceLimit = Error.stackTraceLimit
+
 async function make(target: Target, draw: Draw): Promise<void> {
+  // Node puts it to 0 while it makes errors of its own, and leaves it there when a getter throws meanwhile.
+  Error.stackTraceLimit = stackTraceLimit
   current = `preparing ${target.name}`
   tell()
   let result: unknown

@@ -1,4 +1,5 @@
 // Creation, filling, conversion.
+#include "core/device_runtime.h"
 #include "core/kernels.h"
 #include "core/ops.h"
 #include "core/ops/operands.h"

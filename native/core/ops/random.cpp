@@ -6,6 +6,7 @@
 
 #include "core/ops.h"
 #include "core/ops/operands.h"
+#include "core/random.h"
 
 namespace anneal::ops {
 

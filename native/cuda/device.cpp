@@ -1,5 +1,5 @@
 // The queue and the memory of one CUDA device, its recorded steps, and what fails on it.
-#include "cuda/runtime.h"
+#include "cuda/device.h"
 
 #include <algorithm>
 #include <cstring>
@@ -34,8 +34,8 @@ bool isLasting(cudaError_t status) {
 
 }  // namespace
 
-const CudaRuntime*& CudaRuntime::speaking() {
-    static thread_local const CudaRuntime* last = nullptr;
+const CudaDevice*& CudaDevice::speaking() {
+    static thread_local const CudaDevice* last = nullptr;
     return last;
 }
 
@@ -49,19 +49,19 @@ void check(cudaError_t status, const char* what) {
         fail(ErrorKind::OutOfMemory, what, ": ", cudaGetErrorString(status), ", ", available >> 20,
              " MiB free of ", total >> 20, " MiB");
     }
-    if (const CudaRuntime* const runtime = CudaRuntime::speaking(); runtime && isLasting(status))
+    if (const CudaDevice* const runtime = CudaDevice::speaking(); runtime && isLasting(status))
         throw OpError(ErrorKind::Kernel, runtime->blame(status));
     fail(ErrorKind::Kernel, what, ": ", cudaGetErrorString(status));
 }
 
-struct CudaRuntime::Graph {
-    CudaRuntime& runtime;
+struct CudaDevice::Graph {
+    CudaDevice& runtime;
     cudaGraphExec_t executable = nullptr;
     std::vector<std::pair<void*, size_t>> memory;
     std::vector<std::pair<void*, std::function<void(void*)>>> fresh;
     cudaEvent_t launched = nullptr;
 
-    explicit Graph(CudaRuntime& owner) : runtime(owner) {}
+    explicit Graph(CudaDevice& owner) : runtime(owner) {}
     Graph(const Graph&) = delete;
     // Whoever lets go of it has waited for the queue, on a thread that may have chosen another device.
     ~Graph() {
@@ -79,11 +79,9 @@ struct CudaRuntime::Graph {
     }
 };
 
-CudaRuntime::CudaRuntime(Context& context, int ordinal)
-    : context_(context), ordinal_(ordinal), allocator_(context, ordinal) {
+CudaDevice::CudaDevice(Context& context, int ordinal)
+    : CudaRuntime(ordinal), context_(context), allocator_(context, ordinal) {
     check(selectDevice(ordinal), "choosing the device");
-    check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, ordinal),
-          "reading the device");
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
     check(cudaStreamCreateWithFlags(&copyStream_, cudaStreamNonBlocking), "creating a stream");
     check(cudaMalloc(reinterpret_cast<void**>(&faults_), sizeof(FaultRecord)), "allocating");
@@ -91,7 +89,7 @@ CudaRuntime::CudaRuntime(Context& context, int ordinal)
     waiter_ = std::thread([this] { await(); });
 }
 
-CudaRuntime::~CudaRuntime() {
+CudaDevice::~CudaDevice() {
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         closing_ = true;
@@ -130,13 +128,27 @@ cudaError_t selectDevice(int ordinal) {
     return status;
 }
 
-void CudaRuntime::select() const {
+void CudaDevice::select() const {
     speaking() = this;
     check(selectDevice(ordinal_), "choosing the device");
 }
 
+CudaRuntime& runtimeOf(Context& context) {
+    return static_cast<CudaDevice&>(*context.openRuntime(context.device()));
+}
+
+void CudaDevice::begin(const char* op) {
+    select();
+    recent_[launched_.fetch_add(1, std::memory_order_relaxed) % recent_.size()].store(
+        op, std::memory_order_relaxed);
+}
+
+void CudaDevice::end() {
+    if ((context_.stream().synchronous || context_.stream().profiling()) && !capturing_) wait();
+}
+
 // False where there is no memory for it; what there was may be gone then as well.
-bool CudaRuntime::growWorkspace(size_t bytes) {
+bool CudaDevice::growWorkspace(size_t bytes) {
     CHECK(!capturing_, ErrorKind::Kernel, "a library asks for more memory than before");
     // What a graph works in has to stay: it grows by half then, so that this happens a few times only.
     if (hasCaptured_ && bytes < workspaceBytes_ + workspaceBytes_ / 2 &&
@@ -170,27 +182,27 @@ bool CudaRuntime::growWorkspace(size_t bytes) {
     return true;
 }
 
-void* CudaRuntime::workspace(size_t bytes) {
+void* CudaDevice::workspace(size_t bytes) {
     if (bytes > workspaceBytes_ && !growWorkspace(bytes))
         check(cudaErrorMemoryAllocation, "allocating a library's workspace");
     return workspace_;
 }
 
-void CudaRuntime::emptyCache() {
+void CudaDevice::emptyCache() {
     context_.stream().enqueueOnce("emptyCache", [this] { wait(); });
     context_.stream().wait();
     select();
     allocator_.emptyCache();
 }
 
-void CudaRuntime::setValue(void* target, const void* source, size_t bytes) {
+void CudaDevice::setValue(void* target, const void* source, size_t bytes) {
     if (!capturing_) return uploadSmall(static_cast<char*>(target), static_cast<const char*>(source), bytes);
     void* const place = capturing_->take(bytes);
     std::memcpy(place, source, bytes);
     check(cudaMemcpyAsync(target, place, bytes, cudaMemcpyHostToDevice, stream_), "copying");
 }
 
-void CudaRuntime::setFresh(void* target, size_t bytes, const std::function<void(void*)>& fill) {
+void CudaDevice::setFresh(void* target, size_t bytes, const std::function<void(void*)>& fill) {
     if (capturing_) {
         void* const place = capturing_->take(bytes);
         capturing_->fresh.emplace_back(place, fill);
@@ -202,7 +214,7 @@ void CudaRuntime::setFresh(void* target, size_t bytes, const std::function<void(
     setValue(target, made.data(), bytes);
 }
 
-std::shared_ptr<void> CudaRuntime::capture(const std::function<void()>& body) {
+std::shared_ptr<void> CudaDevice::capture(const std::function<void()>& body) {
 #ifdef ANNEAL_CUDA_EMULATED
     (void)body;
     return nullptr;  // repetitions run the steps one by one
@@ -235,7 +247,7 @@ std::shared_ptr<void> CudaRuntime::capture(const std::function<void()>& body) {
 #endif
 }
 
-void CudaRuntime::launchCaptured(const std::shared_ptr<void>& captured) {
+void CudaDevice::launchCaptured(const std::shared_ptr<void>& captured) {
 #ifdef ANNEAL_CUDA_EMULATED
     (void)captured;
 #else
@@ -251,11 +263,11 @@ void CudaRuntime::launchCaptured(const std::shared_ptr<void>& captured) {
 #endif
 }
 
-void CudaRuntime::copyWithin(void* target, const void* source, size_t bytes) {
+void CudaDevice::copyWithin(void* target, const void* source, size_t bytes) {
     check(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToDevice, stream_), "copying");
 }
 
-cudaEvent_t CudaRuntime::takeEvent() {
+cudaEvent_t CudaDevice::takeEvent() {
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (!events_.empty()) {
@@ -269,8 +281,8 @@ cudaEvent_t CudaRuntime::takeEvent() {
     return event;
 }
 
-void CudaRuntime::download(void* target, const void* source, size_t bytes,
-                           std::function<void(std::exception_ptr)> done) {
+void CudaDevice::download(void* target, const void* source, size_t bytes,
+                          std::function<void(std::exception_ptr)> done) {
     try {
         CHECK(!capturing_, ErrorKind::Kernel, "reading cannot be captured");
         select();
@@ -296,7 +308,7 @@ void CudaRuntime::download(void* target, const void* source, size_t bytes,
     }
 }
 
-std::string CudaRuntime::blame(cudaError_t status) const {
+std::string CudaDevice::blame(cudaError_t status) const {
     // CUDA does not tell which kernel it was; a device that has failed this way answers nothing more.
     constexpr size_t kMostNames = 40;
     std::vector<const char*> names;
@@ -314,7 +326,7 @@ std::string CudaRuntime::blame(cudaError_t status) const {
            ". ANNEAL_SYNC=1 finds the one. The process must be started again";
 }
 
-std::exception_ptr CudaRuntime::failureOf(cudaError_t status, FaultRecord* fault) const {
+std::exception_ptr CudaDevice::failureOf(cudaError_t status, FaultRecord* fault) const {
     try {
         if (status != cudaSuccess) throw OpError(ErrorKind::Kernel, blame(status));
         throwFault(*fault);
@@ -324,7 +336,7 @@ std::exception_ptr CudaRuntime::failureOf(cudaError_t status, FaultRecord* fault
     return nullptr;
 }
 
-void CudaRuntime::await() {
+void CudaDevice::await() {
     selectDevice(ordinal_);
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
@@ -345,7 +357,7 @@ void CudaRuntime::await() {
     }
 }
 
-std::exception_ptr CudaRuntime::finish(void* staging, const void* source, size_t bytes) {
+std::exception_ptr CudaDevice::finish(void* staging, const void* source, size_t bytes) {
     FaultRecord* const fault = static_cast<FaultRecord*>(pinned_.take(sizeof(FaultRecord)));
     std::exception_ptr failure;
     try {
@@ -359,14 +371,14 @@ std::exception_ptr CudaRuntime::finish(void* staging, const void* source, size_t
     return failure;
 }
 
-void CudaRuntime::wait() {
+void CudaDevice::wait() {
     CHECK(!capturing_, ErrorKind::Kernel, "waiting cannot be captured");
     select();
     if (const std::exception_ptr failure = finish(nullptr, nullptr, 0)) std::rethrow_exception(failure);
 }
 
 // Whoever asks waits anyhow: no other thread has to be woken in between.
-void CudaRuntime::read(void* target, const void* source, size_t bytes) {
+void CudaDevice::read(void* target, const void* source, size_t bytes) {
     CHECK(!capturing_, ErrorKind::Kernel, "reading cannot be captured");
     select();
     void* const staging = pinned_.take(bytes);
