@@ -29,7 +29,11 @@ declare module './tensor.ts' {
     detach(): Tensor
     /** Cuts this tensor off from its history: it becomes a leaf that requires no gradient. In place. Not for views. */
     detach_(): this
-    /** Calls `hook` with this tensor's gradient when it is known; what it returns replaces the gradient. Returns a remover. */
+    /**
+     * Calls `hook` with this tensor's gradient in each backward pass, once all of it has arrived; a tensor that it returns, of the
+     * same shape, dtype and device, replaces the gradient. What the hook wants to have afterwards it has to `keep()`. Returns
+     * a remover.
+     */
     registerHook(hook: GradientHook): () => void
     /** Keeps the gradient of an intermediate tensor in its `grad`. */
     retainGrad(): this

@@ -28,7 +28,7 @@ export function requireChangeable(
         'place while operations are recorded; do it inside noGrad, as optimizers do, or change a clone()',
     )
   }
-  if (base !== null && target.viewVersion < 0) {
+  if (base !== null && target.viewHistory < 0) {
     throw new AutogradError(
       `${name}: this view was made inside noGrad (or inside the forward function of defineOp), so that its change in place ` +
         'cannot become part of the history. Make the view outside, or change a clone()',
@@ -61,13 +61,20 @@ export function recordInPlace(
   replaceHistory(target, new GraphNode(name, [edgeOf(target), ...others.map(edgeOf)], saved, backward))
 }
 
-function replaceHistory(target: Tensor, node: GraphNode): void {
+function setHistory(target: Tensor, node: GraphNode): void {
   const before = target.gradFn
   if (before !== null && before.retained === target) {
     before.retained = null
     node.retained = target
   }
   target.gradFn = node
+}
+
+// Of a tensor that is no view. Its views keep their old histories until here, so that one that took part in the change has
+// done so with the value that it had.
+function replaceHistory(target: Tensor, node: GraphNode): void {
+  setHistory(target, node)
+  target.versionCounter.histories++
 }
 
 // Memory for a gradient laid out as `whole`, whatever its strides.
@@ -101,7 +108,7 @@ function backwardOfPart(
 
 setViewRebaser((view) => {
   const base = view.viewBase as Tensor
-  view.viewVersion = view.versionCounter.value
+  view.viewHistory = view.versionCounter.histories
   const edge = edgeOf(base)
   if (edge === null) return
   const [whole, part] = [base.geometry, view.geometry]
@@ -117,7 +124,7 @@ setViewRebaser((view) => {
     callInPlace('copy_', window(memory, single, whole), sum)
     return [window(memory, whole, whole)]
   })
-  replaceHistory(view, node)
+  setHistory(view, node)
 })
 
 /** The value of `target` before a change in place, with its history, under memory of its own. */

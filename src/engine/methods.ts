@@ -26,6 +26,6 @@ export function asViewOf(view: Tensor, base: Tensor): Tensor {
   const counter = base.versionCounter
   view.versions = counter
   view.viewBase = base.viewBase ?? base
-  view.viewVersion = base.viewVersion >= 0 && engineState().gradEnabled ? counter.value : -1
+  view.viewHistory = base.viewHistory >= 0 && engineState().gradEnabled ? counter.histories : -1
   return view
 }

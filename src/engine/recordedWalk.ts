@@ -2,7 +2,7 @@ import { AutogradError } from './errors.ts'
 import { DefinedOpNode, type Edge, freedGraph, type Gradients, GraphNode } from './graph.ts'
 import { type Argument, withRecorder } from './native.ts'
 import type { Tensor } from './tensor.ts'
-import { type GradientHook, leadingTo, reachable, type WalkStart } from './walk.ts'
+import { leadingTo, reachable, runHooks, type WalkStart } from './walk.ts'
 
 /** What running an op with its history recorded gives: as the op itself. */
 export type RecordedOp = (...inputs: never[]) => Tensor | readonly (Tensor | null)[] | undefined
@@ -54,10 +54,6 @@ function gradientsOf(node: GraphNode, gradient: Tensor): Gradients {
   )
 }
 
-function runHooks(hooks: GradientHook[] | null, gradient: Tensor): Tensor {
-  return (hooks ?? []).reduce((current, hook) => hook(current) ?? current, gradient)
-}
-
 /**
  * As `walk`, into the keys of `captured`, while what gradient functions compute is recorded: gradients have histories, and can be
  * differentiated again. Nothing is freed on the way, since those histories need it.
@@ -77,7 +73,7 @@ export function walkRecorded(
     if (edge instanceof GraphNode) {
       if (leading.has(edge) || captured.has(edge)) gradients.set(edge, total(gradients.get(edge), incoming))
     } else if (edge !== null && captured.has(edge)) {
-      captured.set(edge, total(captured.get(edge), runHooks(edge.gradHooks, incoming)))
+      captured.set(edge, total(captured.get(edge), incoming))
     }
   }
 
@@ -96,5 +92,9 @@ export function walkRecorded(
       if (edge !== null && result) deliver(edge, result)
     })
     if (!retainGraph) node.release()
+  }
+  for (const [edge, gradient] of captured) {
+    if (edge !== null && !(edge instanceof GraphNode) && gradient !== null)
+      captured.set(edge, runHooks(edge.gradHooks, gradient))
   }
 }

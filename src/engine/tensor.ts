@@ -35,9 +35,12 @@ export interface Geometry {
   readonly offset: number
 }
 
-/** Counts in-place changes; shared by all views of the same memory. */
+/** Shared by all views of the same memory. */
 export interface VersionCounter {
+  /** Counts in-place changes. */
   value: number
+  /** Counts the histories that what the views look at has had: with each, theirs have to be made anew. */
+  histories: number
 }
 
 /**
@@ -62,8 +65,8 @@ export class Tensor {
   versions: VersionCounter | null = null
   /** @internal The tensor that this is a view of (never a view itself): an in-place change of either reaches both histories. */
   viewBase: Tensor | null = null
-  /** @internal The version at which a view's history was right; -1 for views made while nothing was recorded. */
-  viewVersion = 0
+  /** @internal Which of its base's histories a view's goes back to; -1 for views made while nothing was recorded. */
+  viewHistory = 0
   /** @internal How many recorded operations keep this tensor for their backward pass. */
   saves = 0
   /** @internal Set when dispose() came while a recorded operation still needed the values. */
@@ -110,7 +113,7 @@ export class Tensor {
 
   /** @internal The operation that made this tensor; for a view, also what was done in place to what it looks at. */
   get gradFn(): GraphNode | null {
-    if (this.viewBase !== null && this.viewVersion >= 0 && this.viewVersion !== this.versions?.value) {
+    if (this.viewBase !== null && this.viewHistory >= 0 && this.viewHistory !== this.versions?.histories) {
       rebaseView(this)
     }
     return this.node
@@ -118,7 +121,7 @@ export class Tensor {
 
   set gradFn(node: GraphNode | null) {
     this.node = node
-    if (this.viewVersion >= 0 && this.viewBase !== null) this.viewVersion = this.versions?.value ?? 0
+    if (this.viewHistory >= 0 && this.viewBase !== null) this.viewHistory = this.versions?.histories ?? 0
   }
 
   /** Sizes of the dimensions; pictures are [N, C, H, W] whatever their order in memory. */
@@ -382,7 +385,7 @@ export class Tensor {
 
   /** @internal */
   get versionCounter(): VersionCounter {
-    this.versions ??= { value: 0 }
+    this.versions ??= { value: 0, histories: 0 }
     return this.versions
   }
 

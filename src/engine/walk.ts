@@ -1,4 +1,6 @@
 import { addon } from './addon.ts'
+import { show } from './check.ts'
+import { AutogradError } from './errors.ts'
 import { type Edge, freedGraph, GraphNode } from './graph.ts'
 import { call, callInPlace } from './native.ts'
 import type { TensorScope } from './state.ts'
@@ -22,34 +24,48 @@ function accumulate(existing: Tensor, incoming: Tensor): Tensor {
   return total
 }
 
-function runHooks(hooks: GradientHook[] | null, gradient: Tensor): Tensor {
+/**
+ * The gradient that `hooks` make of `gradient`, in the order in which they were registered.
+ * @throws AutogradError where one gives something that cannot take its place.
+ */
+export function runHooks(hooks: readonly GradientHook[] | null, gradient: Tensor): Tensor {
   let current = gradient
   for (const hook of hooks ?? []) {
-    const replacement = hook(current)
-    if (replacement instanceof Tensor && replacement !== current) current = call('alias', replacement)
+    const replacement: unknown = hook(current)
+    if (replacement === undefined || replacement === null) continue
+    if (!(replacement instanceof Tensor)) {
+      throw new AutogradError(
+        `registerHook: a hook gives a tensor, null or nothing, got ${show(replacement)}`,
+      )
+    }
+    const facts = (one: Tensor) => `${one.dtype}[${one.shape.join(', ')}] on ${one.device}`
+    if (facts(replacement) !== facts(current)) {
+      throw new AutogradError(
+        `registerHook: a hook made ${facts(replacement)} of a gradient that is ${facts(current)}`,
+      )
+    }
+    current = replacement
   }
   return current
 }
 
 function addToLeaf(leaf: Tensor, gradient: Tensor): void {
-  const hooked = runHooks(leaf.gradHooks, gradient)
-  if (hooked !== gradient) gradient.dispose()
   const existing = leaf.accumulated
   if (existing === null) {
     // The first gradient is taken over, unless its memory is shared or lies in another order than the leaf's.
-    if (addon.canStandFor(hooked.liveHandle(), leaf.liveHandle())) {
-      leaf.accumulated = hooked.keep()
+    if (addon.canStandFor(gradient.liveHandle(), leaf.liveHandle())) {
+      leaf.accumulated = gradient.keep()
     } else {
       const own = call('empty_like', leaf)
-      callInPlace('copy_', own, hooked)
-      hooked.dispose()
+      callInPlace('copy_', own, gradient)
+      gradient.dispose()
       leaf.accumulated = own.keep()
     }
   } else {
     // In place, as in PyTorch: whoever holds `grad` sees the sum.
-    callInPlace('add_', existing, hooked)
+    callInPlace('add_', existing, gradient)
     existing.versionCounter.value++
-    hooked.dispose()
+    gradient.dispose()
   }
 }
 
@@ -101,7 +117,8 @@ class Walk {
   /** The operations that lead to what is captured; null for all. */
   readonly #leading: ReadonlySet<GraphNode> | null
   readonly #gradients = new Map<GraphNode, Tensor>()
-  readonly #waiting = new Set<Tensor>() // those gradients, and captured ones
+  readonly #hooked = new Map<Tensor, Tensor>() // of leaves, whose hooks see the sum
+  readonly #waiting = new Set<Tensor>() // all those gradients, and captured ones
 
   constructor(
     retainGraph: boolean,
@@ -128,9 +145,32 @@ class Walk {
       if (this.#leading !== null && !this.#leading.has(edge) && !captured?.has(edge)) return
       this.#gradients.set(edge, this.#wait(this.#gradients.get(edge), incoming))
     } else if (edge !== null) {
-      if (captured === null) addToLeaf(edge, incoming)
-      else if (captured.has(edge)) this.#capture(captured, edge, runHooks(edge.gradHooks, incoming))
+      if (captured !== null) {
+        if (captured.has(edge)) this.#capture(captured, edge, incoming)
+      } else if (edge.gradHooks !== null) {
+        this.#hooked.set(edge, this.#wait(this.#hooked.get(edge), incoming))
+      } else if (edge.leafRequiresGrad) {
+        addToLeaf(edge, incoming)
+      }
     }
+  }
+
+  /** Once all have arrived: runs the hooks of leaves. */
+  finish(): void {
+    for (const [leaf, gradient] of this.#hooked) {
+      if (leaf.leafRequiresGrad) addToLeaf(leaf, this.#throughHooks(leaf.gradHooks, gradient))
+    }
+    const captured = this.#captured
+    for (const [edge, gradient] of captured ?? []) {
+      if (!(edge instanceof Tensor) || edge.gradHooks === null || gradient === null) continue
+      captured?.set(edge, this.#throughHooks(edge.gradHooks, gradient))
+    }
+  }
+
+  // A gradient that somebody else has made or kept gets another handle, and is not written into.
+  #throughHooks(hooks: readonly GradientHook[] | null, gradient: Tensor): Tensor {
+    const hooked = runHooks(hooks, gradient)
+    return hooked !== gradient || hooked.scope !== this.#made ? call('alias', hooked) : hooked
   }
 
   /** Takes the gradient that has arrived at `node`, if one has, on to the operation's inputs. */
@@ -138,7 +178,7 @@ class Walk {
     const arrived = this.#gradients.get(node)
     if (arrived === undefined) return
     this.#gradients.delete(node)
-    const gradient = runHooks(node.hooks, arrived)
+    const gradient = node.hooks === null ? arrived : this.#throughHooks(node.hooks, arrived)
     const captured = this.#captured
     if (captured?.has(node)) this.#capture(captured, node, call('alias', gradient))
     else if (node.retained !== null && captured === null) addToLeaf(node.retained, call('alias', gradient))
@@ -206,4 +246,5 @@ export function walk(
   for (const { edge, gradient } of starts) gradients.deliver(edge, gradient)
   gradients.checkStarts()
   for (const node of nodes) gradients.pass(node)
+  gradients.finish()
 }

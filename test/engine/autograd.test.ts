@@ -3,6 +3,7 @@ import {
   AutogradError,
   conv2d,
   defineOp,
+  grad,
   gradcheck,
   noGrad,
   ones,
@@ -126,6 +127,62 @@ describe('hooks', () => {
     x.clearGrad()
     x.mul(3).sum().backward()
     expect(x.grad?.toArray()).toEqual([3, 3])
+  })
+
+  // As PyTorch 2 does, in grad() too.
+  it('of a leaf run once, on the sum of what arrives', () => {
+    const x = leaf([1])
+    const seen: number[] = []
+    x.registerHook((gradient) => {
+      seen.push(gradient.item())
+      return gradient.clamp(-1, 1)
+    })
+    x.mul(3).add(x.mul(4)).sum().backward()
+    expect(seen).toEqual([7])
+    expect(x.grad?.toArray()).toEqual([1])
+    const y = leaf([3])
+    y.registerHook((gradient) => gradient.square())
+    expect(grad(y.mul(y).sum(), y)[0]?.toArray()).toEqual([36])
+    const [recorded] = grad(y.mul(y).sum(), y, { createGraph: true }) as [Tensor]
+    expect(recorded.toArray()).toEqual([36])
+    y.mul(y).sum().backward()
+    expect(y.grad?.toArray()).toEqual([36])
+  })
+
+  it('may keep what they see', () => {
+    const x = leaf([1])
+    const seen: Tensor[] = []
+    x.registerHook((gradient) => {
+      seen.push(gradient.keep())
+    })
+    x.mul(2).sum().backward()
+    x.mul(3).sum().backward()
+    expect(x.grad?.toArray()).toEqual([5])
+    x.clearGrad()
+    expect(seen.map((one) => one.toArray())).toEqual([[2], [3]])
+  })
+
+  it('give a gradient of the same kind, or nothing', () => {
+    for (const [made, message] of [
+      [tensor([5]), /made float32\[1\] on cpu of a gradient that is float32\[2\]/],
+      [tensor([1, 2], { dtype: 'float64' }), /made float64\[2\]/],
+      [Promise.resolve(), /a hook gives a tensor, null or nothing/],
+    ] as const) {
+      const x = leaf([1, 2])
+      x.registerHook(() => made as Tensor)
+      expect(() => x.mul(2).sum().backward()).toThrow(message)
+      const y = leaf([1, 2]).mul(1)
+      y.registerHook(() => made as Tensor)
+      expect(() => y.sum().backward()).toThrow(message)
+    }
+  })
+
+  it('and gradients leave out a leaf that has been frozen since', () => {
+    const x = leaf([1, 2])
+    const y = x.mul(2).sum()
+    x.requiresGrad_(false)
+    y.backward()
+    expect(x.grad).toBeNull()
   })
 
   it('keep the gradient of an intermediate', () => {

@@ -150,6 +150,82 @@ describe('changes through a view', () => {
     expect(x.grad?.toArray()).toEqual([3, 3])
   })
 
+  // PyTorch 1.13's numbers.
+  it.each<[string, (view: Tensor, source: Tensor) => unknown, number[][], number[] | null]>([
+    [
+      'copy_',
+      (view, source) => view.copy_(source),
+      [
+        [0, 0],
+        [0, 0],
+      ],
+      [1, 1],
+    ],
+    [
+      'fill_',
+      (view) => view.fill_(3),
+      [
+        [0, 0],
+        [0, 0],
+      ],
+      null,
+    ],
+    [
+      'zero_',
+      (view) => view.zero_(),
+      [
+        [0, 0],
+        [0, 0],
+      ],
+      null,
+    ],
+    [
+      'uniform_',
+      (view) => view.uniform_(),
+      [
+        [0, 0],
+        [0, 0],
+      ],
+      null,
+    ],
+    [
+      'add_ of itself',
+      (view) => view.add_(view),
+      [
+        [4, 4],
+        [0, 0],
+      ],
+      null,
+    ],
+  ])('reach the view itself: %s', (_, change, ofWhole, ofSource) => {
+    const x = leaf([1, 2, 3, 4])
+    const source = leaf([5, 6])
+    const view = x.mul(2).view(2, 2).select(0, 0)
+    change(view, source)
+    view.sum().backward()
+    expect(x.grad?.view(2, 2).toArray()).toEqual(ofWhole)
+    expect(source.grad?.toArray() ?? null).toEqual(ofSource)
+  })
+
+  it('reach a view that they have used', () => {
+    const x = leaf([1, 2])
+    const whole = x.mul(1)
+    const view = whole.view(2)
+    whole.add_(view)
+    view.sum().backward()
+    expect(x.grad?.toArray()).toEqual([2, 2])
+  })
+
+  it('reach a view of what had no history', () => {
+    const source = leaf([5, 6])
+    const whole = zeros([2, 2])
+    const [view, other] = [whole.select(0, 0), whole.select(0, 0)]
+    view.copy_(source)
+    expect([view.requiresGrad, other.requiresGrad]).toEqual([true, true])
+    view.sum().mul(2).add(other.sum()).backward()
+    expect(source.grad?.toArray()).toEqual([3, 3])
+  })
+
   it('are seen in the history as PyTorch shows it', () => {
     const y = leaf([1, 2]).mul(1)
     const part = y.select(0, 0)
