@@ -2,6 +2,7 @@ import { requireOptions, show } from './check.ts'
 import { isFloatingPoint } from './dtype.ts'
 import { AutogradError, ConfigError } from './errors.ts'
 import { DefinedOpNode, edgeOf, type GraphNode, isTracked } from './graph.ts'
+import { toDType } from './ops/convert.ts'
 import { engineState } from './state.ts'
 import { Tensor } from './tensor.ts'
 
@@ -21,13 +22,17 @@ export interface OpDefinition<Inputs extends unknown[]> {
   name: string
   /** Computes the output; what happens inside is not recorded. */
   forward(context: OpContext, ...inputs: Inputs): Tensor
-  /** The gradients of the inputs, in their order (null for those without); one tensor for an op of one input. */
+  /**
+   * The gradients of the inputs, in their order (null for those without); one tensor for an op of one input. Each has its input's
+   * shape; another dtype is converted to the input's.
+   */
   backward(context: OpContext, gradOutput: Tensor): Tensor | null | (Tensor | null)[]
 }
 
 /**
  * A differentiable operation written in TypeScript.
- * @throws AutogradError in the backward pass when `backward` gives a wrong number or shape of gradients.
+ * @throws AutogradError in the backward pass when `backward` gives a wrong number or shape of gradients, or one that is not on
+ * its input's device
  */
 export function defineOp<Inputs extends unknown[]>(
   definition: OpDefinition<Inputs>,
@@ -67,22 +72,33 @@ export function defineOp<Inputs extends unknown[]>(
     // An input handed through would otherwise get this op as its own history.
     if (tensors.includes(out)) out = out.detach()
     // A view of an input has been made without recording; in-place changes of it are refused from here on.
-    const shapes = tensors.map((tensor) => tensor?.shape ?? null)
+    const likes = tensors.map((tensor) =>
+      tensor ? { shape: tensor.shape, dtype: tensor.dtype, device: tensor.device } : null,
+    )
     const defined = new DefinedOpNode(name, edges, kept, (gradient) => {
       const returned = definition.backward(context, gradient)
       const list = Array.isArray(returned) ? returned : [returned]
       if (list.length > inputs.length) {
         throw new AutogradError(`${name}: backward gave ${list.length} gradients for ${inputs.length} inputs`)
       }
-      list.forEach((item, i) => {
-        const shape = shapes[i]
-        if (item && shape && item.shape.join() !== shape.join()) {
+      return list.map((item, i) => {
+        const like = likes[i]
+        if (!item || !like) return item
+        const { shape, dtype, device } = like
+        if (item.shape.join() !== shape.join()) {
           throw new AutogradError(
             `${name}: backward gave a gradient of shape [${item.shape.join(', ')}] for input ${i} of shape [${shape.join(', ')}]`,
           )
         }
+        if (!edges[i]) return item
+        if (item.device !== device) {
+          throw new AutogradError(
+            `${name}: backward gave a gradient on ${item.device} for input ${i} on ${device}; move it with to('${device}')`,
+          )
+        }
+        // What comes before goes on in its own dtype, whatever this op computed in.
+        return toDType(item, dtype)
       })
-      return list
     })
     node = defined
     const known = new Set<unknown>([...tensors, out])

@@ -11,6 +11,7 @@ import {
   type Tensor,
   tanh,
 } from '../engine/index.ts'
+import { cap } from '../engine/ops/activation.ts'
 import { Module } from './Module.ts'
 import { reprFields } from './repr.ts'
 
@@ -21,10 +22,10 @@ export class ReLU extends Module {
   }
 }
 
-/** max(x, 0), but never more than 6 (Howard et al. 2017): an activation that low precision bears well. */
+/** max(x, 0), but never more than 6 (Howard et al. 2017): an activation that low precision bears well. Flat at 0 and at 6. */
 export class ReLU6 extends Module {
   override forward(x: Tensor): Tensor {
-    return relu(x).clamp(null, 6)
+    return cap(relu(x), 6)
   }
 }
 

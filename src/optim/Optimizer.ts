@@ -101,7 +101,10 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     }
   }
 
-  /** Adds parameters to train from now on, for example those of layers that were frozen. */
+  /**
+   * Adds parameters to train from now on, for example those of layers that were frozen. Schedulers made before go on with the rate
+   * that the group has here, each in its way (see `Scheduler`).
+   */
   addParamGroup(group: ParamGroupInput<Options>): void {
     const name = this.constructor.name
     if (group === null || typeof group !== 'object' || group.params === undefined) {

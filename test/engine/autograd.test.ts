@@ -221,54 +221,6 @@ describe('in-place changes', () => {
   })
 })
 
-describe('defineOp', () => {
-  const cube = defineOp<[Tensor]>({
-    name: 'cube',
-    forward(context, x) {
-      context.saveForBackward(x)
-      return x.mul(x).mul(x)
-    },
-    backward(context, gradient) {
-      const [x] = context.saved as [Tensor]
-      return gradient.mul(x.square()).mul(3)
-    },
-  })
-
-  it('works and passes gradcheck', () => {
-    const x = leaf([2])
-    cube(x).backward()
-    expect(x.grad?.item()).toBe(12)
-    expect(gradcheck(cube, [randn([3], { dtype: 'float64', requiresGrad: true })])).toBe(true)
-  })
-
-  it('names itself when its gradient has a wrong shape', () => {
-    const wrong = defineOp<[Tensor]>({
-      name: 'wrong',
-      forward: (_, x) => x.mul(1),
-      backward: () => ones([7]),
-    })
-    const y = wrong(leaf([1, 2])).sum()
-    expect(() => y.backward()).toThrow(/wrong: .*\[7\].*\[2\]/)
-  })
-
-  it('may give one tensor as the gradient of several inputs, again and again', () => {
-    const weighted = defineOp<[Tensor, Tensor, Tensor]>({
-      name: 'weighted',
-      forward: (_, x, y, z) => x.add(y).add(z).mul(2),
-      backward(_, gradient) {
-        const twice = gradient.mul(2)
-        return [twice, twice, twice]
-      },
-    })
-    const [x, y] = [leaf([1, 2]), leaf([3, 4])]
-    for (let i = 1; i <= 3; i++) {
-      weighted(x, y, y.mul(3)).sum().backward()
-      expect(x.grad?.toArray()).toEqual([2 * i, 2 * i])
-      expect(y.grad?.toArray()).toEqual([8 * i, 8 * i])
-    }
-  })
-})
-
 describe('gradcheck', () => {
   it('finds a wrong gradient', () => {
     const lying = defineOp<[Tensor]>({

@@ -28,6 +28,7 @@ import {
   type Tensor,
   tensor,
 } from '../../src/engine/index.ts'
+import { cap } from '../../src/engine/ops/activation.ts'
 import { squaredError } from '../../src/engine/ops/loss.ts'
 import { cases } from './gradcheckCases.ts'
 
@@ -59,6 +60,7 @@ describe('gradients of gradients agree with central differences', () => {
     elu: [(x) => elu(x as Tensor, 1.3), () => [leaf(-1.2, 0.4, 2)]],
     selu: [(x) => selu(x as Tensor), () => [leaf(-1.2, 0.4, 2)]],
     hardswish: [(x) => hardswish(x as Tensor), () => [leaf(-4, -1.2, 0.4, 5)]],
+    'relu and cap': [(x) => cap((x as Tensor).relu(), 6), () => [leaf(-4, 0.4, 5, 7)]],
     logSigmoid: [(x) => logSigmoid(x as Tensor), () => [leaf(-3, 0.4, 2)]],
     'clamp between tensors': [
       (x, low) => (x as Tensor).clamp(low, 2),

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { ConfigError, ShapeError } from '../../src/engine/errors.ts'
 import {
   arange,
+  grad,
   manualSeed,
   noGrad,
   ones,
@@ -12,6 +13,7 @@ import {
 } from '../../src/engine/index.ts'
 import * as F from '../../src/nn/functional.ts'
 import * as nn from '../../src/nn/index.ts'
+import { FusedSequential } from '../../src/vision/models/normActivation.ts'
 
 const values = (tensor: Tensor) => Array.from(tensor.contiguous().dataSync() as ArrayLike<number>)
 
@@ -218,6 +220,28 @@ describe('layers', () => {
     const total = Math.exp(-2) + 1 + Math.exp(3)
     expectClose(new nn.Softmax(0).forward(x), tensor([Math.exp(-2) / total, 1 / total, Math.exp(3) / total]))
     expectClose(new nn.LogSoftmax(-1).forward(x), x.sub(Math.log(total)))
+  })
+
+  it('ReLU6 is flat at 0 and at 6, by itself and behind a batch norm', () => {
+    const values = [-1, 0, 3, 6, 7, NaN, Infinity, -Infinity]
+    const x = tensor(values, { requiresGrad: true })
+    const y = new nn.ReLU6().forward(x)
+    expect(y.toArray()).toEqual([0, 0, 3, 6, 6, NaN, 6, 0])
+    const g = ones([8], { requiresGrad: true })
+    const [slope] = grad(y, x, { gradOutputs: [g], createGraph: true }) as [Tensor]
+    // PyTorch's
+    expect(slope.toArray()).toEqual([0, 0, 1, 0, 0, 1, 0, 0])
+    const [toGradient, toInput] = grad(slope, [g, x], {
+      gradOutputs: [zeros([8]).add(3)],
+      allowUnused: true,
+    }) as (Tensor | null)[]
+    expect(toGradient?.toArray()).toEqual([0, 0, 3, 0, 0, 3, 0, 0])
+    expect(toInput?.toArray() ?? Array(8).fill(0)).toEqual(Array(8).fill(0))
+
+    const layers = new FusedSequential(new nn.BatchNorm2d(1, { eps: 0 }), new nn.ReLU6()).eval()
+    const pixels = tensor([-1, 0, 3, 6, 7], { shape: [1, 1, 1, 5], requiresGrad: true })
+    layers.forward(pixels).sum().backward()
+    expect(pixels.grad?.reshape([5]).toArray()).toEqual([0, 0, 1, 0, 0])
   })
 
   it('Flatten keeps the batch', () => {

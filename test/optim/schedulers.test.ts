@@ -13,10 +13,21 @@ interface Case {
   momentums: number[]
 }
 
+/** Schedulers that step in turn on two groups; by hand all rates are scaled, or a third group is added. */
+interface Chain {
+  chain: string
+  schedulers: [name: string, options: Record<string, unknown>][]
+  scaleAt: number | null
+  addAt: number | null
+  /** For each step those of all groups. */
+  lrs: number[][]
+  momentums: number[][]
+}
+
 /** What PyTorch's schedulers do, see fixtures/make_schedulers.py. */
-const { metrics, cases } = JSON.parse(
+const { metrics, cases, chained } = JSON.parse(
   readFileSync(new URL('fixtures/schedulers.json', import.meta.url), 'utf8'),
-) as { metrics: number[]; cases: Case[] }
+) as { metrics: number[]; cases: Case[]; chained: Chain[] }
 
 type AnyScheduler = {
   step(metric?: number): unknown
@@ -68,7 +79,103 @@ describe('schedulers set PyTorch’s rates', () => {
   }
 })
 
+describe('schedulers that share an optimizer, or rates that are written to, come to PyTorch’s rates', () => {
+  const parameters = () => [new Parameter(zeros([1]))]
+
+  function begin({ schedulers }: Chain, added: boolean): [optim.SGD, AnyScheduler[]] {
+    const groups = [0.1, 0.02, ...(added ? [0.2] : [])].map((lr) => ({ params: parameters(), lr }))
+    const optimizer = new optim.SGD(groups, { momentum: 0.9 })
+    const constructors = optim as unknown as Record<string, new (...args: unknown[]) => AnyScheduler>
+    const made = schedulers.map(([name, options]) => {
+      const factor = options.factor as number
+      const lrLambda = (step: number) => (factor ? factor ** step : step / 10)
+      return new constructors[name]!(optimizer, name === 'LambdaLR' ? { lrLambda } : options)
+    })
+    return [optimizer, made]
+  }
+
+  function expectAt(given: Chain, step: number, optimizer: optim.SGD): void {
+    const { paramGroups } = optimizer
+    const [lrs, momentums] = [given.lrs[step]!, given.momentums[step]!]
+    expect(paramGroups).toHaveLength(lrs.length)
+    paramGroups.forEach(({ lr, momentum }, i) => {
+      const wanted = lrs[i]!
+      expect(Math.abs(lr - wanted), `${lr}, not ${wanted}, after ${step} steps`).toBeLessThanOrEqual(
+        1e-13 * wanted,
+      )
+      expect(momentum, `momentum after ${step} steps`).toBeCloseTo(momentums[i]!, 12)
+    })
+  }
+
+  function advance(given: Chain, step: number, optimizer: optim.SGD, schedulers: AnyScheduler[]): void {
+    if (step === given.scaleAt) for (const group of optimizer.paramGroups) group.lr *= 0.3
+    if (step === given.addAt) optimizer.addParamGroup({ params: parameters(), lr: 0.2 })
+    expectAt(given, step, optimizer)
+    for (const scheduler of schedulers) scheduler.step()
+  }
+
+  it.each(chained.map((given) => [given.chain, given] as const))('%s', (_, given) => {
+    const [optimizer, schedulers] = begin(given, false)
+    for (const step of given.lrs.keys()) advance(given, step, optimizer, schedulers)
+  })
+
+  // Also where the optimizer that goes on has all groups from the beginning.
+  it.each(chained.map((given) => [given.chain, given] as const))('%s, from a saved state', (_, given) => {
+    const [before, saved] = begin(given, false)
+    for (let step = 0; step < 9; step++) advance(given, step, before, saved)
+    const [optimizer, schedulers] = begin(given, given.addAt !== null)
+    // In the other order: neither may spoil what the other has restored.
+    for (const i of [...saved.keys()].reverse()) {
+      schedulers[i]!.loadStateDict(JSON.parse(JSON.stringify(saved[i]!.stateDict())))
+    }
+    for (let step = 9; step < given.lrs.length; step++) advance(given, step, optimizer, schedulers)
+  })
+
+  it('goes on from a state without rates at those that the schedule alone comes to', () => {
+    const optimizer = new optim.SGD(parameters(), { lr: 1 })
+    const scheduler = new optim.StepLR(optimizer, { stepSize: 2, gamma: 0.5 })
+    scheduler.loadStateDict({ stepCount: 5, baseLrs: [0.8] })
+    expect(scheduler.lastLrs()).toEqual([0.2])
+    scheduler.step()
+    expect(scheduler.lastLrs()).toEqual([0.1])
+  })
+})
+
 describe('schedulers and groups', () => {
+  it('a cycle refuses a group that comes later, and stays where it is', () => {
+    const optimizer = makeOptimizer('SGD')
+    const scheduler = new optim.OneCycleLR(optimizer, { maxLr: 1, totalSteps: 10 })
+    scheduler.step()
+    optimizer.addParamGroup({ params: [new Parameter(zeros([1]))], lr: 0.5 })
+    const before = scheduler.lastLrs()
+    expect(() => scheduler.step()).toThrow(/made for 1 parameter groups.*now has 2/)
+    expect(() => scheduler.step()).toThrow(ConfigError)
+    expect([scheduler.stepCount, scheduler.lastLrs()]).toEqual([1, before])
+  })
+
+  it('a plateau lowers a group that comes later, down to the bound of all', () => {
+    const add = (optimizer: optim.Optimizer) =>
+      optimizer.addParamGroup({ params: [new Parameter(zeros([1]))], lr: 0.5 })
+    const [first, second] = [makeOptimizer('SGD'), makeOptimizer('SGD')]
+    const scheduler = new optim.ReduceLROnPlateau(first, { patience: 0, minLr: 0.2 })
+    add(first)
+    expect([scheduler.step(1), scheduler.step(1)]).toEqual([false, true])
+    expect(scheduler.lastLrs()).toEqual([0.1, 0.2])
+    const bounded = new optim.ReduceLROnPlateau(second, { patience: 0, minLr: [0.2] })
+    add(second)
+    expect(() => bounded.step(1)).toThrow(/1 values of minLr for 2 parameter groups/)
+  })
+
+  it('loads no state of groups that the scheduler was not made for', () => {
+    const two = makeOptimizer('SGD')
+    const one = makeOptimizer('SGD')
+    two.addParamGroup({ params: [new Parameter(zeros([1]))] })
+    const saved = new optim.CyclicLR(two, { baseLr: 0.1, maxLr: 1 }).stateDict()
+    const scheduler = new optim.CyclicLR(one, { baseLr: 0.1, maxLr: 1 })
+    one.addParamGroup({ params: [new Parameter(zeros([1]))] })
+    expect(() => scheduler.loadStateDict(saved)).toThrow(/made for 2 parameter groups, this one for 1/)
+  })
+
   it('moves every group from its own rate', () => {
     const optimizer = new optim.SGD([
       { params: [new Parameter(zeros([1]))], lr: 1 },
@@ -129,5 +236,11 @@ describe('schedulers refuse what makes no sense', () => {
   it('a state of other groups', () => {
     const scheduler = new optim.ExponentialLR(sgd(), { gamma: 0.9 })
     expect(() => scheduler.loadStateDict({ stepCount: 1, baseLrs: [1, 2] })).toThrow(CheckpointError)
+    expect(() => scheduler.loadStateDict({ stepCount: 1, baseLrs: [1], lrs: [1, 2] })).toThrow(
+      CheckpointError,
+    )
+    expect(() => scheduler.loadStateDict({ stepCount: 1, baseLrs: [1], lrs: ['1'] as never })).toThrow(
+      CheckpointError,
+    )
   })
 })

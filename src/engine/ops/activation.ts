@@ -21,6 +21,16 @@ export function relu(x: Tensor): Tensor {
   return record(y, 'relu', [x], [y], (g, node) => [call('relu_backward', g, node.saved(0))])
 }
 
+/**
+ * x, but never more than `limit`: the second half of ReLU6. Its slope at the limit itself is 0, as that of PyTorch's hardtanh;
+ * `clamp` has 1 there.
+ */
+export function cap(x: Tensor, limit: number): Tensor {
+  return record(call('clamp', x, null, limit), 'cap', [x], [x], (g, node) => [
+    call('where', call('ge', node.saved(0), limit), 0, g),
+  ])
+}
+
 /** x where positive, `slope` · x elsewhere (Maas et al. 2013). */
 export function leakyRelu(x: Tensor, slope = 0.01): Tensor {
   return record(call('leaky_relu', x, slope), 'leakyRelu', [x], [x], (g, node) => [

@@ -176,8 +176,9 @@ export function pow(a: Operand, b: Operand): Tensor {
   })
 }
 
-// The gradient goes to the winner, and in equal shares where both are equal.
-function extreme(name: 'maximum' | 'minimum', wins: 'gt' | 'lt'): (a: Operand, b: Operand) => Tensor {
+// The gradient goes to the winner, and in equal shares where both are equal. Where one is NaN neither loses: as in PyTorch, the
+// whole gradient goes to both.
+function extreme(name: 'maximum' | 'minimum', loses: 'lt' | 'gt'): (a: Operand, b: Operand) => Tensor {
   return (a, b) => {
     const out = call(name, a, b)
     const inputs = [tensorOf(a), tensorOf(b)]
@@ -186,16 +187,15 @@ function extreme(name: 'maximum' | 'minimum', wins: 'gt' | 'lt'): (a: Operand, b
     return record(out, name, inputs, [saving(a), saving(b)], (g, node) => {
       const x = a instanceof Tensor ? node.saved(0) : a
       const y = b instanceof Tensor ? node.saved(1) : b
-      const half = call('mul', call('eq', x, y), 0.5)
-      const share = (winner: Operand, loser: Operand) =>
-        call('mul', g, call('add', call(wins, winner, loser), half))
+      const shared = call('where', call('eq', x, y), call('mul', g, 0.5), g)
+      const share = (own: Operand, other: Operand) => call('where', call(loses, own, other), 0, shared)
       return [node.needs(0) ? toA(share(x, y)) : null, node.needs(1) ? toB(share(y, x)) : null]
     })
   }
 }
 
-export const maximum = extreme('maximum', 'gt')
-export const minimum = extreme('minimum', 'lt')
+export const maximum = extreme('maximum', 'lt')
+export const minimum = extreme('minimum', 'gt')
 
 export function remainder(a: Operand, b: Operand): Tensor {
   const out = call('remainder', a, b)

@@ -29,7 +29,7 @@ declare module '../tensor.ts' {
     max(dim: number, options?: ReduceOptions): ValuesAndIndices
     min(): Tensor
     min(dim: number, options?: ReduceOptions): ValuesAndIndices
-    /** The largest values over one, several or all dimensions; the gradient is shared evenly among equals. */
+    /** The largest values over one, several or all dimensions; the gradient is shared evenly among equals. NaN wins. */
     amax(dim?: Dims | null, options?: ReduceOptions): Tensor
     amin(dim?: Dims | null, options?: ReduceOptions): Tensor
     /** Where the largest element is: in the flattened tensor, or along a dimension. int64. */
@@ -43,7 +43,7 @@ declare module '../tensor.ts' {
   }
 }
 
-/** The largest values over the given dimensions; the gradient is shared evenly among equals. */
+/** The largest values over the given dimensions; the gradient is shared evenly among equals, or among NaN. */
 export function amax(x: Tensor, dim?: Dims | null, options: ReduceOptions = {}): Tensor {
   return extreme('amax', x, dim, options)
 }
@@ -58,7 +58,9 @@ function extreme(name: 'amax' | 'amin', x: Tensor, dim?: Dims | null, options?: 
   const out = call(name, x, dims, keepdim)
   return record(out, name, [x], [x, out], (g, node) => {
     const input = node.saved(0)
-    const winners = call('eq', input, restore(node.saved(1), input.shape, dims))
+    const equal = call('eq', input, restore(node.saved(1), input.shape, dims))
+    // NaN wins and equals nothing, itself included: where there is one, the winners are those that are NaN.
+    const winners = call('logical_or', equal, call('ne', input, input))
     const share = call('div', restore(g, input.shape, dims), call('sum', winners, dims, true))
     return [call('mul', winners, share)]
   })

@@ -66,7 +66,7 @@ export const elementwiseNames = [
   ...['neg', 'abs', 'sign', 'exp', 'exp2', 'expm1', 'log', 'log1p', 'log2', 'log10', 'sqrt', 'rsqrt'],
   ...['square', 'reciprocal', 'sin', 'cos', 'tan', 'erf', 'floor', 'ceil', 'round', 'trunc', 'frac'],
   ...['asin', 'acos', 'atan', 'sinh', 'cosh', 'asinh', 'acosh', 'atanh', 'atan2'],
-  ...['relu', 'leakyRelu', 'sigmoid', 'tanh', 'silu', 'gelu', 'softplus', 'elu', 'selu', 'logSigmoid'],
+  ...['relu', 'cap', 'leakyRelu', 'sigmoid', 'tanh', 'silu', 'gelu', 'softplus', 'elu', 'selu', 'logSigmoid'],
   ...['add_', 'sub_', 'mul_', 'div_', 'fill_', 'copy_'],
   ...['hardsigmoid', 'hardswish', 'dropout2d', 'relu_backward', 'leaky_relu_backward'],
 ]

@@ -43,7 +43,10 @@ const optionNames = [
   'maxMomentum',
 ]
 
-/** Rates that rise and fall between two bounds (Smith 2017). Counts batches, not epochs. */
+/**
+ * Rates that rise and fall between two bounds (Smith 2017). Counts batches, not epochs. A group that is added later keeps its rate
+ * and its momentum.
+ */
 export class CyclicLR extends Scheduler {
   readonly #options: Required<Omit<CyclicLROptions, 'maxLr'>>
   readonly #maxLrs: readonly number[]
@@ -83,7 +86,7 @@ export class CyclicLR extends Scheduler {
     const { cycleMomentum, baseMomentum, maxMomentum } = this.#options
     if (!cycleMomentum) return
     const momentum = maxMomentum - (maxMomentum - baseMomentum) * this.#height()
-    for (const group of this.optimizer.paramGroups) setMomentum(group, momentum)
+    for (const group of this.scheduledGroups()) setMomentum(group, momentum)
   }
 
   /** Between 0 (base) and 1 (top), shrunk by the mode. */

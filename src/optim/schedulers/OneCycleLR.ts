@@ -57,7 +57,10 @@ const optionNames = [
   'threePhase',
 ]
 
-/** One rise and one fall of the rate over the whole training, momentum against it (Smith and Topin 2019). Counts batches. */
+/**
+ * One rise and one fall of the rate over the whole training, momentum against it (Smith and Topin 2019). Counts batches. Groups are
+ * to be complete before: one that is added later has no place in the cycle.
+ */
 export class OneCycleLR extends Scheduler {
   readonly totalSteps: number
   readonly #phases: readonly Phase[]
@@ -104,8 +107,15 @@ export class OneCycleLR extends Scheduler {
     this.apply()
   }
 
-  /** @throws ConfigError past the end of the cycle */
+  /** @throws ConfigError past the end of the cycle, or when a group has been added; nothing has changed then */
   override step(): void {
+    const [groups, known] = [this.optimizer.paramGroups.length, this.baseLrs.length]
+    if (groups > known) {
+      throw new ConfigError(
+        `OneCycleLR: the cycle was made for ${known} parameter groups, the optimizer now has ${groups}; ` +
+          'make a new one, or add the group before',
+      )
+    }
     if (this.stepCount >= this.totalSteps) {
       throw new ConfigError(`OneCycleLR: step ${this.stepCount + 1} of a cycle of ${this.totalSteps} steps`)
     }
@@ -120,7 +130,7 @@ export class OneCycleLR extends Scheduler {
     super.apply()
     if (!this.#cycleMomentum) return
     const momentum = this.#value(({ momentums }) => momentums)
-    for (const group of this.optimizer.paramGroups) setMomentum(group, momentum)
+    for (const group of this.scheduledGroups()) setMomentum(group, momentum)
   }
 
   #value(ends: (phase: Phase) => readonly [number, number]): number {

@@ -16,7 +16,7 @@ export interface ReduceLROnPlateauOptions {
   thresholdMode?: 'rel' | 'abs'
   /** Steps after a reduction in which nothing is counted. Default 0. */
   cooldown?: number
-  /** Lower bound of the rates: one, or one for each group. Default 0. */
+  /** Lower bound of the rates: one, also of groups that are added later, or one for each group. Default 0. */
   minLr?: number | readonly number[]
   /** Reductions smaller than this are left out. Default 1e-8. */
   eps?: number
@@ -41,7 +41,7 @@ export class ReduceLROnPlateau {
   badSteps = 0
   #cooldownLeft = 0
   readonly #options: Required<Omit<ReduceLROnPlateauOptions, 'minLr'>>
-  readonly #minLrs: readonly number[]
+  readonly #minLr: number | readonly number[]
 
   constructor(optimizer: Optimizer, options: ReduceLROnPlateauOptions = {}) {
     rejectUnknown('ReduceLROnPlateau', options, optionNames)
@@ -75,14 +75,20 @@ export class ReduceLROnPlateau {
       cooldown: options.cooldown ?? 0,
       eps: options.eps ?? 1e-8,
     }
-    this.#minLrs = perGroup('ReduceLROnPlateau', 'minLr', options.minLr ?? 0, optimizer.paramGroups.length)
+    const { minLr = 0 } = options
+    const minLrs = perGroup('ReduceLROnPlateau', 'minLr', minLr, optimizer.paramGroups.length)
+    this.#minLr = typeof minLr === 'number' ? minLr : minLrs
     this.best = mode === 'min' ? Infinity : -Infinity
   }
 
-  /** Takes the newest value of the metric; NaN counts as no improvement. Returns whether the rates were reduced. */
+  /**
+   * Takes the newest value of the metric; NaN counts as no improvement. Returns whether the rates were reduced.
+   * @throws ConfigError when a group has been added of which the list `minLr` has no bound
+   */
   step(metric: number): boolean {
     const { patience, cooldown } = this.#options
     requireNumber('ReduceLROnPlateau', 'metric', metric)
+    const minLrs = perGroup('ReduceLROnPlateau', 'minLr', this.#minLr, this.optimizer.paramGroups.length)
     if (this.#improves(metric)) {
       this.best = metric
       this.badSteps = 0
@@ -94,7 +100,7 @@ export class ReduceLROnPlateau {
       this.badSteps = 0
     }
     if (this.badSteps <= patience) return false
-    this.#reduce()
+    this.#reduce(minLrs)
     this.#cooldownLeft = cooldown
     this.badSteps = 0
     return true
@@ -139,9 +145,9 @@ export class ReduceLROnPlateau {
     return metric > (thresholdMode === 'rel' ? this.best * (1 + threshold) : this.best + threshold)
   }
 
-  #reduce(): void {
+  #reduce(minLrs: readonly number[]): void {
     this.optimizer.paramGroups.forEach((group, i) => {
-      const lr = Math.max(group.lr * this.#options.factor, this.#minLrs[i] ?? 0)
+      const lr = Math.max(group.lr * this.#options.factor, minLrs[i]!)
       if (group.lr - lr > this.#options.eps) group.lr = lr
     })
   }

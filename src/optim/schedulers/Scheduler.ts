@@ -2,15 +2,23 @@ import { requireNumber, requireOptions, show } from '../../engine/check.ts'
 import { CheckpointError, ConfigError } from '../../engine/errors.ts'
 import type { Optimizer, OptimizerOptions, ParamGroup } from '../Optimizer.ts'
 
-/** What a scheduler saves: its position, and the rates that it started from. */
+/** What a scheduler saves: its position, and the rates. */
 export interface SchedulerState {
   stepCount: number
+  /** One for each group that the scheduler was made for. */
   baseLrs: number[]
+  /** What the groups' rates were. Without it, loading sets those that the schedule alone would have come to. */
+  lrs?: number[]
 }
+
+// A group's rate before the first scheduler touched it: one that is made later starts from there too, as in PyTorch.
+const initialLrs = new WeakMap<object, number>()
 
 /**
  * Base of the schedulers for hand-written loops: each sets the learning rates of an optimizer's groups, first when it is made, then
- * at every {@link step}. (A `Learner` schedules through callbacks instead.)
+ * at every {@link step}. (A `Learner` schedules through callbacks instead.) As in PyTorch, StepLR, MultiStepLR, ExponentialLR and
+ * CosineAnnealingLR change the rate that they find: that of another scheduler, one written into the group, or that of a group which
+ * was added to the optimizer later. LambdaLR, CyclicLR and OneCycleLR put their own in its place.
  *
  * @example
  * const scheduler = new optim.StepLR(optimizer, { stepSize: 30 })
@@ -18,18 +26,23 @@ export interface SchedulerState {
  */
 export abstract class Scheduler {
   readonly optimizer: Optimizer
-  /** The groups' rates when the scheduler was made. */
+  /** The groups' rates when the first scheduler of the optimizer was made. */
   baseLrs: number[]
   /** Number of calls of {@link step}. */
   stepCount = 0
+  readonly #madeFor: number
 
   constructor(optimizer: Optimizer) {
     requireOptimizer(this.constructor.name, optimizer)
     this.optimizer = optimizer
-    this.baseLrs = optimizer.paramGroups.map(({ lr }) => lr)
+    this.baseLrs = optimizer.paramGroups.map((group) => initialLrs.get(group) ?? group.lr)
+    this.#madeFor = this.baseLrs.length
+    optimizer.paramGroups.forEach((group, i) => {
+      initialLrs.set(group, this.baseLrs[i]!)
+    })
   }
 
-  /** The rate of one group after `stepCount` steps. */
+  /** The rate of one group after `stepCount` steps, had nothing else changed it. */
   protected abstract lrOf(baseLr: number, group: number): number
 
   /** Moves on by one step (an epoch or a batch, whatever the schedule counts) and sets the rates. */
@@ -40,9 +53,14 @@ export abstract class Scheduler {
 
   /** Sets the rates that belong to the present position. Constructors call it last. */
   protected apply(): void {
-    this.optimizer.paramGroups.forEach((group, i) => {
-      group.lr = this.lrOf(this.baseLrs[i] ?? group.lr, i)
+    this.scheduledGroups().forEach((group, i) => {
+      group.lr = this.lrOf(this.baseLrs[i]!, i)
     })
+  }
+
+  /** The groups that the scheduler has base rates of: not those that were added later. */
+  protected scheduledGroups(): ParamGroup<OptimizerOptions>[] {
+    return this.optimizer.paramGroups.slice(0, this.baseLrs.length)
   }
 
   /** The rates of the groups as they are now. */
@@ -52,26 +70,62 @@ export abstract class Scheduler {
 
   /** Where the schedule stands, as plain data. */
   stateDict(): SchedulerState {
-    return { stepCount: this.stepCount, baseLrs: [...this.baseLrs] }
+    return { stepCount: this.stepCount, baseLrs: [...this.baseLrs], lrs: this.lastLrs() }
   }
 
-  /** Goes on from a saved position and sets its rates. */
+  /**
+   * Goes on from a saved position and sets its rates. Groups that were added after the scheduler was made may have been added
+   * before it here.
+   * @throws CheckpointError for a state of other groups
+   */
   loadStateDict(state: SchedulerState): void {
-    if (!Array.isArray(state?.baseLrs) || typeof state.stepCount !== 'number') {
+    const name = this.constructor.name
+    if (!areNumbers(state?.baseLrs) || typeof state.stepCount !== 'number' || !areNumbers(state.lrs ?? [])) {
       throw new CheckpointError(
-        `${this.constructor.name}: a saved schedule is { stepCount, baseLrs }, got ${show(state)}`,
+        `${name}: a saved schedule is { stepCount, baseLrs, lrs }, got ${show(state)}`,
       )
     }
-    if (state.baseLrs.length !== this.optimizer.paramGroups.length) {
+    const { stepCount, baseLrs, lrs } = state
+    const groups = this.optimizer.paramGroups
+    const saved = (lrs ?? baseLrs).length
+    if (saved !== groups.length) {
       throw new CheckpointError(
-        `${this.constructor.name}: the saved schedule has ${state.baseLrs.length} parameter groups, ` +
-          `the optimizer ${this.optimizer.paramGroups.length}`,
+        `${name}: the saved schedule has ${saved} parameter groups, the optimizer ${groups.length}`,
       )
     }
-    this.stepCount = state.stepCount
-    this.baseLrs = [...state.baseLrs]
+    if (baseLrs.length > this.#madeFor) {
+      throw new CheckpointError(
+        `${name}: the saved schedule was made for ${baseLrs.length} parameter groups, this one for ${this.#madeFor}; ` +
+          'make it after addParamGroup',
+      )
+    }
+    this.stepCount = stepCount
+    this.baseLrs = [...baseLrs]
     this.apply()
+    lrs?.forEach((lr, i) => {
+      groups[i]!.lr = lr
+    })
   }
+}
+
+/**
+ * A scheduler whose steps change the rates that they find: those that another scheduler has set, those written into a group, and
+ * those of groups that were added later. The numbers are PyTorch's, which calls such schedulers chainable.
+ */
+export abstract class ChainableScheduler extends Scheduler {
+  /** The rate after a step to `stepCount` that found `lr`. A group that was added later has no base rate. */
+  protected abstract nextLr(lr: number, baseLr: number | undefined): number
+
+  override step(): void {
+    this.stepCount++
+    this.optimizer.paramGroups.forEach((group, i) => {
+      group.lr = this.nextLr(group.lr, this.baseLrs[i])
+    })
+  }
+}
+
+function areNumbers(values: unknown): boolean {
+  return Array.isArray(values) && values.every((value) => typeof value === 'number')
 }
 
 /** Throws a ConfigError unless `optimizer` has groups of parameters. */

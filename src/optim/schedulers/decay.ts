@@ -1,7 +1,7 @@
 import { show } from '../../engine/check.ts'
 import { ConfigError } from '../../engine/errors.ts'
 import type { Optimizer } from '../Optimizer.ts'
-import { checkNumbers, checkSteps, rejectUnknown, Scheduler } from './Scheduler.ts'
+import { ChainableScheduler, checkNumbers, checkSteps, rejectUnknown, Scheduler } from './Scheduler.ts'
 
 export interface StepLROptions {
   /** Steps between two decays. */
@@ -11,7 +11,7 @@ export interface StepLROptions {
 }
 
 /** Multiplies the rates by `gamma` every `stepSize` steps. */
-export class StepLR extends Scheduler {
+export class StepLR extends ChainableScheduler {
   readonly stepSize: number
   readonly gamma: number
 
@@ -22,11 +22,14 @@ export class StepLR extends Scheduler {
     this.stepSize = options.stepSize
     checkNumbers(this.constructor.name, { gamma: options.gamma })
     this.gamma = options.gamma ?? 0.1
-    this.apply()
   }
 
   protected override lrOf(baseLr: number): number {
     return baseLr * this.gamma ** Math.floor(this.stepCount / this.stepSize)
+  }
+
+  protected override nextLr(lr: number): number {
+    return this.stepCount % this.stepSize === 0 ? lr * this.gamma : lr
   }
 }
 
@@ -38,7 +41,7 @@ export interface MultiStepLROptions {
 }
 
 /** Multiplies the rates by `gamma` at each milestone. */
-export class MultiStepLR extends Scheduler {
+export class MultiStepLR extends ChainableScheduler {
   readonly milestones: readonly number[]
   readonly gamma: number
 
@@ -54,11 +57,14 @@ export class MultiStepLR extends Scheduler {
     this.milestones = [...options.milestones]
     checkNumbers(this.constructor.name, { gamma: options.gamma })
     this.gamma = options.gamma ?? 0.1
-    this.apply()
   }
 
   protected override lrOf(baseLr: number): number {
     return baseLr * this.gamma ** this.milestones.filter((milestone) => milestone <= this.stepCount).length
+  }
+
+  protected override nextLr(lr: number): number {
+    return lr * this.gamma ** this.milestones.filter((milestone) => milestone === this.stepCount).length
   }
 }
 
@@ -68,7 +74,7 @@ export interface ExponentialLROptions {
 }
 
 /** Multiplies the rates by `gamma` at every step. */
-export class ExponentialLR extends Scheduler {
+export class ExponentialLR extends ChainableScheduler {
   readonly gamma: number
 
   constructor(optimizer: Optimizer, options: ExponentialLROptions) {
@@ -76,11 +82,14 @@ export class ExponentialLR extends Scheduler {
     rejectUnknown('ExponentialLR', options, ['gamma'])
     if (!Number.isFinite(options.gamma)) throw new ConfigError(`ExponentialLR: gamma must be a number`)
     this.gamma = options.gamma
-    this.apply()
   }
 
   protected override lrOf(baseLr: number): number {
     return baseLr * this.gamma ** this.stepCount
+  }
+
+  protected override nextLr(lr: number): number {
+    return lr * this.gamma
   }
 }
 
@@ -91,8 +100,11 @@ export interface CosineAnnealingLROptions {
   etaMin?: number
 }
 
-/** Half a cosine from the base rates to `etaMin` in `tMax` steps, and back (Loshchilov and Hutter 2017, without restarts). */
-export class CosineAnnealingLR extends Scheduler {
+/**
+ * Half a cosine from the base rates to `etaMin` in `tMax` steps, and back (Loshchilov and Hutter 2017, without restarts). A group
+ * that is added later goes down from its own rate with the others, and stays down, as in PyTorch.
+ */
+export class CosineAnnealingLR extends ChainableScheduler {
   readonly tMax: number
   readonly etaMin: number
 
@@ -103,11 +115,24 @@ export class CosineAnnealingLR extends Scheduler {
     this.tMax = options.tMax
     checkNumbers('CosineAnnealingLR', { etaMin: options.etaMin })
     this.etaMin = options.etaMin ?? 0
-    this.apply()
   }
 
   protected override lrOf(baseLr: number): number {
-    return this.etaMin + ((baseLr - this.etaMin) * (1 + Math.cos((Math.PI * this.stepCount) / this.tMax))) / 2
+    return this.etaMin + ((baseLr - this.etaMin) * this.#height(this.stepCount)) / 2
+  }
+
+  protected override nextLr(lr: number, baseLr: number | undefined): number {
+    const { stepCount, tMax, etaMin } = this
+    if ((stepCount - 1 - tMax) % (2 * tMax) !== 0) {
+      return (this.#height(stepCount) / this.#height(stepCount - 1)) * (lr - etaMin) + etaMin
+    }
+    // At the bottom nothing is left to multiply.
+    return baseLr === undefined ? lr : lr + ((baseLr - etaMin) * (1 - Math.cos(Math.PI / tMax))) / 2
+  }
+
+  /** Twice how high the curve stands, between 0 and 2. */
+  #height(step: number): number {
+    return 1 + Math.cos((Math.PI * step) / this.tMax)
   }
 }
 
@@ -116,7 +141,7 @@ export interface LambdaLROptions {
   lrLambda: ((step: number) => number) | readonly ((step: number) => number)[]
 }
 
-/** Multiplies the base rates by what a function of the step count returns. */
+/** Multiplies the base rates by what a function of the step count returns. A group that is added later keeps its rate. */
 export class LambdaLR extends Scheduler {
   readonly #factors: readonly ((step: number) => number)[]
 
@@ -134,7 +159,6 @@ export class LambdaLR extends Scheduler {
   }
 
   protected override lrOf(baseLr: number, group: number): number {
-    const factor = this.#factors[group] ?? this.#factors.at(-1)!
-    return baseLr * factor(this.stepCount)
+    return baseLr * this.#factors[group]!(this.stepCount)
   }
 }

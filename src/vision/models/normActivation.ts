@@ -1,4 +1,5 @@
 import type { Tensor } from '../../engine/index.ts'
+import { cap } from '../../engine/ops/activation.ts'
 import { convNorm } from '../../engine/ops/convNorm.ts'
 import * as nn from '../../nn/index.ts'
 import { isDiscreet, letGo, markDiscreet, runSteps, type Step } from '../../nn/passing.ts'
@@ -87,7 +88,7 @@ function* fusedSteps(modules: readonly nn.Module[]): Generator<Step> {
     yield {
       forward: (x) => {
         const out = conv ? normalisedConvolution(conv, norm, x, fusion) : norm.forward(x, fusion)
-        return clamped ? out.clamp(null, 6) : out
+        return clamped ? cap(out, 6) : out
       },
       discreet: together.every(isDiscreet),
     }
