@@ -2,6 +2,7 @@ import { ConfigError } from '../engine/errors.ts'
 import type { Tensor } from '../engine/index.ts'
 import type { Figure } from '../plot/index.ts'
 import type { SkippedItem } from './BatchIterator.ts'
+import { type ChosenItems, chosenItems, onlyAt } from './chosenItems.ts'
 import { DataBunch, type DataBunchOptions, defined, type LoaderKind } from './DataBunch.ts'
 import { DataLoader } from './DataLoader.ts'
 import type { TensorBatch } from './Dataset.ts'
@@ -380,18 +381,21 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
     )
   }
 
-  /** Items of `kind` by their index as one batch, transformed as for validation. */
-  async itemsOf(kind: LoaderKind, indices: readonly number[]): Promise<TensorBatch> {
-    const { dataset } = this.loader(kind === 'train' ? 'fix' : kind)
-    const chosen = (dataset as ImageDataset).subset(indices)
-    const { device } = this.trainDl
-    const loader = new DataLoader(chosen, {
-      ...defined({ device }),
-      batchSize: indices.length,
-      seed: 0,
-      numberDtype: 'int64',
-    })
-    return (await loader.first()) as TensorBatch
+  /**
+   * Items of `kind` by their index as one batch, transformed as for validation. With `onError: 'skip'` those that cannot be read are
+   * left out; its `indices` tell which are there.
+   * @throws DataError for an item that cannot be read, or, with `onError: 'skip'`, if none of them can
+   */
+  async itemsOf(
+    kind: LoaderKind,
+    indices: readonly number[],
+  ): Promise<TensorBatch & { indices: readonly number[] }> {
+    const { places, ...batch } = await this.#chosen(kind, indices)
+    return { ...batch, indices: places.map((place) => indices[place]!) }
+  }
+
+  #chosen(kind: LoaderKind, indices: readonly number[]): Promise<ChosenItems> {
+    return chosenItems(this.loader(kind === 'train' ? 'fix' : kind), indices, this.trainDl.device)
   }
 
   /** Pictures of a batch, `[N, 3, H, W]`, as the model sees them, but before normalising. */
@@ -399,13 +403,17 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
     return showImages(x, { ...options, count: x.shape[0] ?? 0, stats: this.stats })
   }
 
-  /** Pictures of `kind` by their index, as the model sees them, but before normalising. */
+  /**
+   * Pictures of `kind` by their index, as the model sees them, but before normalising. With `onError: 'skip'` those that cannot be
+   * read are left out, with what belongs to them.
+   */
   async showItems(
     kind: LoaderKind,
     indices: readonly number[],
     options: Omit<ShowImagesOptions, 'stats' | 'count'>,
   ): Promise<Figure> {
-    return this.showPictures((await this.itemsOf(kind, indices)).x, options)
+    const { x, places } = await this.#chosen(kind, indices)
+    return this.showPictures(x, onlyAt(places, options))
   }
 
   /** The first pictures of a batch with their classes, as a figure that saves itself. */
