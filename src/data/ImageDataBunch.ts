@@ -63,9 +63,16 @@ export interface FromFolderOptions extends ImageDataBunchOptions {
   train?: string
   /** Folder of the validation pictures, in `dir`. Default: 'valid' or 'val', whichever is there. */
   valid?: string
-  /** Folder of test pictures, in `dir`; with class folders, or without (all of class 0 then). Default none. */
+  /**
+   * Folder of test pictures, in `dir`; with class folders, or without (all of class 0 then). Default none. A class that training does
+   * not know is an error there as in the validation folder, or left out with `onError: 'skip'`.
+   */
   test?: string
-  /** Instead of a validation folder: pool all pictures and keep this part of them for validation, at random. */
+  /**
+   * Instead of a validation folder: pool all pictures and keep this part of them for validation, at random. They are those of the
+   * folders for training and validation, or, if neither is there, of the class folders in `dir` itself; folders beside these that hold
+   * no picture at all, such as the Learner's `models`, are no classes then.
+   */
   validPct?: number
   /** Endings of picture files. Default `imageExtensions`. */
   extensions?: readonly string[]
@@ -183,8 +190,9 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
 
   /**
    * Pictures in `dir/train/<class>` and `dir/valid/<class>` (or `val`). Classes are those of the training folder, sorted.
-   * @throws DataError for folders that are missing or empty, for one class only, for more pictures in a batch than there
-   * are, and, unless `onError` is 'skip', for classes that only validation knows. ConfigError for options that cannot be.
+   * @throws DataError for folders that are missing, for class folders without pictures (see `validPct` for the exception), for one
+   * class only, for more pictures in a batch than there are, and, unless `onError` is 'skip', for classes that only validation or test
+   * knows. ConfigError for options that cannot be.
    */
   static async fromFolder(dir: string, options: FromFolderOptions = {}): Promise<ImageDataBunch> {
     rejectUnknownOptions('ImageDataBunch.fromFolder', options, [
