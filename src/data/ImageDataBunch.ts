@@ -111,7 +111,10 @@ export interface FromListsOptions extends ImageDataBunchOptions {
   validPct?: number
   /** Which pictures are for validation, counted from 0, instead of a random part. */
   validIndices?: readonly number[]
-  /** The classes, in their order. Default: the labels of the training pictures, sorted. */
+  /**
+   * The classes, in their order. Default: the labels of the training pictures, sorted: numbers by value (of a CSV file, a column that
+   * holds whole numbers throughout), texts as texts, '10' before '2'.
+   */
   classes?: readonly string[]
   /** Endings of picture files, where a folder is searched. Default `imageExtensions`. */
   extensions?: readonly string[]
