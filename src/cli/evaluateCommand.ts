@@ -1,13 +1,16 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
+import { withoutAdvice } from './advice.ts'
 import { hasFolders, library } from './pictures.ts'
+import { predictEach } from './predictEach.ts'
 import { Terminal } from './Terminal.ts'
 import { integer } from './values.ts'
 
 interface EvaluateOptions {
   out?: string
   batchSize: number
+  skipBroken: boolean
   json: boolean
 }
 
@@ -23,6 +26,7 @@ export function addEvaluate(program: Command): void {
     .argument('<dir>', 'folder with a folder for each class (or with test, valid or val, which has them)')
     .option('--out <file>', 'also draw the confusion matrix (.png, .svg or .html)')
     .option('--batch-size <n>', 'pictures at a time', integer(1), 16)
+    .option('--skip-broken', 'leave out pictures that cannot be read, instead of stopping')
     .option('--json', 'one JSON object on stdout')
     .addHelpText(
       'after',
@@ -38,34 +42,44 @@ Examples:
       const learner = await loadLearner(model)
       const classes = learner.data.classes
       if (!classes) throw new DataError(`${model} has no names of classes to compare with`)
-      const { files, actual } = await labelledPictures(dir, classes)
+      const { files, labels } = await labelledPictures(dir, classes)
 
+      const actual: number[] = []
       const predicted: number[] = []
       const losses: number[] = []
+      const skipped: string[] = []
       const probabilities: number[] = []
       for (let first = 0; first < files.length; first += options.batchSize) {
         const chunk = files.slice(first, first + options.batchSize)
-        for (const [i, { predictions }] of (
-          await learner.predictAll(chunk, { batchSize: chunk.length })
-        ).entries()) {
-          const values = predictions as number[]
+        for (const [i, found] of (await predictEach(learner, chunk)).entries()) {
+          if ('error' in found) {
+            if (!options.skipBroken || !(found.error instanceof DataError)) throw found.error
+            skipped.push(found.file)
+            terminal.warn(terminal.style('red', `left out: ${withoutAdvice(found.error.message)}`))
+            continue
+          }
+          const label = labels[first + i]!
+          const values = found.prediction.predictions as number[]
           if (!Array.isArray(values) || values.length !== classes.length) {
             throw new DataError(`${model} is no classifier with one class a picture`)
           }
-          const probability = values[actual[first + i]!]!
+          const probability = values[label]!
+          actual.push(label)
           predicted.push(values.indexOf(Math.max(...values)))
           probabilities.push(probability)
           losses.push(-Math.log(Math.max(probability, Number.MIN_VALUE)))
         }
         if (terminal.stream.isTTY)
-          terminal.stream.write(`\r\x1b[K${predicted.length} of ${files.length} pictures`)
+          terminal.stream.write(`\r\x1b[K${predicted.length + skipped.length} of ${files.length} pictures`)
       }
       if (terminal.stream.isTTY) terminal.stream.write('\r\x1b[K')
+      const pictures = predicted.length
+      if (pictures === 0) throw new DataError(`none of the ${files.length} pictures in ${dir} can be read`)
       const interpretation = new ClassificationInterpretation(classes, predicted, actual, losses, {
         probabilities,
       })
-      const accuracy = predicted.filter((label, i) => label === actual[i]).length / files.length
-      const loss = losses.reduce((sum, value) => sum + value, 0) / files.length
+      const accuracy = predicted.filter((label, i) => label === actual[i]).length / pictures
+      const loss = losses.reduce((sum, value) => sum + value, 0) / pictures
       const report = interpretation.classReport()
       if (options.out !== undefined) await interpretation.plotConfusionMatrix().save(options.out)
 
@@ -80,7 +94,7 @@ Examples:
         )
       }
       terminal.say(
-        `\n${terminal.style('bold', `accuracy ${accuracy.toFixed(4)}`)}, loss ${loss.toFixed(4)}, ${files.length} pictures`,
+        `\n${terminal.style('bold', `accuracy ${accuracy.toFixed(4)}`)}, loss ${loss.toFixed(4)}, ${pictures} pictures${skipped.length > 0 ? `, ${skipped.length} left out` : ''}`,
       )
       for (const { actual, predicted, count } of interpretation.mostConfused().slice(0, 3)) {
         terminal.say(`  ${count} × ${actual} taken for ${predicted}`)
@@ -89,7 +103,8 @@ Examples:
       terminal.result({
         accuracy,
         loss,
-        pictures: files.length,
+        pictures,
+        ...(options.skipBroken && { skipped }),
         classes: report,
         confusionMatrix: interpretation.confusionMatrix(),
         ...(options.out !== undefined && { file: options.out }),
@@ -101,7 +116,7 @@ Examples:
 async function labelledPictures(
   dir: string,
   classes: readonly string[],
-): Promise<{ files: string[]; actual: number[] }> {
+): Promise<{ files: string[]; labels: number[] }> {
   const { DataError } = await library()
   const { picturesIn } = await import('./picturesIn.ts')
   if (!existsSync(dir)) throw new DataError(`there is no folder ${dir}`)
@@ -121,11 +136,11 @@ async function labelledPictures(
     )
   }
   const files: string[] = []
-  const actual: number[] = []
+  const labels: number[] = []
   for (const { name } of folders) {
     for (const file of picturesIn(join(dir, name))) {
       files.push(file)
-      actual.push(classes.indexOf(name))
+      labels.push(classes.indexOf(name))
     }
   }
   if (files.length === 0) {
@@ -133,5 +148,5 @@ async function labelledPictures(
       `there are no pictures in ${dir} in folders named after the classes ${classes.join(', ')}`,
     )
   }
-  return { files, actual }
+  return { files, labels }
 }

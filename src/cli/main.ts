@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { AnnealError } from '../engine/errors.ts'
 import { packageVersion } from '../packageFolder.ts'
+import { withOption, withoutAdvice } from './advice.ts'
 import { addBuild } from './buildCommand.ts'
 import { addDownload } from './downloadCommand.ts'
 import { addEvaluate } from './evaluateCommand.ts'
@@ -59,7 +60,9 @@ export async function main(args: string[]): Promise<number> {
     return Number(process.exitCode ?? 0)
   } catch (error) {
     if (error instanceof CommanderError) return usageCode(error, args)
-    report(error, { json: args.includes('--json'), quiet: args.includes('--quiet') })
+    const command = program.commands.find((known) => known.name() === args[0])
+    const skips = command?.options.some(({ long }) => long === '--skip-broken') ?? false
+    report(error, { json: args.includes('--json'), quiet: args.includes('--quiet'), skips })
     return 1
   }
 }
@@ -80,8 +83,12 @@ function usageCode(error: CommanderError, args: readonly string[]): number {
 }
 
 /** What went wrong, in words; for people on stderr, for programs on stdout too. */
-function report(error: unknown, { json, quiet }: { json: boolean; quiet: boolean }): void {
-  const { message = String(error), code = 'ERROR' } = error as { message?: string; code?: string }
+function report(
+  error: unknown,
+  { json, quiet, skips }: { json: boolean; quiet: boolean; skips: boolean },
+): void {
+  const { message: told = String(error), code = 'ERROR' } = error as { message?: string; code?: string }
+  const message = skips ? withOption(told) : withoutAdvice(told)
   if (json) console.log(JSON.stringify({ error: { code, message } }, null, 2))
   if (quiet) return
   if (process.env.ANNEAL_DEBUG) console.error(error)

@@ -1,7 +1,8 @@
 import { existsSync, statSync } from 'node:fs'
 import type { Command } from 'commander'
-import type { Learner, Prediction } from '../index.ts'
+import { withoutAdvice } from './advice.ts'
 import { library } from './pictures.ts'
+import { type FoundPrediction, predictEach } from './predictEach.ts'
 import { Terminal } from './Terminal.ts'
 import { integer } from './values.ts'
 
@@ -80,26 +81,13 @@ The exit code is 1 if one of the pictures cannot be read; the others are printed
     })
 }
 
-type Found = { file: string } & ({ prediction: Prediction } | { error: Error })
-
-/** All at once, or one by one where one of them cannot be read. */
-async function predictEach(learner: Learner, files: readonly string[]): Promise<Found[]> {
-  const { AnnealError } = await library()
-  try {
-    const predictions = await learner.predictAll(files, { batchSize: files.length })
-    return files.map((file, i) => ({ file, prediction: predictions[i]! }))
-  } catch (error) {
-    if (!(error instanceof AnnealError)) throw error
-    if (files.length === 1) return [{ file: files[0]!, error }]
-  }
-  const found: Found[] = []
-  for (const file of files) found.push(...(await predictEach(learner, [file])))
-  return found
-}
-
-function summarise(found: Found, names: readonly string[] | undefined, top: number): FilePrediction {
+function summarise(
+  found: FoundPrediction,
+  names: readonly string[] | undefined,
+  top: number,
+): FilePrediction {
   const { file } = found
-  if ('error' in found) return { file, error: found.error.message }
+  if ('error' in found) return { file, error: withoutAdvice(found.error.message) }
   const { label, predictions } = found.prediction
   const values = (Array.isArray(predictions) ? predictions : [predictions]) as number[]
   const classes = values

@@ -42,12 +42,17 @@ export interface EpochPlan<Item, B> {
   rooms: RoomPool
   /** Told of each item that is left out. */
   onSkip: (item: SkippedItem) => void
+  /** Told of each batch before it is handed out, and of which items of the dataset it is. */
+  onBatch: (batch: unknown, indices: readonly number[]) => void
   /** Called when the epoch ends, early or not. */
   onEnd: () => void
 }
 
 /** What the background hands over: a batch without tensors, or its items for a `collate` of the user's own. */
-type Prepared<Item> = { assembled: Assembled } | { items: Item[] } | { empty: true }
+type Prepared<Item> =
+  | { assembled: Assembled; indices: number[] }
+  | { items: Item[]; indices: number[] }
+  | { empty: true }
 
 /** One epoch of a `DataLoader`. */
 export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
@@ -117,19 +122,28 @@ export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
   async #take(feed: BatchFeed<Item, Prepared<Item>>): Promise<B | undefined> {
     const prepared = await feed.take()
     if (this.done || prepared === undefined || 'empty' in prepared) return undefined
-    const { collate, dataset, device } = this.#plan
-    if ('items' in prepared) return collate!(prepared.items)
-    const batch = toTensors(prepared.assembled, device) as B
+    const { collate, onBatch } = this.#plan
+    const batch = 'items' in prepared ? collate!(prepared.items) : this.#finish(prepared.assembled)
+    onBatch(batch, prepared.indices)
+    return batch
+  }
+
+  #finish(assembled: Assembled): B {
+    const { dataset, device } = this.#plan
+    const batch = toTensors(assembled, device) as B
     this.#rooms.get(this.batch)?.release()
     this.#rooms.delete(this.batch)
     return isBatchFinisher(dataset) ? dataset.finishBatch(batch, this.#random('batch', this.batch)) : batch
   }
 
   #gather(): B {
-    const { dataset, device } = this.#plan
+    const { dataset, device, onBatch } = this.#plan
     if (!isGatherable<B>(dataset))
       throw new TypeError('gather() is for datasets that make their batches themselves')
-    return dataset.gather(this.#range(this.batch), device)
+    const indices = this.#range(this.batch)
+    const batch = dataset.gather(indices, device)
+    onBatch(batch, indices)
+    return batch
   }
 
   /** The indices of a batch's items. */
@@ -179,8 +193,8 @@ export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
       }
     }
     if (items.length === 0) return { empty: true }
-    if (collate) return { items }
-    return { assembled: collator.assemble(items, (at) => describe(kept[at]!)) }
+    if (collate) return { items, indices: kept }
+    return { assembled: collator.assemble(items, (at) => describe(kept[at]!)), indices: kept }
   }
 
   #random(purpose: 'item' | 'order' | 'batch', index: number, occurrence = 0): RandomStream {

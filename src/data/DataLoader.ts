@@ -86,6 +86,7 @@ export class DataLoader<Item = unknown, B = Collated<Item>> implements AsyncIter
   readonly #collator: Collator
   readonly #rooms = new RoomPool()
   readonly #skipped = new Map<number, SkippedItem>()
+  readonly #indices = new WeakMap<object, readonly number[]>()
   #reported = 0
   #seed: number | undefined
   #nextEpoch = 0
@@ -135,6 +136,14 @@ export class DataLoader<Item = unknown, B = Collated<Item>> implements AsyncIter
   /** The items that `onError: 'skip'` has left out so far, each once. */
   get skipped(): SkippedItem[] {
     return [...this.#skipped.values()]
+  }
+
+  /**
+   * Which items of the dataset a batch of this loader holds, in the order of its rows: those that were left out are not among them.
+   * Undefined for what is no batch of this loader.
+   */
+  indicesOf(batch: object): readonly number[] | undefined {
+    return this.#indices.get(batch)
   }
 
   [Symbol.asyncIterator](): AsyncIterator<B, undefined> {
@@ -221,6 +230,10 @@ export class DataLoader<Item = unknown, B = Collated<Item>> implements AsyncIter
       collator: this.#collator,
       rooms: this.#rooms,
       onSkip: (item) => this.#skipped.set(item.index, item),
+      onBatch: (value, indices) => {
+        // A `collate` of the user's own may give anything.
+        if (typeof value === 'object' && value !== null) this.#indices.set(value, indices)
+      },
       onEnd: () => this.#reportSkipped(),
     })
   }

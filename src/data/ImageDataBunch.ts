@@ -2,6 +2,7 @@ import { ConfigError } from '../engine/errors.ts'
 import type { Tensor } from '../engine/index.ts'
 import type { Figure } from '../plot/index.ts'
 import type { SkippedItem } from './BatchIterator.ts'
+import { type ChosenItems, chosenItems, onlyAt } from './chosenItems.ts'
 import { DataBunch, type DataBunchOptions, defined, type LoaderKind } from './DataBunch.ts'
 import { DataLoader } from './DataLoader.ts'
 import type { TensorBatch } from './Dataset.ts'
@@ -62,9 +63,16 @@ export interface FromFolderOptions extends ImageDataBunchOptions {
   train?: string
   /** Folder of the validation pictures, in `dir`. Default: 'valid' or 'val', whichever is there. */
   valid?: string
-  /** Folder of test pictures, in `dir`; with class folders, or without (all of class 0 then). Default none. */
+  /**
+   * Folder of test pictures, in `dir`; with class folders, or without (all of class 0 then). Default none. A class that training does
+   * not know is an error there as in the validation folder, or left out with `onError: 'skip'`.
+   */
   test?: string
-  /** Instead of a validation folder: pool all pictures and keep this part of them for validation, at random. */
+  /**
+   * Instead of a validation folder: pool all pictures and keep this part of them for validation, at random. They are those of the
+   * folders for training and validation, or, if neither is there, of the class folders in `dir` itself; folders beside these that hold
+   * no picture at all, such as the Learner's `models`, are no classes then.
+   */
   validPct?: number
   /** Endings of picture files. Default `imageExtensions`. */
   extensions?: readonly string[]
@@ -103,7 +111,10 @@ export interface FromListsOptions extends ImageDataBunchOptions {
   validPct?: number
   /** Which pictures are for validation, counted from 0, instead of a random part. */
   validIndices?: readonly number[]
-  /** The classes, in their order. Default: the labels of the training pictures, sorted. */
+  /**
+   * The classes, in their order. Default: the labels of the training pictures, sorted: numbers by value (of a CSV file, a column that
+   * holds whole numbers throughout), texts as texts, '10' before '2'.
+   */
   classes?: readonly string[]
   /** Endings of picture files, where a folder is searched. Default `imageExtensions`. */
   extensions?: readonly string[]
@@ -182,8 +193,9 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
 
   /**
    * Pictures in `dir/train/<class>` and `dir/valid/<class>` (or `val`). Classes are those of the training folder, sorted.
-   * @throws DataError for folders that are missing or empty, for one class only, for more pictures in a batch than there
-   * are, and, unless `onError` is 'skip', for classes that only validation knows. ConfigError for options that cannot be.
+   * @throws DataError for folders that are missing, for class folders without pictures (see `validPct` for the exception), for one
+   * class only, for more pictures in a batch than there are, and, unless `onError` is 'skip', for classes that only validation or test
+   * knows. ConfigError for options that cannot be.
    */
   static async fromFolder(dir: string, options: FromFolderOptions = {}): Promise<ImageDataBunch> {
     rejectUnknownOptions('ImageDataBunch.fromFolder', options, [
@@ -380,18 +392,21 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
     )
   }
 
-  /** Items of `kind` by their index as one batch, transformed as for validation. */
-  async itemsOf(kind: LoaderKind, indices: readonly number[]): Promise<TensorBatch> {
-    const { dataset } = this.loader(kind === 'train' ? 'fix' : kind)
-    const chosen = (dataset as ImageDataset).subset(indices)
-    const { device } = this.trainDl
-    const loader = new DataLoader(chosen, {
-      ...defined({ device }),
-      batchSize: indices.length,
-      seed: 0,
-      numberDtype: 'int64',
-    })
-    return (await loader.first()) as TensorBatch
+  /**
+   * Items of `kind` by their index as one batch, transformed as for validation. With `onError: 'skip'` those that cannot be read are
+   * left out; its `indices` tell which are there.
+   * @throws DataError for an item that cannot be read, or, with `onError: 'skip'`, if none of them can
+   */
+  async itemsOf(
+    kind: LoaderKind,
+    indices: readonly number[],
+  ): Promise<TensorBatch & { indices: readonly number[] }> {
+    const { places, ...batch } = await this.#chosen(kind, indices)
+    return { ...batch, indices: places.map((place) => indices[place]!) }
+  }
+
+  #chosen(kind: LoaderKind, indices: readonly number[]): Promise<ChosenItems> {
+    return chosenItems(this.loader(kind === 'train' ? 'fix' : kind), indices, this.trainDl.device)
   }
 
   /** Pictures of a batch, `[N, 3, H, W]`, as the model sees them, but before normalising. */
@@ -399,13 +414,17 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
     return showImages(x, { ...options, count: x.shape[0] ?? 0, stats: this.stats })
   }
 
-  /** Pictures of `kind` by their index, as the model sees them, but before normalising. */
+  /**
+   * Pictures of `kind` by their index, as the model sees them, but before normalising. With `onError: 'skip'` those that cannot be
+   * read are left out, with what belongs to them.
+   */
   async showItems(
     kind: LoaderKind,
     indices: readonly number[],
     options: Omit<ShowImagesOptions, 'stats' | 'count'>,
   ): Promise<Figure> {
-    return this.showPictures((await this.itemsOf(kind, indices)).x, options)
+    const { x, places } = await this.#chosen(kind, indices)
+    return this.showPictures(x, onlyAt(places, options))
   }
 
   /** The first pictures of a batch with their classes, as a figure that saves itself. */

@@ -3,7 +3,13 @@ import { join, resolve } from 'node:path'
 import { DataError } from '../engine/errors.ts'
 import { extensionSet, imageExtensions } from './image/extensions.ts'
 import { ImageDataset } from './image/ImageDataset.ts'
-import { checkFolder, ImageFolder, type SkippedInFolder } from './image/ImageFolder.ts'
+import {
+  type ClassFolderOptions,
+  checkFolder,
+  listClassFolders,
+  type SkippedInFolder,
+  tooFewClasses,
+} from './image/ImageFolder.ts'
 import { addSkipped, listPictures, noneSkipped, type PicturePath } from './image/listPictures.ts'
 import { randomSplit } from './split.ts'
 
@@ -28,36 +34,56 @@ export interface ImageSources {
 
 const VALID_NAMES = ['valid', 'val']
 
+/** What is common to the folders of one `dir`. */
+interface Search {
+  dir: string
+  extensions: readonly string[]
+  onError: 'throw' | 'skip'
+  skippedFiles: SkippedInFolder
+}
+
 /**
  * Finds the pictures below `dir`: in the folders for training and validation, or, with `validPct`, all of them, split at
  * random. @throws DataError that says what was found instead.
  */
 export function imageSources(dir: string, options: FolderSourceOptions): ImageSources {
   checkFolder(dir)
-  const { train, validPct, extensions = imageExtensions, onError } = options
+  const { train, validPct, extensions = imageExtensions, onError, test } = options
   const skippedFiles: SkippedInFolder = { ...noneSkipped(), unknownClasses: {} }
-  const note = (folder: ImageFolder) => {
-    addSkipped(skippedFiles, folder.skippedFiles)
-    Object.assign(skippedFiles.unknownClasses, folder.skippedFiles.unknownClasses)
-    return folder
-  }
+  const search: Search = { dir, extensions, onError, skippedFiles }
   const valid = options.valid ?? VALID_NAMES.find((name) => isFolder(join(dir, name)))
   const parts =
     validPct === undefined
-      ? splitByFolder(dir, train, valid, { extensions, onError }, note)
-      : splitAtRandom(dir, train, valid, { ...options, validPct, extensions }, note)
-  const test =
-    options.test === undefined ? undefined : testPictures(join(dir, options.test), parts.train, extensions)
-  return { ...parts, test, skippedFiles }
+      ? splitByFolder(search, train, valid)
+      : splitAtRandom(search, { train, valid, test, validPct, seed: options.seed })
+  return {
+    ...parts,
+    test: test === undefined ? undefined : testPictures(search, test, parts.train.classes),
+    skippedFiles,
+  }
 }
 
-function splitByFolder(
-  dir: string,
-  train: string,
-  valid: string | undefined,
-  { extensions, onError }: { extensions: readonly string[]; onError: 'throw' | 'skip' },
-  note: (folder: ImageFolder) => ImageFolder,
+/** The pictures of the class folders in one of the folders, what was left out of it being counted. */
+function listed(
+  { dir, extensions, skippedFiles }: Search,
+  folder: string,
+  options: Omit<ClassFolderOptions, 'extensions' | 'owner'>,
 ) {
+  const { skipped, ...found } = listClassFolders(join(dir, folder), {
+    ...options,
+    extensions,
+    owner: 'fromFolder',
+  })
+  addSkipped(skippedFiles, skipped)
+  const unknown = skippedFiles.unknownClasses
+  for (const [name, count] of Object.entries(skipped.unknownClasses)) {
+    unknown[name] = (unknown[name] ?? 0) + count
+  }
+  return found
+}
+
+function splitByFolder(search: Search, train: string, valid: string | undefined) {
+  const { dir, onError } = search
   const needed = `the folders '${train}' and '${valid ?? VALID_NAMES.join("' or '")}'`
   for (const name of [train, valid]) {
     if (name !== undefined && isFolder(join(dir, name))) continue
@@ -65,28 +91,42 @@ function splitByFolder(
       `${resolve(dir)}: expected ${needed} with a folder for each class in them, but found ${foldersIn(dir)}. Name the folders with train: '…' and valid: '…', or pass validPct: 0.2 to keep a random fifth of the pictures for validation`,
     )
   }
-  const trainFolder = note(new ImageFolder(join(dir, train), { extensions }))
-  const { classes } = trainFolder
-  const validFolder = note(
-    new ImageFolder(join(dir, valid!), { extensions, classes, onUnknownClass: onError }),
-  )
-  return { train: trainFolder as ImageDataset, valid: validFolder as ImageDataset }
+  const found = listed(search, train, {})
+  const { classes } = found
+  return {
+    train: new ImageDataset(found),
+    valid: new ImageDataset(listed(search, valid!, { classes, onUnknownClass: onError })),
+  }
 }
 
 /** fastai's `valid_pct`: all pictures that can be found are pooled. */
 function splitAtRandom(
-  dir: string,
-  train: string,
-  valid: string | undefined,
-  { validPct, seed, extensions }: { validPct: number; seed: () => number; extensions: readonly string[] },
-  note: (folder: ImageFolder) => ImageFolder,
+  search: Search,
+  {
+    train,
+    valid,
+    test,
+    validPct,
+    seed,
+  }: Pick<FolderSourceOptions, 'train' | 'valid' | 'test' | 'seed'> & {
+    validPct: number
+  },
 ) {
-  const pooled = [train, valid].filter((name) => name !== undefined && isFolder(join(dir, name))) as string[]
-  const roots = pooled.length > 0 ? pooled.map((name) => join(dir, name)) : [dir]
-  const folders = roots.map((root) =>
-    note(new ImageFolder(root, { extensions, minClasses: pooled.length > 0 ? 1 : 2 })),
+  const { dir } = search
+  const given = [train, valid].filter((name) => name !== undefined && isFolder(join(dir, name))) as string[]
+  const pooled = given.length > 0 ? given : ['.']
+  const folders = pooled.map((name) =>
+    // Beside the class folders in `dir` itself lie others: a Learner's `models`, logs, the test pictures.
+    resolve(dir, name) === resolve(dir)
+      ? listed(search, name, {
+          minClasses: 1,
+          emptyClasses: 'leaveOut',
+          exclude: [...pooled, ...(test === undefined ? [] : [test])],
+        })
+      : listed(search, name, { minClasses: 1 }),
   )
   const classes = [...new Set(folders.flatMap((folder) => folder.classes))].sort()
+  if (classes.length < 2) throw tooFewClasses(dir, classes, 2, 'fromFolder')
   const files: PicturePath[] = folders.flatMap((folder) => folder.files)
   const labels = folders.flatMap((folder) =>
     Array.from(folder.labels, (label) => classes.indexOf(folder.classes[label]!)),
@@ -97,13 +137,15 @@ function splitAtRandom(
 }
 
 /** Test pictures in class folders keep their labels; others, which have none, get class 0. */
-function testPictures(folder: string, train: ImageDataset, extensions: readonly string[]): ImageDataset {
+function testPictures(search: Search, test: string, classes: readonly string[]): ImageDataset {
+  const { dir, extensions, onError, skippedFiles } = search
+  const folder = join(dir, test)
   checkFolder(folder)
-  const { classes } = train
   if (classes.some((name) => isFolder(join(folder, name)))) {
-    return new ImageFolder(folder, { extensions, classes, onUnknownClass: 'throw' })
+    return new ImageDataset(listed(search, test, { classes, onUnknownClass: onError }))
   }
-  const { files } = listPictures(folder, extensionSet(extensions))
+  const { files, skipped } = listPictures(folder, extensionSet(extensions))
+  addSkipped(skippedFiles, skipped)
   if (files.length === 0) {
     throw new DataError(`${resolve(folder)}: the test folder holds no pictures (${extensions.join(', ')})`)
   }

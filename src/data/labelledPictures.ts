@@ -4,6 +4,7 @@ import { ImageDataset } from './image/ImageDataset.ts'
 import type { PicturePath } from './image/listPictures.ts'
 import { readableName } from './image/pictureError.ts'
 import { reportSkipped } from './reportSkipped.ts'
+import { sortedByValue, sortedLabels } from './sortedLabels.ts'
 import { randomSplit } from './split.ts'
 
 /** What a picture shows: one class, or several. */
@@ -13,6 +14,8 @@ export type Label = string | number | readonly (string | number)[]
 export interface LabelledPictures {
   files: readonly PicturePath[]
   labels: readonly Label[]
+  /** The labels are texts of numbers, and the classes in the order of their values. Default false: numbers by value, texts as texts. */
+  byValue?: boolean | undefined
   /** For each picture where it was named, for error messages. */
   notes?: readonly string[] | undefined
 }
@@ -22,7 +25,7 @@ export interface SplitOptions {
   validPct?: number | undefined
   /** Which pictures are for validation, counted from 0, instead of a random part. */
   validIndices?: readonly number[] | undefined
-  /** The classes, in their order. Default: the labels of the training pictures, sorted. */
+  /** The classes, in their order. Default: the labels of the training pictures, sorted; see `sortedLabels`. */
   classes?: readonly string[] | undefined
   /** For a picture for validation whose label training does not know. */
   onError: 'throw' | 'skip'
@@ -41,7 +44,7 @@ export interface LabelledSources {
  * lists. @throws DataError that names the picture whose label is not known
  */
 export function labelledSources(pictures: LabelledPictures, options: SplitOptions): LabelledSources {
-  const { files, labels, notes } = pictures
+  const { files, labels, notes, byValue } = pictures
   if (files.length !== labels.length) {
     throw new DataError(
       `there are ${files.length} files, but ${labels.length} labels: each file has one label`,
@@ -49,11 +52,13 @@ export function labelledSources(pictures: LabelledPictures, options: SplitOption
   }
   const { train, valid } = splitOf(files.length, options)
   const several = labels.some((label) => Array.isArray(label))
-  const textsOf = (index: number) => {
-    const label = labels[index]!
-    return (Array.isArray(label) ? label : [label]).map(String)
-  }
-  const classes = options.classes ?? [...new Set(Array.from(train, textsOf).flat())].sort()
+  const labelsOf = (index: number) => [labels[index]!].flat() as (string | number)[]
+  const textsOf = (index: number) => labelsOf(index).map(String)
+  const classes =
+    options.classes ??
+    (byValue
+      ? sortedByValue(Array.from(train, textsOf).flat())
+      : sortedLabels(Array.from(train, labelsOf).flat()))
   if (classes.length < (several ? 1 : 2)) {
     throw new DataError(
       `all ${train.length} training pictures have the same label, '${classes[0] ?? ''}'; a classifier needs at least 2 classes`,
@@ -61,14 +66,15 @@ export function labelledSources(pictures: LabelledPictures, options: SplitOption
   }
   const places = new Map(classes.map((name, at) => [name, at]))
   const skipped: SkippedItem[] = []
+  const advice = `${options.classes ? 'Add it to classes' : 'Pass classes'}, or leave such pictures out with onError: 'skip'`
   const part = (indices: ArrayLike<number>) => {
     const kept = Array.from(indices).filter((index) => {
       const unknown = textsOf(index).find((text) => !places.has(text))
       if (unknown === undefined) return true
       const note = notes?.[index]
       const item = `${readableName(files[index]!)}${note === undefined ? '' : ` (${note})`}`
-      const reason = `${item}: the label '${unknown}' is not among the classes '${classes.slice(0, 10).join("', '")}'${classes.length > 10 ? ` and ${classes.length - 10} more` : ''}, which are those of the training pictures. Pass classes, or leave such pictures out with onError: 'skip'`
-      if (options.onError === 'throw') throw new DataError(reason)
+      const reason = `${item}: the label '${unknown}' is not among the classes '${classes.slice(0, 10).join("', '")}'${classes.length > 10 ? ` and ${classes.length - 10} more` : ''}, which are those ${options.classes ? 'given' : 'of the training pictures'}`
+      if (options.onError === 'throw') throw new DataError(`${reason}. ${advice}`)
       skipped.push({ index, item, reason })
       return false
     })

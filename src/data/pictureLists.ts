@@ -11,6 +11,7 @@ import {
 } from './image/listPictures.ts'
 import { readableName } from './image/pictureError.ts'
 import type { Label, LabelledPictures } from './labelledPictures.ts'
+import { areWholeNumbers } from './sortedLabels.ts'
 import { columnIndex, describeRow, readCsv } from './table/readCsv.ts'
 
 /** Which files: those of a list, relative to `dir`, or all pictures below it. */
@@ -99,12 +100,13 @@ export async function picturesOfCsv(dir: string, options: CsvOptions) {
     if (onError === 'throw') throw new DataError(reason)
     skipped.push({ index: row, item, reason })
   }
+  const texts = kept.map((row) => table.rows[row]![label]!.trim())
   const pictures: LabelledPictures = {
     files: kept.map((row) => within(dir, join(folder, `${table.rows[row]![file]!.trim()}${suffix}`))),
-    labels: kept.map((row) => {
-      const text = table.rows[row]![label]!.trim()
-      return labelDelimiter === undefined ? text : text.split(labelDelimiter).filter((part) => part !== '')
-    }),
+    labels: texts.map((text) =>
+      labelDelimiter === undefined ? text : text.split(labelDelimiter).filter((part) => part !== ''),
+    ),
+    byValue: labelDelimiter === undefined && areWholeNumbers(texts),
     notes: kept.map((row) => describeRow(table, row)),
   }
   const validIndices =

@@ -21,7 +21,7 @@ export interface ShowImagesOptions {
   /** One for each title. */
   titleColors?: readonly string[]
   /** One for each picture. */
-  overlays?: readonly PictureOverlay[]
+  overlays?: readonly (PictureOverlay | undefined)[]
   /** Pictures in a row. */
   columns: number
   /** Show no more than this many. */

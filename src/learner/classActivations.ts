@@ -43,8 +43,13 @@ export async function plotClassActivations(
     throw new ConfigError('plotClassActivations: indices and items exclude each other: give one of them')
   }
   return scope(async () => {
-    const x = items ? await inputsOf(data, items) : await picturesOf(data, dataset, indices)
-    const maps = await gradCam(model, x, { ...(layer && { layer }), ...(classes && { classes }) })
+    const { x, classes: explained } = items
+      ? { x: await inputsOf(data, items), classes }
+      : await picturesOf(data, dataset, indices, classes)
+    const maps = await gradCam(model, x, {
+      ...(layer && { layer }),
+      ...(explained && { classes: explained }),
+    })
     const titles = await titlesOf(learner, x, maps.classes)
     const overlays = await heatOverlays(maps.maps, x.shape.slice(-2) as [number, number])
     return data.showPictures!(x, {
@@ -70,14 +75,21 @@ async function picturesOf(
   data: LearnerData,
   dataset: 'valid' | 'train' | 'test',
   indices: readonly number[] | undefined,
-): Promise<Tensor> {
+  classes: readonly number[] | undefined,
+): Promise<{ x: Tensor; classes: readonly number[] | undefined }> {
   if (!data.itemsOf) throw new ConfigError('plotClassActivations: this data cannot give single items')
   const loader = { valid: data.validDl, train: data.fixDl, test: data.testDl }[dataset]
   // Data often comes class by class, so that the first nine would be of one.
   const items = loader?.dataset.length ?? 0
-  const shown = Math.min(9, items)
-  const chosen = indices ?? Array.from({ length: shown }, (_, i) => Math.floor((i * items) / shown))
-  return tensorsOf((await data.itemsOf(dataset, chosen)).x)[0]!
+  const count = Math.min(9, items)
+  const chosen = indices ?? Array.from({ length: count }, (_, i) => Math.floor((i * items) / count))
+  const { x, indices: shown = chosen } = await data.itemsOf(dataset, chosen)
+  // Items that cannot be read may have been left out, and their classes with them.
+  const ofShown =
+    shown.length < chosen.length && classes?.length === chosen.length
+      ? shown.map((item) => classes[chosen.indexOf(item)]!)
+      : classes
+  return { x: tensorsOf(x)[0]!, classes: ofShown }
 }
 
 async function titlesOf(learner: Learner, x: Tensor, classes: readonly number[]): Promise<string[]> {

@@ -23,6 +23,8 @@ export interface BatchLoader extends AsyncIterable<Batch> {
   /** Where the loader stands, if it can tell and be put back there: for the finder, and for resuming. */
   state?(): object
   loadState?(state: object): void
+  /** Which items of `dataset` the rows of a batch are, if it can tell; else they count as in order and complete. */
+  indicesOf?(batch: object): readonly number[] | undefined
   /** A loader like this one with another batch size, for `learner.findBatchSize`. */
   with?(options: { batchSize: number }): BatchLoader
 }
@@ -38,7 +40,7 @@ export interface ShowItemsOptions {
   /** Items in a row. */
   columns: number
   /** Colours to lay over pictures, one for each. */
-  overlays?: readonly PictureOverlay[]
+  overlays?: readonly (PictureOverlay | undefined)[]
 }
 
 /** What the Learner needs of its data. `DataBunch` is one; a plain object serves too. */
@@ -64,11 +66,17 @@ export interface LearnerData {
   describeItem?(): ItemDescription | undefined
   /** Loaders of the items of `dataset`, in order, each augmented in its own way: for `learner.tta`. */
   augmentedLoaders?(dataset: 'valid' | 'train' | 'test', scale: number): readonly BatchLoader[]
-  /** Some of the items as one batch, transformed as for validation: for class activation maps. */
-  itemsOf?(dataset: 'valid' | 'train' | 'test', indices: readonly number[]): Promise<Batch>
+  /**
+   * Some of the items as one batch, transformed as for validation: for class activation maps. Where items that cannot be read are
+   * left out, its `indices` tell which ones there are.
+   */
+  itemsOf?(
+    dataset: 'valid' | 'train' | 'test',
+    indices: readonly number[],
+  ): Promise<Batch & { indices?: readonly number[] }>
   /** The pictures of a batch's input as a figure. */
   showPictures?(x: Tensor, options: ShowItemsOptions): Promise<Figure>
-  /** Some of the items as a figure: for `learner.showResults` and top losses. */
+  /** Some of the items, by their positions in the dataset, as a figure: for `learner.showResults` and top losses. */
   showItems?(
     dataset: 'valid' | 'train' | 'test',
     indices: readonly number[],

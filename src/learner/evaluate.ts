@@ -1,7 +1,7 @@
 import { autocast, getRngState, noGrad, setRngState, type Tensor } from '../engine/index.ts'
 import type { CallbackHandler } from './CallbackHandler.ts'
 import { CancelBatch, leftBy } from './cancel.ts'
-import { type BatchLoader, tensorsOf } from './data.ts'
+import { type Batch, type BatchLoader, tensorsOf } from './data.ts'
 import { eachBatch } from './eachBatch.ts'
 import type { FitState } from './FitState.ts'
 import type { Learner } from './Learner.ts'
@@ -15,7 +15,7 @@ export interface Evaluation {
   callbacks: CallbackHandler
   metrics: readonly Metric[]
   /** Sees each batch after its metrics, while its tensors are alive. */
-  onBatch?: (state: FitState) => void | Promise<void>
+  onBatch?: (state: FitState, batch: Batch) => void | Promise<void>
 }
 
 export interface EvaluationResult {
@@ -35,7 +35,7 @@ export async function evaluate(evaluation: Evaluation, loader: BatchLoader): Pro
   let lossSum = 0
   let samples = 0
 
-  const evaluateBatch = async (): Promise<void> => {
+  const evaluateBatch = async (batch: Batch): Promise<void> => {
     await callbacks.emit('onBatchBegin')
     state.lastOutput = noGrad(() => forward(learner.model, state))
     await callbacks.emit('onLossBegin')
@@ -46,7 +46,7 @@ export async function evaluate(evaluation: Evaluation, loader: BatchLoader): Pro
     state.lossValue = Number(loss[0])
     lossSum += state.lossValue * size
     samples += size
-    await evaluation.onBatch?.(state)
+    await evaluation.onBatch?.(state, batch)
   }
 
   seedAside(loader)
@@ -55,7 +55,7 @@ export async function evaluate(evaluation: Evaluation, loader: BatchLoader): Pro
     await eachBatch(loader, async (batch) => {
       state.beginBatch(batch)
       try {
-        state.cancelled = await leftBy(CancelBatch, evaluateBatch)
+        state.cancelled = await leftBy(CancelBatch, () => evaluateBatch(batch))
         await leftBy(CancelBatch, () => callbacks.emit('onBatchEnd'))
       } finally {
         state.endBatch()

@@ -19,7 +19,7 @@ export interface Confusion {
 /** Items with the highest (or lowest) losses. */
 export interface TopLosses {
   values: number[]
-  /** Positions of the items in the data. */
+  /** Positions of the items in the dataset. */
   indices: number[]
 }
 
@@ -40,10 +40,15 @@ export interface ClassReport {
 export interface InterpretationDetails {
   /** Probability that the model gave to each item's actual class. */
   probabilities?: readonly number[]
-  /** Draws items by their positions in the data. */
+  /** Position of each item in the dataset. Default 0, 1, 2 … */
+  indices?: readonly number[]
+  /** Draws items by their positions in the dataset. */
   show?: (indices: readonly number[], options: ShowItemsOptions) => Promise<Figure>
   /** What the model looked at when it took each item for the class given. */
-  heat?: (indices: readonly number[], classes: readonly number[]) => Promise<readonly PictureOverlay[]>
+  heat?: (
+    indices: readonly number[],
+    classes: readonly number[],
+  ) => Promise<readonly (PictureOverlay | undefined)[]>
 }
 
 /** Options of {@link ClassificationInterpretation.plotTopLosses}. */
@@ -64,6 +69,8 @@ export class ClassificationInterpretation {
   readonly losses: readonly number[]
   /** Probability that the model gave to each item's actual class, if known. */
   readonly probabilities: readonly number[] | undefined
+  /** Position of each item in the dataset, from which items that could not be read may have been left out. */
+  readonly indices: readonly number[]
   readonly #show: InterpretationDetails['show']
   readonly #heat: InterpretationDetails['heat']
 
@@ -72,13 +79,14 @@ export class ClassificationInterpretation {
     predicted: readonly number[],
     actual: readonly number[],
     losses: readonly number[],
-    { probabilities, show, heat }: InterpretationDetails = {},
+    { probabilities, indices, show, heat }: InterpretationDetails = {},
   ) {
     this.classes = classes
     this.predicted = predicted
     this.actual = actual
     this.losses = losses
     this.probabilities = probabilities
+    this.indices = indices ?? losses.map((_, i) => i)
     this.#show = show
     this.#heat = heat
   }
@@ -88,7 +96,7 @@ export class ClassificationInterpretation {
     learner: Learner,
     options: Omit<PredictionOptions, 'withLoss'> = {},
   ): Promise<ClassificationInterpretation> {
-    const { predictions, decoded, targets, losses } = await learner.getPredictions({
+    const { predictions, decoded, targets, losses, indices } = await learner.getPredictions({
       ...options,
       withLoss: true,
     })
@@ -114,10 +122,11 @@ export class ClassificationInterpretation {
     const show = learner.data.showItems?.bind(learner.data)
     return new ClassificationInterpretation(classes, predicted!, actual!, values!, {
       probabilities,
+      indices,
       ...(show &&
         typeof dataset === 'string' && {
-          show: (indices, shown) => show(dataset === 'fix' ? 'train' : dataset, indices, shown),
-          heat: (indices, chosen) => heatOf(learner, dataset === 'fix' ? 'train' : dataset, indices, chosen),
+          show: (items, shown) => show(dataset === 'fix' ? 'train' : dataset, items, shown),
+          heat: (items, chosen) => heatOf(learner, dataset === 'fix' ? 'train' : dataset, items, chosen),
         }),
     })
   }
@@ -151,14 +160,22 @@ export class ClassificationInterpretation {
       }))
   }
 
-  /** The `k` items (default: all) with the highest losses, or with `largest` false the lowest. */
+  /**
+   * The `k` items (default: all) with the highest losses, or with `largest` false the lowest, by their positions in the dataset. What
+   * else is known of one stands in `predicted`, `actual` … at the place of its position in `indices`.
+   */
   topLosses(k = this.losses.length, { largest = true } = {}): TopLosses {
+    const rows = this.#ranked(k, largest)
+    return { values: rows.map((row) => this.losses[row]!), indices: rows.map((row) => this.indices[row]!) }
+  }
+
+  /** Of the `k` highest or lowest losses the places in `losses`. */
+  #ranked(k: number, largest: boolean): number[] {
     const sign = largest ? -1 : 1
-    const order = this.losses
-      .map((_, i) => i)
+    return this.losses
+      .map((_, row) => row)
       .sort((a, b) => sign * (this.losses[a]! - this.losses[b]!) || a - b)
-    const indices = order.slice(0, k)
-    return { values: indices.map((i) => this.losses[i]!), indices }
+      .slice(0, k)
   }
 
   /**
@@ -174,15 +191,16 @@ export class ClassificationInterpretation {
     }
     rejectUnknownOptions('plotTopLosses', options, ['largest', 'heatmap'])
     const { largest = true, heatmap = false } = options
-    const { indices, values } = this.topLosses(k, { largest })
-    const titles = indices.map((item, i) => {
-      const names = [this.predicted[item]!, this.actual[item]!].map(
+    const rows = this.#ranked(k, largest)
+    const titles = rows.map((row) => {
+      const names = [this.predicted[row]!, this.actual[row]!].map(
         (label) => this.classes[label] ?? String(label),
       )
-      const probability = this.probabilities?.[item] ?? Number.NaN
-      return [...names, values[i]!.toFixed(2), probability.toFixed(2)].join(' / ')
+      const probability = this.probabilities?.[row] ?? Number.NaN
+      return [...names, this.losses[row]!.toFixed(2), probability.toFixed(2)].join(' / ')
     })
-    const predicted = indices.map((item) => this.predicted[item]!)
+    const indices = rows.map((row) => this.indices[row]!)
+    const predicted = rows.map((row) => this.predicted[row]!)
     const overlays = heatmap ? await this.#heat?.(indices, predicted) : undefined
     return this.#show(indices, {
       title: 'predicted / actual / loss / probability',
@@ -213,10 +231,14 @@ async function heatOf(
   dataset: 'valid' | 'train' | 'test',
   indices: readonly number[],
   classes: readonly number[],
-): Promise<readonly PictureOverlay[]> {
+): Promise<readonly (PictureOverlay | undefined)[]> {
   const { data, model } = learner
   if (!data.itemsOf) throw new ConfigError('this data cannot give single items, which a heat map is made of')
-  const [x] = tensorsOf((await data.itemsOf(dataset, indices)).x)
-  const { maps } = await gradCam(model, x!, { classes })
-  return heatOverlays(maps, x!.shape.slice(-2) as [number, number])
+  const batch = await data.itemsOf(dataset, indices)
+  const [x] = tensorsOf(batch.x)
+  const shown = batch.indices ?? indices
+  const { maps } = await gradCam(model, x!, { classes: shown.map((item) => classes[indices.indexOf(item)]!) })
+  const overlays = await heatOverlays(maps, x!.shape.slice(-2) as [number, number])
+  // One for each that was asked for, even if one of the files cannot be read any more.
+  return indices.map((item) => overlays[shown.indexOf(item)])
 }

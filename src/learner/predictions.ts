@@ -1,7 +1,7 @@
 import { ConfigError, DataError } from '../engine/errors.ts'
 import { cat, type NestedNumbers, noGrad, scope, Tensor } from '../engine/index.ts'
 import type { CallbackHandler } from './CallbackHandler.ts'
-import { type BatchLoader, type LearnerData, tensorsOf } from './data.ts'
+import { type Batch, type BatchLoader, type LearnerData, tensorsOf } from './data.ts'
 import { evaluate, inEvalMode } from './evaluate.ts'
 import type { FitState } from './FitState.ts'
 import type { Learner } from './Learner.ts'
@@ -21,7 +21,10 @@ export interface PredictionOptions {
   items?: number
 }
 
-/** What the model makes of each item, in order. All tensors are on the CPU. */
+/**
+ * What the model makes of each item, in order. All tensors are on the CPU. Items that the loader leaves out (`onError: 'skip'`) have
+ * no row; `indices` tells which items the rows are.
+ */
 export interface Predictions {
   /** Probabilities for a classifier, raw outputs for a regression. `[N, …]` */
   predictions: Tensor
@@ -30,6 +33,8 @@ export interface Predictions {
   targets: Tensor
   /** Loss of each item, of its raw output; mean over the item's elements. `[N]`, if asked for. */
   losses?: Tensor
+  /** Position in the dataset of the item of each row: 0, 1, 2 … where none is left out and the order is the dataset's. */
+  indices: readonly number[]
 }
 
 /** What the model makes of one item. */
@@ -62,8 +67,8 @@ export async function collectPredictions(
     kept.set(name, list)
   }
 
-  let seen = 0
-  const onBatch = ({ lastOutput, lastTarget, numBatch, batchSize }: FitState): void => {
+  const indices: number[] = []
+  const onBatch = ({ lastOutput, lastTarget, numBatch, batchSize }: FitState, batch: Batch): void => {
     noGrad(() => {
       keep('predictions', options.activate === false ? lastOutput : activate(loss, lastOutput))
       keep('decoded', decode(loss, lastOutput))
@@ -71,18 +76,20 @@ export async function collectPredictions(
       if (withLoss)
         keep('losses', perItem(withoutReduction(loss, () => computeLoss(loss, lastOutput, lastTarget))))
     })
-    seen += batchSize
-    if (numBatch + 1 >= batches || seen >= items) state.stopEpoch = true
+    const seen = indices.length
+    indices.push(...(loader.indicesOf?.(batch) ?? Array.from({ length: batchSize }, (_, i) => seen + i)))
+    if (numBatch + 1 >= batches || indices.length >= items) state.stopEpoch = true
   }
   try {
     await evaluate({ learner, state, callbacks, metrics: [], onBatch }, loader)
     if (kept.size === 0) throw new DataError('there is nothing to predict: the loader gave no batch')
-    return Object.fromEntries(
+    const tensors = Object.fromEntries(
       [...kept].map(([name, parts]) => [
         name,
-        seen > items ? cat(parts, 0).index(`:${items}`).clone() : cat(parts, 0),
+        indices.length > items ? cat(parts, 0).index(`:${items}`).clone() : cat(parts, 0),
       ]),
-    ) as unknown as Predictions
+    ) as unknown as Omit<Predictions, 'indices'>
+    return { ...tensors, indices: indices.slice(0, items) }
   } finally {
     for (const tensor of [...kept.values()].flat()) tensor[Symbol.dispose]()
   }

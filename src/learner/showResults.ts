@@ -26,16 +26,23 @@ export async function drawResults(learner: Learner, options: ShowResultsOptions 
   checkCount('showResults', 'rows', rows, 1)
   const show = itemDrawer(learner.data, 'showResults')
   return scope(async () => {
-    const { decoded, targets } = await learner.getPredictions({ dataset, items: rows * rows })
+    const { decoded, targets, indices } = await learner.getPredictions({ dataset, items: rows * rows })
     if (targets.ndim === 3 && decoded.ndim === 3) {
-      return drawMasks(learner, dataset, targets.index(`:${2 * rows}`), decoded.index(`:${2 * rows}`))
+      const first = `:${2 * rows}`
+      return drawMasks(
+        learner,
+        dataset,
+        indices.slice(0, 2 * rows),
+        targets.index(first),
+        decoded.index(first),
+      )
     }
     const { classes } = learner.data
     const several = targets.ndim === 2
     const [predicted, actual] = await Promise.all(
       [decoded, targets].map((labels) => namesOf(labels, classes)),
     )
-    return show(dataset, [...actual!.keys()], {
+    return show(dataset, indices, {
       titles: actual!.map((name, i) => `${name}${several ? '\n/' : ' /'} ${predicted![i]}`),
       titleColors: actual!.map((name, i) => (name === predicted![i] ? colors.right : colors.wrong)),
       columns: rows,
@@ -47,17 +54,18 @@ export async function drawResults(learner: Learner, options: ShowResultsOptions 
 async function drawMasks(
   learner: Learner,
   dataset: 'valid' | 'train' | 'test',
+  indices: readonly number[],
   targets: Tensor,
   decoded: Tensor,
 ): Promise<Figure> {
   const show = itemDrawer(learner.data, 'showResults')
   const [actual, predicted] = await Promise.all([maskOverlays(targets), maskOverlays(decoded)])
-  const indices = actual.flatMap((_, i) => [i, i])
+  const twice = indices.flatMap((index) => [index, index])
   const titles = await shareOfPixels(targets, decoded)
-  return show(dataset, indices, {
+  return show(dataset, twice, {
     titles: titles.flatMap((share) => ['mask', `predicted: ${share}`]),
     overlays: actual.flatMap((overlay, i) => [overlay, predicted[i]!]),
-    columns: Math.min(4, indices.length),
+    columns: Math.min(4, twice.length),
   })
 }
 

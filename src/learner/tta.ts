@@ -45,7 +45,7 @@ export async function predictAugmented(learner: Learner, options: TtaOptions = {
     )
   }
   return scope(async () => {
-    const { predictions: plain, targets } = await learner.getPredictions({ dataset })
+    const { predictions: plain, targets, indices } = await learner.getPredictions({ dataset })
     const passes: Tensor[] = []
     for (const loader of loaders) {
       const { predictions } = await learner.getPredictions({ dataset: loader })
@@ -62,7 +62,7 @@ export async function predictAugmented(learner: Learner, options: TtaOptions = {
       const loss = learner.lossFunction
       const raw = rawOf(loss, predictions)
       const decoded = decode(loss, raw ?? predictions)
-      const mixture = { predictions, decoded, targets, plain, augmented }
+      const mixture = { predictions, decoded, targets, plain, augmented, indices }
       if (!withLoss) return mixture
       if (!raw) {
         throw new ConfigError(

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { FilePrediction } from '../../src/cli/predictCommand.ts'
 import type { TrainResult } from '../../src/cli/trainCommand.ts'
 import { randn } from '../../src/engine/index.ts'
@@ -142,6 +142,46 @@ describe('train, then all that follows', () => {
     const elsewhere = await there(['evaluate', 'out/model.safetensors', '.'])
     expect(elsewhere.status).toBe(1)
     expect(elsewhere.stderr).toMatch(/no classes of the model: .*the classes are blue, red/)
+  })
+
+  test('broken pictures stop train and evaluate, which say how to leave them out; then they end well', async () => {
+    await cp(`${folder}/pictures`, `${folder}/spoilt/pictures`, { recursive: true })
+    const broken = ['valid/blue/!.jpg', 'train/red/!.jpg'].map((name) => `${folder}/spoilt/pictures/${name}`)
+    for (const file of broken) await writeFile(file, 'no picture')
+    const train = ['train', 'spoilt/pictures', ...quick, '--head-epochs', '1', '--epochs', '0']
+    const stopped = await there([...train, '--out', 'spoilt/out'])
+    expect(stopped.status).toBe(1)
+    expect(stopped.stderr).toMatch(
+      /!\.jpg: this is no picture .* leave such pictures out with --skip-broken$/m,
+    )
+    const warned = vi.spyOn(process, 'emitWarning').mockReturnValue()
+    const lenient = await there([...train, '--out', 'spoilt/out', '--skip-broken', '--json'])
+    expect(lenient.status).toBe(0)
+    for (const file of Object.values((JSON.parse(lenient.stdout) as TrainResult).files))
+      expect(existsSync(file)).toBe(true)
+    expect(warned.mock.calls.map(([text]) => String(text)).join()).toMatch(/valid\/blue\/!\.jpg/)
+    expect(warned.mock.calls.map(([text]) => String(text)).join()).not.toMatch(/onError/)
+    warned.mockRestore()
+
+    const model = 'spoilt/out/model.safetensors'
+    const strict = await there(['evaluate', model, 'spoilt/pictures'])
+    expect(strict.status).toBe(1)
+    expect(strict.stderr).toMatch(/^anneal: .*blue\/!\.jpg: .* with --skip-broken$/m)
+    const evaluated = await there(['evaluate', model, 'spoilt/pictures', '--skip-broken', '--json'])
+    expect(evaluated.status).toBe(0)
+    expect(evaluated.stderr).toMatch(/left out: .*!\.jpg/)
+    const whole = await there(['evaluate', model, 'pictures', '--json'])
+    const { loss, ...rest } = JSON.parse(whole.stdout) as { loss: number }
+    const expected = { ...rest, loss: expect.closeTo(loss, 5), skipped: [broken[0]] }
+    expect(JSON.parse(evaluated.stdout)).toEqual(expected)
+
+    const predicted = await there(['predict', model, 'spoilt/pictures/valid', '--json'])
+    expect(predicted.status).toBe(1)
+    const list = JSON.parse(predicted.stdout) as FilePrediction[]
+    expect(list.filter(({ error }) => error !== undefined)).toEqual([
+      { file: broken[0], error: expect.stringMatching(/Repair or remove it$/) },
+    ])
+    expect(list).toHaveLength(13)
   })
 
   test('export writes ONNX that computes the same, and weights; info tells what is in them', async () => {

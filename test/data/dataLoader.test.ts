@@ -372,6 +372,32 @@ describe('items that cannot be had', () => {
     warned.mockRestore()
   })
 
+  it('are not among the indices that a batch is told to be', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const told = async <Item, B extends object>(loader: DataLoader<Item, B>) => {
+      const all: (readonly number[] | undefined)[] = []
+      for await (const batch of loader) all.push(loader.indicesOf(batch))
+      return all
+    }
+    const rest = [
+      [0, 1, 2, 3],
+      [4, 7],
+      [8, 9, 10, 11],
+      [16, 17, 18, 19],
+    ]
+    const options = { batchSize: 4, onError: 'skip' } as const
+    expect(await told(new DataLoader(broken(), options))).toEqual(rest)
+    expect(await told(new DataLoader(broken(), { ...options, collate: (items) => ({ items }) }))).toEqual(
+      rest,
+    )
+    const shuffled = new DataLoader(broken(), { ...options, shuffle: true, seed: 1 })
+    for await (const batch of shuffled) expect(shuffled.indicesOf(batch)).toEqual(batch.y.toArray())
+    expect(shuffled.indicesOf({})).toBeUndefined()
+    const gathered = new DataLoader(new TensorDataset(arange(5), arange(5)), { batchSize: 2, seed: 1 })
+    expect(gathered.indicesOf(await gathered.first())).toEqual([0, 1])
+    warned.mockRestore()
+  })
+
   it('mistakes in the code are never skipped', async () => {
     const dataset: Dataset<number> = {
       length: 4,

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import sharp from 'sharp'
 import { describe, expect, it, vi } from 'vitest'
@@ -8,12 +8,15 @@ import {
   type FromFolderOptions,
   getTransforms,
   ImageDataBunch,
+  type ImageDataset,
   imagenetStats,
   transforms as T,
   TensorDataset,
 } from '../../src/data/index.ts'
 import { ConfigError, DataError } from '../../src/engine/errors.ts'
 import { arange, manualSeed, type Tensor } from '../../src/engine/index.ts'
+import { Learner } from '../../src/learner/index.ts'
+import * as nn from '../../src/nn/index.ts'
 import { draw, temporaryFolder, testPicture, toSharp, writePicture } from './pictures.ts'
 
 const hymenoptera = fileURLToPath(new URL('../../../shared/data/hymenoptera_data', import.meta.url))
@@ -296,6 +299,27 @@ describe('splits', () => {
     expect([data.trainDs.length, data.validDs!.length]).toEqual([9, 3])
   })
 
+  it('at random, beside folders that are no classes: what a Learner saves, logs, the test pictures', async () => {
+    const folder = join(await insects(), 'train')
+    const make = (options: FromFolderOptions = {}) =>
+      ImageDataBunch.fromFolder(folder, { size: 8, batchSize: 4, validPct: 0.25, seed: 1, ...options })
+    const before = await make()
+    const learner = new Learner(before, new nn.Sequential(new nn.Flatten(), new nn.Linear(192, 2)))
+    await learner.save('first')
+    mkdirSync(join(folder, 'runs', 'monday'), { recursive: true })
+    for (const data of [await make(), await make({ train: '.' })]) {
+      expect(data.classes).toEqual(['ants', 'bees'])
+      expect((data.validDs as ImageDataset).files.map((file) => basename(String(file)))).toEqual(
+        (before.validDs as ImageDataset).files.map((file) => basename(String(file))),
+      )
+      expect(data.skippedFiles.foreign).toEqual({ '.safetensors': 1 })
+    }
+    await writePicture(join(folder, 'exam', 'bees', '1.png'), testPicture())
+    const tested = await make({ test: 'exam' })
+    expect([tested.classes, tested.testDs!.length]).toEqual([['ants', 'bees'], 1])
+    expect((await make()).classes).toEqual(['ants', 'bees', 'exam'])
+  })
+
   it('without a seed follow from that of the engine', async () => {
     const folder = await insects()
     const run = async () => {
@@ -342,7 +366,25 @@ describe('bad input', () => {
     const folder = temporaryFolder()
     await writePicture(join(folder, 'train/ants/1.png'), testPicture())
     mkdirSync(join(folder, 'val'))
-    expect(await message(folder)).toMatch(/train: found one class only, 'ants'/)
+    expect(await message(folder)).toMatch(/train: found one class only, 'ants'; .* further class$/)
+    // Pooled too, of the folders or of their own folder.
+    await writePicture(join(folder, 'val/ants/1.png'), testPicture())
+    for (const dir of [folder, join(folder, 'train')])
+      expect(await message(dir, { validPct: 0.5 })).toMatch(/found one class only, 'ants'; .* further class$/)
+    await writePicture(join(folder, 'val/bees/1.png'), testPicture())
+    const options = { validPct: 0.5, batchSize: 1, size: 8 }
+    expect((await ImageDataBunch.fromFolder(folder, options)).classes).toEqual(['ants', 'bees'])
+  })
+
+  it('a class without pictures in a folder that is named, and no class at all beside it', async () => {
+    const folder = await insects()
+    mkdirSync(join(folder, 'train', 'wasps'))
+    const text = /train\/wasps: the class folder holds no pictures/
+    expect(await message(folder)).toMatch(text)
+    expect(await message(folder, { validPct: 0.2 })).toMatch(text)
+    const bare = temporaryFolder()
+    mkdirSync(join(bare, 'models'))
+    expect(await message(bare, { validPct: 0.2 })).toMatch(/none of the folders 'models' holds a picture/)
   })
 
   it('a class that only validation knows', async () => {
@@ -354,6 +396,24 @@ describe('bad input', () => {
     const data = await ImageDataBunch.fromFolder(folder, { size: 8, batchSize: 4, onError: 'skip' })
     expect(data.validDs!.length).toBe(7)
     expect(data.skippedFiles.unknownClasses).toEqual({ wasps: 1 })
+  })
+
+  it('a class that only the test pictures know, or leaves it out', async () => {
+    const folder = await insects()
+    for (const name of ['bees/1.png', 'wasps/1.png', 'wasps/2.png'])
+      await writePicture(join(folder, 'test', name), testPicture())
+    const options = { size: 8, batchSize: 4, validPct: 0.2, seed: 1, test: 'test' } as const
+    rmSync(join(folder, 'val'), { recursive: true })
+    await expect(ImageDataBunch.fromFolder(folder, options)).rejects.toThrow(
+      /test: the class 'wasps' is not .* add the class to the training folder, or .* with onError: 'skip'$/,
+    )
+    const data = await ImageDataBunch.fromFolder(folder, { ...options, onError: 'skip' })
+    expect(await targets(data.testDl!)).toEqual([1])
+    await writePicture(join(folder, 'val/wasps/1.png'), testPicture())
+    await writePicture(join(folder, 'val/ants/1.png'), testPicture())
+    const { validPct: _, ...apart } = options
+    const both = await ImageDataBunch.fromFolder(folder, { ...apart, onError: 'skip' })
+    expect(both.skippedFiles.unknownClasses).toEqual({ wasps: 3 })
   })
 
   it('files that are no pictures: an error that names the file, or left out and listed', async () => {

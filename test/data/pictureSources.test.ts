@@ -71,6 +71,52 @@ describe('one label for each picture', () => {
     }
   })
 
+  it('labels that are numbers stand in the order of their values, texts in that of texts, as in fastai', async () => {
+    const { dir, names } = await pets()
+    const twice = [...names, ...names]
+    const numbers = twice.map((_, at) => (at * 7) % 12)
+    const { validPct: _, ...shared } = settings
+    const rest = { ...shared, validIndices: [19] }
+    const order = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '10', '11']
+    const asTexts = order.toSorted()
+    const lists = (labels: readonly (string | number)[]) => ImageDataBunch.fromLists(dir, twice, labels, rest)
+    const data = await lists(numbers)
+    expect(data.classes).toEqual(order)
+    expect([...(data.trainDs as ImageDataset).labels]).toEqual(numbers.slice(0, 19))
+    expect((await lists(numbers.map(String))).classes).toEqual(asTexts)
+    expect((await lists([10, 9, ...numbers.slice(2).map(String)])).classes).toEqual(
+      [...new Set(['10', '9', ...numbers.slice(2).map(String)])].sort(),
+    )
+    const several = await ImageDataBunch.fromLists(
+      dir,
+      twice,
+      numbers.map((label) => [label, 100]),
+      rest,
+    )
+    expect(several.classes).toEqual([...order, '100'])
+
+    const numberOf = (path: string) => 3 * Math.min(8, Number(/\d+(?=\.png)/.exec(path)![0])) - 3
+    const byFunction = await ImageDataBunch.fromNameFunc(dir, names, numberOf, { ...rest, validIndices: [9] })
+    expect(byFunction.classes).toEqual(['-3', '0', '3', '6', '9', '12', '15', '18', '21'])
+
+    const csv = async (labels: readonly unknown[], more: object = {}) => {
+      writeFileSync(
+        join(dir, 'labels.csv'),
+        `name,label\n${twice.map((name, at) => `${name},${labels[at]}`).join('\n')}\n`,
+      )
+      return (await ImageDataBunch.fromCsv(dir, { ...rest, ...more })).classes
+    }
+    expect(await csv(numbers)).toEqual(order)
+    const warned = vi.spyOn(process, 'emitWarning').mockReturnValue()
+    expect(await csv(numbers.with(19, 3.5), { onError: 'skip' })).toEqual(asTexts)
+    expect(warned.mock.calls[0]![0]).not.toMatch(/onError/)
+    warned.mockRestore()
+    expect(await csv(numbers.map((label) => (label === 3 ? 'three' : label)))).toEqual(
+      asTexts.map((name) => (name === '3' ? 'three' : name)).sort(),
+    )
+    expect(await csv(numbers, { labelDelimiter: ' ' })).toEqual(asTexts)
+  })
+
   it('finds the pictures by itself, and counts what it skips', async () => {
     const { dir } = await pets()
     writeFileSync(join(dir, 'images', 'notes.txt'), '')

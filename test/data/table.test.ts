@@ -158,6 +158,30 @@ describe('fromTable', () => {
     expect(digits.classes).toEqual(['3', '7'])
   })
 
+  it('classes of numbers stand in the order of their values, texts in that of texts', async () => {
+    const made = (values: readonly string[]) =>
+      fromTable(
+        file(
+          `x,y\n${[values, values, values, values]
+            .flat()
+            .map((value, at) => `${at + 0.5},${value}`)
+            .join('\n')}\n`,
+        ),
+        {
+          target: 'y',
+          task: 'classification',
+          validPct: 0.15,
+          batchSize: 2,
+          seed: 1,
+        },
+      )
+    const numbers = Array.from({ length: 12 }, (_, at) => String(at))
+    const data = await made(numbers.toReversed())
+    expect(data.classes).toEqual(numbers)
+    expect((await made(['10', '-2', '1.5', '9'])).classes).toEqual(['-2', '1.5', '9', '10'])
+    expect((await made(['10', '9', 'none'])).classes).toEqual(['10', '9', 'none'])
+  })
+
   it('log learns the natural logarithm', async () => {
     const data = await fromTable(file(houses), { ...settings, log: true })
     const { y } = await data.oneBatch('fix')

@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import sharp from 'sharp'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { getTransforms, ImageDataBunch, imagenetStats } from '../../src/data/index.ts'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
 import { getRngState, manualSeed, type Tensor, tensor } from '../../src/engine/index.ts'
@@ -209,6 +209,85 @@ describe('figures of pictures', () => {
     expect(top.replaceAll('\\n', ' ').includes(title)).toBe(true)
     await expect(lineLearner().showResults()).rejects.toThrow(/draws pictures, and this data has none/)
     await expect(learner.showResults({ row: 2 } as object)).rejects.toThrow(/unknown option row/)
+  })
+})
+
+describe('pictures that cannot be read, left out', () => {
+  const images = (figure: { spec: unknown }) =>
+    (figure.spec as { data: { values: { url: string; title: string }[] } }).data.values
+
+  /** The learner's data with two broken files among those for validation; `repair` takes them away. */
+  async function withBroken() {
+    const copy = mkdtempSync(join(tmpdir(), 'anneal-broken-'))
+    onTestFinished(() => rmSync(copy, { recursive: true, force: true }))
+    cpSync(folder, copy, { recursive: true })
+    const broken = ['ants/!.png', 'bees/2.png'].map((name) => join(copy, 'valid', name))
+    for (const file of broken) writeFileSync(file, 'no picture')
+    const make = (onError: 'skip' | 'throw') =>
+      ImageDataBunch.fromFolder(copy, { size: 24, batchSize: 4, stats: imagenetStats, seed: 3, onError })
+    const data = await make('skip')
+    manualSeed(4)
+    const model = new nn.Sequential(
+      new nn.Conv2d(3, 6, 5, { stride: 2 }),
+      new nn.ReLU(),
+      new nn.AdaptiveAvgPool2d(4),
+      new nn.Flatten(),
+      new nn.Linear(96, data.c),
+    )
+    const learner = new Learner(data, model, { metrics: [metrics.accuracy], silent: true, path: copy })
+    const repair = async () => {
+      for (const file of broken) rmSync(file)
+      return new Learner(await make('throw'), model, { silent: true, path: copy })
+    }
+    return { learner, repair, data, copy }
+  }
+
+  it('have no predictions, which tell which items they are; figures are those without the broken files', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const { learner, repair, data } = await withBroken()
+    const { predictions, targets, indices } = await learner.getPredictions()
+    // Of 16 files: !.png stands before 0.png in ants, 2.png is the third of bees.
+    expect(indices).toEqual([1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15])
+    expect(predictions.shape).toEqual([14, 3])
+    const folderOf = (index: number) => /(\w+)\/\d+\.png/.exec(data.validDs!.describe!(index))![1]
+    expect(indices.map(folderOf)).toEqual(Array.from(values(targets), (label) => data.classes[Number(label)]))
+    expect((await learner.getPredictions({ items: 5 })).indices).toEqual([1, 2, 3, 4, 5])
+    expect((await learner.tta()).indices).toEqual(indices)
+
+    const interpretation = await learner.interpret()
+    const { indices: top, values: losses } = interpretation.topLosses()
+    expect([...top].sort((a, b) => a - b)).toEqual(indices)
+    for (const [rank, index] of top.entries()) {
+      const row = interpretation.indices.indexOf(index)
+      expect(interpretation.losses[row]).toBe(losses[rank])
+      expect(data.classes[interpretation.actual[row]!]).toBe(folderOf(index))
+    }
+    const draw = async (drawn: Learner) => {
+      const found = await drawn.interpret()
+      return [
+        images(await found.plotTopLosses(14, { heatmap: true })),
+        images(await drawn.showResults({ rows: 4 })),
+      ]
+    }
+    const drawn = await draw(learner)
+    expect(images(await plotClassActivations(learner, { indices: [1, 0, 8], classes: [2, 1, 0] }))).toEqual([
+      expect.objectContaining({ title: expect.stringMatching(/^crabs/) }),
+    ])
+    expect(drawn).toEqual(await draw(await repair()))
+    warned.mockRestore()
+  })
+
+  it('that break after they were predicted are left out of figures, with their titles', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const { learner, data } = await withBroken()
+    const interpretation = await learner.interpret()
+    const before = images(await interpretation.plotTopLosses(4, { heatmap: true }))
+    writeFileSync(data.validDs!.describe!(interpretation.topLosses().indices[1]!), 'no picture any more')
+    const after = images(await interpretation.plotTopLosses(4, { heatmap: true }))
+    expect(after.map(({ title, url }) => [title, url])).toEqual(
+      before.filter((_, rank) => rank !== 1).map(({ title, url }) => [title, url]),
+    )
+    warned.mockRestore()
   })
 })
 

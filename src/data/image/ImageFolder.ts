@@ -26,7 +26,7 @@ export interface ImageFolderOptions {
   extensions?: readonly string[]
   /** Classes that are known already, in their order; other folders are an error. Default: the folders' names, sorted. */
   classes?: readonly string[]
-  /** What to do with a folder that is not among `classes`: 'throw' (default), or 'skip' and count it. */
+  /** What to do with a folder that is not among `classes`: 'throw' (default) a DataError, or 'skip' and count it. */
   onUnknownClass?: 'throw' | 'skip'
   /** Keep decoded pictures in memory or on disk, after the transforms that draw nothing. Default: no. */
   cache?: CacheOption
@@ -65,39 +65,55 @@ export class ImageFolder extends ImageDataset {
       'minClasses',
       'cache',
     ])
-    const { transform, extensions = imageExtensions, classes, onUnknownClass = 'throw' } = options
-    const minClasses = options.minClasses ?? (classes ? 1 : 2)
-    const endings = extensionSet(extensions)
-    const skipped: SkippedInFolder = { ...noneSkipped(), unknownClasses: {} }
-    const folders = classFolders(path, endings, skipped)
-    const names = classes ?? folders.map(({ name }) => name)
-    if (names.length < minClasses) throw tooFewClasses(path, names, minClasses)
-
-    const files: PicturePath[] = []
-    const labels: number[] = []
-    for (const { name, path: folder } of folders) {
-      const listing = listPictures(folder, endings)
-      addSkipped(skipped, listing.skipped)
-      const label = names.indexOf(name)
-      if (label < 0) {
-        if (onUnknownClass === 'throw') throw unknownClass(path, name, names)
-        skipped.unknownClasses[name] = listing.files.length
-        continue
-      }
-      if (listing.files.length === 0 && !classes) throw emptyClass(folder, extensions, listing.skipped)
-      for (const file of listing.files) {
-        files.push(file)
-        labels.push(label)
-      }
-    }
-    if (files.length === 0) {
-      throw new DataError(`${resolve(path)}: none of the class folders ${quoted(names)} holds a picture`)
-    }
-    const cache = pictureStores(options.cache)()
-    super({ files, labels: Int32Array.from(labels), classes: names, transform, cache })
+    const { transform, cache, ...listed } = options
+    const { files, labels, classes, skipped } = listClassFolders(path, listed)
+    super({ files, labels, classes, transform, cache: pictureStores(cache)() })
     this.path = path
     this.skippedFiles = skipped
   }
+}
+
+export interface ClassFolderOptions
+  extends Pick<ImageFolderOptions, 'extensions' | 'classes' | 'onUnknownClass' | 'minClasses'> {
+  /** What to do with a folder without pictures, unless `classes` are given: 'throw' (default), or leave it out of the classes. */
+  emptyClasses?: 'throw' | 'leaveOut'
+  /** Folders in `path` that are no classes. Default none. */
+  exclude?: readonly string[]
+  /** Whose options errors speak of. Default 'ImageFolder'. */
+  owner?: 'ImageFolder' | 'fromFolder'
+}
+
+/** What `ImageFolder` finds. @throws DataError as it does */
+export function listClassFolders(path: string, options: ClassFolderOptions) {
+  const { extensions = imageExtensions, classes, onUnknownClass = 'throw', exclude = [] } = options
+  const { minClasses = classes ? 1 : 2, emptyClasses = 'throw', owner = 'ImageFolder' } = options
+  const endings = extensionSet(extensions)
+  const skipped: SkippedInFolder = { ...noneSkipped(), unknownClasses: {} }
+  const folders = classFolders(path, endings, skipped).filter(({ name }) => !exclude.includes(name))
+  const listings = folders.map((folder) => ({ ...folder, ...listPictures(folder.path, endings) }))
+  for (const listing of listings) addSkipped(skipped, listing.skipped)
+  const used = emptyClasses === 'leaveOut' ? listings.filter(({ files }) => files.length > 0) : listings
+  const names = classes ?? used.map(({ name }) => name)
+  if (names.length === 0) throw noPictures(path, folders)
+  if (names.length < minClasses) throw tooFewClasses(path, names, minClasses, owner)
+
+  const files: PicturePath[] = []
+  const labels: number[] = []
+  for (const { name, path: folder, files: found, skipped: others } of used) {
+    const label = names.indexOf(name)
+    if (label < 0) {
+      if (onUnknownClass === 'throw') throw unknownClass(path, name, names, owner)
+      skipped.unknownClasses[name] = found.length
+      continue
+    }
+    if (found.length === 0 && !classes) throw emptyClass(folder, extensions, others)
+    for (const file of found) {
+      files.push(file)
+      labels.push(label)
+    }
+  }
+  if (files.length === 0) throw noPictures(path, folders)
+  return { files, labels: Int32Array.from(labels), classes: names, skipped }
 }
 
 /** The folders in `path`, by name. */
@@ -137,9 +153,23 @@ export function checkFolder(path: string): void {
   )
 }
 
-function tooFewClasses(path: string, names: readonly string[], minClasses: number): DataError {
+function noPictures(path: string, folders: readonly ClassFolder[]): DataError {
+  const names = folders.map(({ name }) => name)
   return new DataError(
-    `${resolve(path)}: found ${names.length === 1 ? 'one class only' : `${names.length} classes`}, ${quoted(names)}; a classifier needs at least ${minClasses}. Add a folder for each further class, or pass minClasses: ${names.length} if this is meant`,
+    `${resolve(path)}: none of the folders ${quoted(names)} holds a picture that belongs to a class`,
+  )
+}
+
+/** @internal A classifier needs more classes than were found. */
+export function tooFewClasses(
+  path: string,
+  names: readonly string[],
+  minClasses: number,
+  owner: ClassFolderOptions['owner'],
+): DataError {
+  const meant = owner === 'ImageFolder' ? `, or pass minClasses: ${names.length} if this is meant` : ''
+  return new DataError(
+    `${resolve(path)}: found ${names.length === 1 ? 'one class only' : `${names.length} classes`}, ${quoted(names)}; a classifier needs at least ${minClasses}. Add a folder for each further class${meant}`,
   )
 }
 
@@ -154,9 +184,18 @@ function emptyClass(
   )
 }
 
-function unknownClass(path: string, name: string, names: readonly string[]): DataError {
+function unknownClass(
+  path: string,
+  name: string,
+  names: readonly string[],
+  owner: ClassFolderOptions['owner'],
+): DataError {
+  const [add, option] =
+    owner === 'ImageFolder'
+      ? ['add it to classes', "onUnknownClass: 'skip'"]
+      : ['add the class to the training folder', "onError: 'skip'"]
   return new DataError(
-    `${resolve(path)}: the class '${name}' is not among the known classes ${quoted(names)}. Rename or remove the folder, add the class to the training folder, or leave such pictures out with onError: 'skip'`,
+    `${resolve(path)}: the class '${name}' is not among the known classes ${quoted(names)}. Rename or remove the folder, ${add}, or leave such pictures out with ${option}`,
   )
 }
 

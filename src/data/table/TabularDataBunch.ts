@@ -7,6 +7,7 @@ import { drawSeed } from '../drawSeed.ts'
 import { checkChoice, checkCount, rejectUnknownOptions } from '../options.ts'
 import type { ItemDescription } from '../pictureItem.ts'
 import { reportSkipped } from '../reportSkipped.ts'
+import { sortedByValue, sortedLabels } from '../sortedLabels.ts'
 import { randomSplit } from '../split.ts'
 import { columnIndex, describeRow, readCsv, type Table } from './readCsv.ts'
 import { type TableBatch, TableDataset } from './TableDataset.ts'
@@ -23,7 +24,7 @@ export interface FromTableOptions
   target: string
   /**
    * 'regression' or 'classification'. Default: regression if all targets of the training rows are numbers. Classes are the
-   * targets' texts, sorted.
+   * targets' texts, sorted: by value if all of them are numbers, else as texts.
    */
   task?: 'regression' | 'classification'
   /** Learn the natural logarithm of the target; then the root mean squared error is of logarithms. Default false. */
@@ -238,11 +239,11 @@ class Goal {
     const texts = Array.from(rows, (row) => table.rows[row]![at]!.trim()).filter(
       (text) => !options.missing.includes(text),
     )
-    const task =
-      options.task ?? (texts.every((text) => toNumber(text) !== undefined) ? 'regression' : 'classification')
+    const numeric = texts.every((text) => toNumber(text) !== undefined)
+    const task = options.task ?? (numeric ? 'regression' : 'classification')
     if (task === 'regression') return
     if (options.log) throw new ConfigError('fromTable: log is for regression; classes have no logarithm')
-    this.classes = [...new Set(texts)].sort()
+    this.classes = numeric ? sortedByValue(texts) : sortedLabels(texts)
     if (this.classes.length < 2) {
       throw new DataError(
         `${table.name}: all training rows have the same '${options.target}', '${this.classes[0] ?? 'none at all'}': there is nothing to tell apart`,
