@@ -109,6 +109,16 @@ describe('pictures under colours', () => {
     const learner = new Learner(data, new nn.Conv2d(3, 2, 1), { silent: true })
     const results = images(await learner.showResults())
     expect(results.map(({ title }) => title)).toEqual(['mask', expect.stringMatching(/^predicted: \d+ %$/)])
+    const alone = async (pictures: string[], validIndices: number[]) => {
+      const options = { classes: ['ground', 'left'], batchSize: 1, validIndices, onError: 'skip' } as const
+      const some = await ImageDataBunch.fromMasks(masks, pictures, names, options)
+      return images(await new Learner(some, learner.model, { silent: true }).showResults())
+    }
+    writeFileSync(join(masks, 'broken.png'), 'no picture')
+    const warned = vi.spyOn(process, 'emitWarning').mockReturnValue()
+    const whole = names.map((name) => `picture-${name}`)
+    expect(await alone(whole.with(1, 'broken.png'), [1, 2])).toEqual(await alone(whole, [2]))
+    warned.mockRestore()
     await expect(
       ImageDataBunch.fromMasks(masks, names, names.slice(1), { classes: ['a', 'b'] }),
     ).rejects.toThrow(/3 files, but 2 masks/)
