@@ -32,7 +32,10 @@ export interface GradientAccumulationOptions {
  * that they are of (by the class weights and without the ignored targets, where the loss has such), also in a short last group.
  * Reported losses stay those of the batches. Batch norm still sees the small batches: with it, the large batch gives other values.
  *
- * Gradients of a group that is cut short because a callback leaves the epoch, or cancels a batch after its backward pass, are dropped.
+ * Batches that are cancelled before their backward pass, or cannot be read, do not count. If that leaves the last group of an epoch
+ * without its last batch, it makes its step (unless `dropLast`) once the epoch's training data is over, at the rate that a schedule has
+ * set by then. Gradients of a group that is cut short because a callback leaves the epoch, or cancels a batch after its backward pass,
+ * are dropped.
  */
 export class GradientAccumulation extends Callback {
   /** Before gradients are clipped, which is done to the finished sum. */
@@ -45,6 +48,8 @@ export class GradientAccumulation extends Callback {
   /** The weight of the running batch. */
   #latest: number | Tensor = 0
   #steps = false
+  /** The data is over, and the group with it. */
+  #ends = false
 
   /** `new GradientAccumulation(4)` is `new GradientAccumulation({ batches: 4 })`. */
   constructor(options: number | GradientAccumulationOptions) {
@@ -97,12 +102,19 @@ export class GradientAccumulation extends Callback {
     return { lastLoss: lastLoss.mul(this.#latest) }
   }
 
+  override finishesGroup(): boolean {
+    this.#ends = this.#count > 0 && !this.dropLast
+    return this.#ends
+  }
+
   override onBackwardEnd({ learner, numBatch, batchesPerEpoch, skipStep, skipBackward }: BackwardEndContext) {
-    this.#count++
-    if (!skipBackward) this.#add(this.#latest)
+    if (!this.#ends) {
+      this.#count++
+      if (!skipBackward) this.#add(this.#latest)
+    }
     const full = this.#count >= this.batches
     const last = numBatch + 1 >= batchesPerEpoch
-    this.#steps = !skipStep && (full || (last && !this.dropLast))
+    this.#steps = !skipStep && (full || this.#ends || (last && !this.dropLast))
     if (!this.#steps) return { skipStep: true }
     const weight = this.#weight
     if (weight !== 0) {
@@ -133,7 +145,7 @@ export class GradientAccumulation extends Callback {
     if (this.#weight instanceof Tensor) this.#weight.dispose()
     this.#weight = 0
     this.#count = 0
-    this.#steps = false
+    this.#steps = this.#ends = false
   }
 
   #isMean({ learner: { lossFunction } }: TrainBeginContext): boolean {

@@ -64,6 +64,13 @@ export abstract class Callback {
    */
   steering?(): CallbackState
 
+  /**
+   * For who adds up gradients over batches. The training data of the epoch is over, which it may be sooner than `batchesPerEpoch` said,
+   * and the last batches may have been cancelled. True if gradients that were held back are to make a step now: `onBackwardEnd`, the
+   * step and `onStepEnd` follow, without a batch. Not called where a callback has left the epoch.
+   */
+  finishesGroup?(): boolean
+
   /** The fit begins. May set `epoch`, `skipValidate` and (with another loader) `batchesPerEpoch`. */
   onTrainBegin?(context: EventContexts['onTrainBegin']): Answered<'onTrainBegin'>
   /** An epoch begins; the model is in training mode. */

@@ -75,11 +75,12 @@ async function train(fit: Fit): Promise<void> {
     return state.stopEpoch ? 'enough' : undefined
   }
   await eachBatch(learner.data.trainDl, runBatch, state.stopEpoch)
+  await stepWithRest(fit)
 }
 
 async function trainBatch(fit: Fit): Promise<void> {
   const { learner, state, callbacks } = fit
-  const { model, lossFunction, optimizer, compiled } = learner
+  const { model, lossFunction, compiled } = learner
   await callbacks.emit('onBatchBegin')
   let loss: Promise<TensorData>
   if (compiled?.run(fit)) {
@@ -93,11 +94,25 @@ async function trainBatch(fit: Fit): Promise<void> {
     await callbacks.emit('onBackwardBegin')
     if (!state.skipBackward) state.backward()
   }
+  await step(fit)
+  state.addTrainLoss(Number((await loss)[0]))
+}
+
+/** Gradients are there. */
+async function step({ learner: { optimizer }, state, callbacks }: Fit): Promise<void> {
   await callbacks.emit('onBackwardEnd')
   if (!state.skipStep) optimizer.step()
   await callbacks.emit('onStepEnd')
   if (!state.skipZero) optimizer.zeroGrad()
-  state.addTrainLoss(Number((await loss)[0]))
+}
+
+/** Gradients that wait for batches which did not come, as the last was cancelled or could not be read, make their step now. */
+async function stepWithRest(fit: Fit): Promise<void> {
+  const { state, callbacks } = fit
+  const wasLeft = state.stopEpoch && state.numBatch < state.batchesPerEpoch
+  if (wasLeft || !callbacks.callbacks.some((callback) => callback.finishesGroup?.())) return
+  state.beginRest()
+  await leftBy(CancelBatch, () => withoutRemains(fit, step))
 }
 
 /** However a batch is left in the middle, its gradients are not added to those of the next one. */
