@@ -8,7 +8,7 @@ import {
 } from '../../callbacks/index.ts'
 import { DataLoader, TensorDataset } from '../../src/data/index.ts'
 import { DataError } from '../../src/engine/errors.ts'
-import { manualSeed, randint, randn, type Tensor, tensor, zeros } from '../../src/engine/index.ts'
+import { full, manualSeed, randint, randn, type Tensor, tensor, zeros } from '../../src/engine/index.ts'
 import {
   type BatchEndContext,
   Callback,
@@ -17,6 +17,7 @@ import {
   Learner,
   type LossFunction,
 } from '../../src/learner/index.ts'
+import { MixedLoss } from '../../src/learner/MixedLoss.ts'
 import * as nn from '../../src/nn/index.ts'
 import * as optim from '../../src/optim/index.ts'
 import { lineLearner, on, Witness, weightOf } from '../learner/support.ts'
@@ -30,6 +31,8 @@ interface Run {
 }
 
 const classTargets = (samples: number) => randint(0, 3, [samples])
+
+const distributions = (samples: number) => randn([samples, 3]).softmax(1)
 
 /** Weights of a small network after two epochs, from the same beginning on the same samples in the same order. */
 async function train({
@@ -86,6 +89,14 @@ describe('GradientAccumulation', () => {
     ],
     ['regression', () => new nn.MSELoss(), (samples) => randn([samples, 3])],
     ['errors that are summed', () => new nn.L1Loss({ reduction: 'sum' }), (samples) => randn([samples, 3])],
+    ['divergences', () => new nn.KLDivLoss(), distributions],
+    ['divergences of the batch', () => new nn.KLDivLoss({ reduction: 'batchmean' }), distributions],
+    ['summed divergences', () => new nn.KLDivLoss({ reduction: 'sum' }), distributions],
+    [
+      'class weights, ignored targets and smoothed labels at once',
+      () => new nn.CrossEntropyLoss({ weight: tensor([0.2, 1, 5]), ignoreIndex: 1, labelSmoothing: 0.2 }),
+    ],
+    ['class weights of log-probabilities', () => new nn.NLLLoss({ weight: tensor([0.2, 1, 5]) })],
   ])('is right for %s', async (_title, loss, target = classTargets) => {
     const clip = () => new GradientClipping(1)
     const large = await train({ batchSize: 32, samples: 77, loss: loss(), target, callbacks: [clip()] })
@@ -97,6 +108,60 @@ describe('GradientAccumulation', () => {
       callbacks: [clip(), four()],
     })
     expectSame(small, large)
+  })
+
+  it('weighs mixed samples by the classes of both, as many repeated samples would be', async () => {
+    // Each sample's second target is that of a fixed partner, in any batch.
+    const mixes = on<{ lastTarget: Tensor; train: boolean }>('onBatchBegin', ({ lastTarget, train }) =>
+      train
+        ? { lastTarget: [lastTarget, lastTarget.add(1).remainder(3), full([lastTarget.shape[0]!], 0.75)] }
+        : undefined,
+    )
+    for (const inner of [
+      new nn.CrossEntropyLoss({ weight: tensor([0.2, 1, 5]) }),
+      new nn.CrossEntropyLoss({ ignoreIndex: 1 }),
+    ]) {
+      const loss = () => new MixedLoss(inner, 'test')
+      const large = await train({ batchSize: 32, samples: 77, loss: loss(), callbacks: [mixes] })
+      expectSame(await train({ batchSize: 8, samples: 77, loss: loss(), callbacks: [mixes, four()] }), large)
+    }
+  })
+
+  it('averages the losses of batches, by their samples, where no large batch is their mean', async () => {
+    const gradientOf = async (loss: LossFunction, reduction?: 'sum') => {
+      const seen: number[] = []
+      const look = on<BatchEndContext>(
+        'onStepEnd',
+        ({ learner, skipStep }) => {
+          if (!skipStep) seen.push((learner.model as unknown as nn.Linear).weight.accumulated!.item())
+        },
+        10,
+      )
+      const x = tensor([[1], [2], [3], [4], [5]])
+      const trainDl = new DataLoader(new TensorDataset(x, x.mul(3)), { batchSize: 2 })
+      const model = new nn.Linear(1, 1, { bias: false })
+      model.weight.detach().fill_(1)
+      const learner = new Learner({ trainDl }, model, {
+        lossFunction: loss,
+        optimizer: optim.SGD,
+        silent: true,
+      })
+      const accumulates = new GradientAccumulation({ batches: 3, ...(reduction && { reduction }) })
+      await learner.fit(1, { lr: 1e-9, wd: 0, callbacks: [accumulates, look] })
+      return seen
+    }
+    // With w = 1 against 3x the root of the mean square is 2 rms(x), its slope in w is -rms(x).
+    const rms = [Math.sqrt(2.5), Math.sqrt(12.5), 5] as const
+    const mean = -(2 * rms[0] + 2 * rms[1] + rms[2]) / 5
+    expect(await gradientOf(new nn.RMSELoss())).toEqual([expect.closeTo(mean, 4)])
+    class Rooted extends nn.Module<[Tensor, Tensor]> {
+      reduction = 'rooted'
+      forward(output: Tensor, target: Tensor) {
+        return output.sub(target).square().mean().sqrt()
+      }
+    }
+    expect(await gradientOf(new Rooted())).toEqual([expect.closeTo(mean, 4)])
+    expect(await gradientOf(new Rooted(), 'sum')).toEqual([expect.closeTo(-(rms[0] + rms[1] + rms[2]), 4)])
   })
 
   it('sums where a plain function does, if told', async () => {
