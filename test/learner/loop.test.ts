@@ -52,6 +52,35 @@ describe('the order of events', () => {
   })
 })
 
+describe('the end of the fit', () => {
+  it('has an order of its own for who says so', async () => {
+    const heard: string[] = []
+    class Ends extends Callback {
+      override order: number
+      override readonly endOrder: number
+      readonly name: string
+      constructor(name: string, order: number, endOrder = order) {
+        super()
+        this.name = name
+        this.order = order
+        this.endOrder = endOrder
+      }
+      override onEpochEnd() {
+        heard.push(this.name)
+      }
+      override onTrainEnd() {
+        heard.push(this.name)
+      }
+    }
+    const callbacks = [new Ends('a', 0), new Ends('b', 60, -60), new Ends('c', -20, Number.POSITIVE_INFINITY)]
+    await lineLearner({ batches: 1 }).fit(1, { callbacks })
+    expect(heard).toEqual(['c', 'a', 'b', 'b', 'a', 'c'])
+    await expect(lineLearner().fit(1, { callbacks: [new Ends('d', 0, Number.NaN)] })).rejects.toThrow(
+      /Ends\.endOrder must be a number, got NaN/,
+    )
+  })
+})
+
 describe('the context', () => {
   it('counts batches and epochs, and tells training from validation', async () => {
     const seen: unknown[] = []
