@@ -1,7 +1,13 @@
 import { ConfigError } from '../src/engine/errors.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
-import type { BatchBeginContext, BatchEndContext, StepEndContext } from '../src/learner/events.ts'
+import type {
+  BatchBeginContext,
+  BatchEndContext,
+  EpochEndContext,
+  StepEndContext,
+  TrainEndContext,
+} from '../src/learner/events.ts'
 import type { Learner } from '../src/learner/Learner.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
 import { GANModule } from '../src/vision/gan/GANModule.ts'
@@ -21,7 +27,8 @@ export class GANDiscriminativeLR extends Callback {
   /** After the recorder has noted the rate. */
   override order = 100
   readonly multLr: number
-  #before: readonly number[] | undefined
+  /** The rates of the groups without the factor and with it, while it is in force. */
+  #rates: { before: readonly number[]; raised: readonly number[] } | undefined
 
   /** `new GANDiscriminativeLR(5)` is `new GANDiscriminativeLR({ multLr: 5 })`. */
   constructor(options: number | GANDiscriminativeLROptions = {}) {
@@ -42,22 +49,39 @@ export class GANDiscriminativeLR extends Callback {
     if (!train) return
     const { lrs } = learner.optimizer
     const critics = criticGroups(learner)
-    this.#before = lrs
-    learner.optimizer.lr = lrs.map((lr, i) => (critics[i] ? lr * this.multLr : lr))
+    const raised = lrs.map((lr, i) => (critics[i] ? lr * this.multLr : lr))
+    this.#rates = { before: lrs, raised }
+    learner.optimizer.lr = raised
   }
 
   override onStepEnd({ learner }: StepEndContext): void {
     this.#restore(learner)
   }
 
-  /** Also after a batch that was cancelled. */
+  /** Also after a batch that was cancelled; a schedule has set the next rates by then. */
   override onBatchEnd({ learner }: BatchEndContext): void {
     this.#restore(learner)
   }
 
-  #restore(learner: Learner): void {
-    if (this.#before) learner.optimizer.lr = this.#before
-    this.#before = undefined
+  /** A batch with which the epoch was left has told nobody of its end. Who lowers rates here has lowered the raised ones. */
+  override onEpochEnd({ learner }: EpochEndContext): void {
+    this.#restore(learner, this.multLr)
+  }
+
+  /** The same where the whole fit was left. */
+  override onTrainEnd({ learner }: TrainEndContext): void {
+    this.#restore(learner)
+  }
+
+  /** Raised rates that somebody has changed meanwhile are only divided by `factor`. */
+  #restore({ optimizer }: Learner, factor = 1): void {
+    if (!this.#rates) return
+    const { before, raised } = this.#rates
+    this.#rates = undefined
+    optimizer.lr = optimizer.lrs.map((lr, i) => {
+      if (lr === raised[i]) return before[i]!
+      return raised[i] === before[i] ? lr : lr / factor
+    })
   }
 }
 

@@ -1,5 +1,5 @@
 import { ConfigError } from '../src/engine/errors.ts'
-import { noGrad, ones, Tensor, where } from '../src/engine/index.ts'
+import { noGrad, Tensor } from '../src/engine/index.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
 import { batchSizeOf } from '../src/learner/data.ts'
@@ -12,9 +12,10 @@ import type {
   StepEndContext,
   TrainBeginContext,
 } from '../src/learner/events.ts'
+import { MixedLoss, type MixedTarget } from '../src/learner/MixedLoss.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
 import { anyNumber, count as countOf, tensorOf } from '../src/learner/stateChecks.ts'
-import * as nn from '../src/nn/index.ts'
+import { targetWeights } from '../src/learner/targetWeights.ts'
 
 export interface GradientAccumulationOptions {
   /** Batches whose gradients make one step. */
@@ -22,7 +23,8 @@ export interface GradientAccumulationOptions {
   /** Take no step with the last group of an epoch if it is short. Default false: it makes a step of its own. */
   dropLast?: boolean
   /**
-   * What a plain function as loss makes of its samples; loss modules say it themselves. Default 'mean'.
+   * What a plain function as loss makes of its samples, or a loss module whose own reduction is none of 'mean', 'batchmean' and 'sum'.
+   * Default 'mean'.
    */
   reduction?: 'mean' | 'sum'
 }
@@ -30,9 +32,15 @@ export interface GradientAccumulationOptions {
 /**
  * Steps once in so many batches, with the gradient that one large batch of all of them would give: means are weighed by the samples
  * that they are of (by the class weights and without the ignored targets, where the loss has such), also in a short last group.
+ * Only means and sums over samples add up like that. Of RMSELoss, and of losses that divide by something they find in the batch, it is
+ * the batches' losses that are averaged, each weighed by its samples (or added, with 'sum'): not the loss of one large batch.
+ *
  * Reported losses stay those of the batches. Batch norm still sees the small batches: with it, the large batch gives other values.
  *
- * Gradients of a group that is cut short because a callback leaves the epoch, or cancels a batch after its backward pass, are dropped.
+ * Batches that are cancelled before their backward pass, or cannot be read, do not count. If that leaves the last group of an epoch
+ * without its last batch, it makes its step (unless `dropLast`) once the epoch's training data is over, at the rate that a schedule has
+ * set by then. Gradients of a group that is cut short because a callback leaves the epoch, or cancels a batch after its backward pass,
+ * are dropped.
  */
 export class GradientAccumulation extends Callback {
   /** Before gradients are clipped, which is done to the finished sum. */
@@ -45,6 +53,8 @@ export class GradientAccumulation extends Callback {
   /** The weight of the running batch. */
   #latest: number | Tensor = 0
   #steps = false
+  /** The data is over, and the group with it. */
+  #ends = false
 
   /** `new GradientAccumulation(4)` is `new GradientAccumulation({ batches: 4 })`. */
   constructor(options: number | GradientAccumulationOptions) {
@@ -91,18 +101,29 @@ export class GradientAccumulation extends Callback {
   /** The sum over the batch's samples is what adds up. */
   override onBackwardBegin(context: BackwardBeginContext) {
     const { lastLoss } = context
+    const reduction = this.#reductionOf(context)
     this.#latest = 0
-    if (!this.#isMean(context)) return undefined
-    this.#latest = countedTargets(context) ?? batchSizeOf(context.lastInput)
+    if (reduction === 'sum') return undefined
+    this.#latest =
+      reduction === 'batchmean'
+        ? (context.lastOutput.shape[0] ?? 1)
+        : (meanWeight(context) ?? batchSizeOf(context.lastInput))
     return { lastLoss: lastLoss.mul(this.#latest) }
   }
 
+  override finishesGroup(): boolean {
+    this.#ends = this.#count > 0 && !this.dropLast
+    return this.#ends
+  }
+
   override onBackwardEnd({ learner, numBatch, batchesPerEpoch, skipStep, skipBackward }: BackwardEndContext) {
-    this.#count++
-    if (!skipBackward) this.#add(this.#latest)
+    if (!this.#ends) {
+      this.#count++
+      if (!skipBackward) this.#add(this.#latest)
+    }
     const full = this.#count >= this.batches
     const last = numBatch + 1 >= batchesPerEpoch
-    this.#steps = !skipStep && (full || (last && !this.dropLast))
+    this.#steps = !skipStep && (full || this.#ends || (last && !this.dropLast))
     if (!this.#steps) return { skipStep: true }
     const weight = this.#weight
     if (weight !== 0) {
@@ -133,12 +154,14 @@ export class GradientAccumulation extends Callback {
     if (this.#weight instanceof Tensor) this.#weight.dispose()
     this.#weight = 0
     this.#count = 0
-    this.#steps = false
+    this.#steps = this.#ends = false
   }
 
-  #isMean({ learner: { lossFunction } }: TrainBeginContext): boolean {
-    const reduction = typeof lossFunction === 'function' ? this.reduction : lossFunction.reduction
-    return (reduction ?? this.reduction) === 'mean'
+  #reductionOf({ learner: { lossFunction } }: TrainBeginContext): string {
+    const reduction = typeof lossFunction === 'function' ? undefined : lossFunction.reduction
+    return reduction === 'mean' || reduction === 'batchmean' || reduction === 'sum'
+      ? reduction
+      : this.reduction
   }
 
   #add(weight: number | Tensor): void {
@@ -154,21 +177,15 @@ export class GradientAccumulation extends Callback {
 }
 
 /** What the mean of the loss is divided by, where that is not simply the number of samples. */
-function countedTargets({
+function meanWeight({
   learner: { lossFunction },
   lastTarget,
   lastOutput,
 }: BackwardBeginContext): Tensor | undefined {
-  const isNll = lossFunction instanceof nn.CrossEntropyLoss || lossFunction instanceof nn.NLLLoss
-  if (!isNll || !(lastTarget instanceof Tensor) || lastTarget.shape.length === lastOutput.shape.length)
-    return undefined
-  const { weight, ignoreIndex } = lossFunction
-  return noGrad(() => {
-    const counts = lastTarget.ne(ignoreIndex)
-    const classes = where(counts, lastTarget, 0).to('int64').reshape([-1])
-    const factors = weight
-      ? weight.indexSelect(0, classes)
-      : ones([classes.shape[0]!], { device: lastOutput.device })
-    return factors.mul(counts.reshape([-1]).to(factors.dtype)).sum()
-  })
+  if (lossFunction instanceof MixedLoss && !(lastTarget instanceof Tensor)) {
+    return lossFunction.meanWeight(lastOutput, lastTarget as unknown as MixedTarget)
+  }
+  const loss = lossFunction instanceof MixedLoss ? lossFunction.inner : lossFunction
+  const weights = targetWeights(loss, lastOutput, lastTarget)
+  return weights && noGrad(() => weights.sum())
 }

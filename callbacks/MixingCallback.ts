@@ -34,7 +34,7 @@ export abstract class MixingCallback extends Callback {
     return true
   }
 
-  /** @throws ConfigError if the loss cannot tell the loss of each sample */
+  /** @throws ConfigError if the loss cannot tell the loss of each sample, or has a reduction that is no mean or sum */
   override onTrainBegin({ learner }: TrainBeginContext): void {
     const { lossFunction } = learner
     const { name } = this.constructor

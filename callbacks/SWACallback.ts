@@ -95,7 +95,8 @@ export class SWACallback extends WeightAverageCallback {
   }
 
   override async onBatchBegin(context: BatchBeginContext): Promise<void> {
-    if (!context.train) this.#count(context.epoch)
+    // The fit's own validation comes once the epoch is trained; others may validate in the middle of it.
+    if (!context.train && context.epochs > 0) this.#count(context.epoch)
     await super.onBatchBegin(context)
   }
 

@@ -19,11 +19,14 @@ export interface WeightAverageOptions {
 
 /**
  * Base of callbacks that average the weights that training goes through. The averages stand in the model during validation (so that
- * metrics are theirs, and SaveModelCallback saves them) and after the fit; training itself goes on with its own weights.
+ * metrics are theirs, and SaveModelCallback saves them) and after the fit, unless SaveModelCallback loads its best model then; training
+ * itself goes on with its own weights.
  */
 export abstract class WeightAverageCallback extends Callback {
   /** At the end of an epoch after those who look at the validated model, and before checkpoints. */
   override order = 60
+  /** What SaveModelCallback loads at the end of the fit stays: the averages, or after an error the weights of training, come before. */
+  override readonly endOrder = -60
   override readonly runsInLrFind = false
   /** Whether statistics of batch norm are computed anew for the averages, by a pass over the training data, or averaged too. */
   protected abstract readonly recomputes: boolean

@@ -33,6 +33,9 @@ export abstract class Callback {
   /** Lower runs earlier. fastai's numbers: the recorder -10, most 0, mixed precision 999. */
   order = 0
 
+  /** The order in `onTrainEnd`, for who must be done there before or after others. Default: `order`. */
+  readonly endOrder?: number
+
   /**
    * Values that this callback adds to each epoch, by name: each gets a column. It returns them in `lastMetrics` from
    * `onEpochEnd`, and its `order` must be below the recorder's -10.
@@ -63,6 +66,13 @@ export abstract class Callback {
    * that only look on, log or save do not need it.
    */
   steering?(): CallbackState
+
+  /**
+   * For who adds up gradients over batches. The training data of the epoch is over, which it may be sooner than `batchesPerEpoch` said,
+   * and the last batches may have been cancelled. True if gradients that were held back are to make a step now: `onBackwardEnd`, the
+   * step and `onStepEnd` follow, without a batch. Not called where a callback has left the epoch.
+   */
+  finishesGroup?(): boolean
 
   /** The fit begins. May set `epoch`, `skipValidate` and (with another loader) `batchesPerEpoch`. */
   onTrainBegin?(context: EventContexts['onTrainBegin']): Answered<'onTrainBegin'>
@@ -96,10 +106,10 @@ export function checkCallback(callback: Callback): void {
         (typeof callback === 'function' ? ': construct it with new' : ''),
     )
   }
-  if (typeof callback.order !== 'number' || Number.isNaN(callback.order)) {
-    throw new ConfigError(
-      `${callback.constructor.name}.order must be a number, got ${String(callback.order)}`,
-    )
+  const { order, endOrder = order } = callback
+  for (const [name, value] of Object.entries({ order, endOrder })) {
+    if (typeof value === 'number' && !Number.isNaN(value)) continue
+    throw new ConfigError(`${callback.constructor.name}.${name} must be a number, got ${String(value)}`)
   }
   if (callback.extraMetrics.length > 0 && callback.order >= -10) {
     throw new ConfigError(

@@ -16,9 +16,7 @@ export class CallbackHandler {
   /** @throws ConfigError for what is no callback, or has misspelt events */
   constructor(callbacks: readonly Callback[], state: FitState) {
     for (const callback of callbacks) checkCallback(callback)
-    // Orders may be infinite, which cannot be subtracted.
-    const compare = (a: Callback, b: Callback) => Number(a.order > b.order) - Number(a.order < b.order)
-    this.callbacks = [...new Set(callbacks)].sort(compare)
+    this.callbacks = inOrder([...new Set(callbacks)], ({ order }) => order)
     this.#state = state
   }
 
@@ -106,7 +104,7 @@ export class CallbackHandler {
   /** Tells all who have begun, even if some of them fail; what they throw is returned. */
   async end(): Promise<unknown[]> {
     const errors: unknown[] = []
-    for (const callback of this.callbacks) {
+    for (const callback of inOrder(this.callbacks, ({ order, endOrder = order }) => endOrder)) {
       if (!this.#begun.delete(callback) || !callback.onTrainEnd) continue
       await this.#tell(callback, 'onTrainEnd').catch((error: unknown) => errors.push(error))
     }
@@ -147,6 +145,13 @@ export class CallbackHandler {
       else Object.assign(this.#state, { [key]: value })
     }
   }
+}
+
+/** Those of equal order stay as they are. */
+function inOrder(callbacks: readonly Callback[], orderOf: (callback: Callback) => number): Callback[] {
+  // Orders may be infinite, which cannot be subtracted.
+  const compare = (a: number, b: number) => Number(a > b) - Number(a < b)
+  return [...callbacks].sort((a, b) => compare(orderOf(a), orderOf(b)))
 }
 
 const flags = ['skipValidate', 'skipBackward', 'skipStep', 'skipZero', 'stopEpoch', 'stopTraining']

@@ -164,6 +164,12 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
     this.lossValue = Number.NaN
   }
 
+  /** The training data is over: gradients of batches before make a step, without a batch. */
+  beginRest(): void {
+    this.skipBackward = this.skipStep = this.skipZero = this.cancelled = false
+    this.hasGradients = true
+  }
+
   backward(): void {
     this.hasGradients = true
     this.lastLoss.backward()

@@ -1,6 +1,7 @@
 /**
  * Thrown from any callback event, each leaves its loop at once and cleanly; none is an error, and none leaves `fit`.
- * The end event of the loop that was left still runs.
+ * The end event of the loop that was left still runs, those of loops inside do not. Gradients of a batch that was left after its
+ * backward pass are dropped, with all that they were added to.
  */
 abstract class Cancel extends Error {
   constructor(message?: string) {

@@ -73,7 +73,10 @@ export interface BackwardBeginContext extends LossBeginContext {
   readonly lastLoss: Tensor
 }
 
-/** What `onBackwardEnd` is told; training only. Gradients are there. */
+/**
+ * What `onBackwardEnd` is told; training only. Gradients are there. Where a callback has held gradients back for batches that did not
+ * come (`finishesGroup`), this and `onStepEnd` happen once more after the last batch, with no input, target, output and loss.
+ */
 export interface BackwardEndContext extends BackwardBeginContext {}
 
 /** What `onStepEnd` is told; training only. The optimizer has stepped, gradients are still there. */

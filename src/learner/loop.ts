@@ -26,7 +26,7 @@ export interface Fit {
 
 /** The training loop. All that is not here is a callback. */
 export async function runFit(fit: Fit): Promise<void> {
-  const { state, callbacks } = fit
+  const { learner, state, callbacks } = fit
   try {
     await callbacks.begin()
     state.beginFit()
@@ -39,6 +39,8 @@ export async function runFit(fit: Fit): Promise<void> {
     }
   } catch (error) {
     if (!(error instanceof CancelFit)) state.exception = error
+    // Also those of whole batches, which were to add up with others that do not come any more.
+    learner.model.zeroGrad()
   }
   await end(fit)
 }
@@ -65,8 +67,7 @@ async function train(fit: Fit): Promise<void> {
   const runBatch = async (batch: Batch) => {
     state.beginBatch(batch)
     try {
-      state.cancelled = await leftBy(CancelBatch, () => trainBatch(fit))
-      if (state.cancelled && state.hasGradients) learner.optimizer.zeroGrad()
+      state.cancelled = await leftBy(CancelBatch, () => withoutRemains(fit, trainBatch))
       await leftBy(CancelBatch, () => callbacks.emit('onBatchEnd'))
     } finally {
       state.endBatch()
@@ -74,11 +75,12 @@ async function train(fit: Fit): Promise<void> {
     return state.stopEpoch ? 'enough' : undefined
   }
   await eachBatch(learner.data.trainDl, runBatch, state.stopEpoch)
+  await stepWithRest(fit)
 }
 
 async function trainBatch(fit: Fit): Promise<void> {
   const { learner, state, callbacks } = fit
-  const { model, lossFunction, optimizer, compiled } = learner
+  const { model, lossFunction, compiled } = learner
   await callbacks.emit('onBatchBegin')
   let loss: Promise<TensorData>
   if (compiled?.run(fit)) {
@@ -92,11 +94,35 @@ async function trainBatch(fit: Fit): Promise<void> {
     await callbacks.emit('onBackwardBegin')
     if (!state.skipBackward) state.backward()
   }
+  await step(fit)
+  state.addTrainLoss(Number((await loss)[0]))
+}
+
+/** Gradients are there. */
+async function step({ learner: { optimizer }, state, callbacks }: Fit): Promise<void> {
   await callbacks.emit('onBackwardEnd')
   if (!state.skipStep) optimizer.step()
   await callbacks.emit('onStepEnd')
   if (!state.skipZero) optimizer.zeroGrad()
-  state.addTrainLoss(Number((await loss)[0]))
+}
+
+/** Gradients that wait for batches which did not come, as the last was cancelled or could not be read, make their step now. */
+async function stepWithRest(fit: Fit): Promise<void> {
+  const { state, callbacks } = fit
+  const wasLeft = state.stopEpoch && state.numBatch < state.batchesPerEpoch
+  if (wasLeft || !callbacks.callbacks.some((callback) => callback.finishesGroup?.())) return
+  state.beginRest()
+  await leftBy(CancelBatch, () => withoutRemains(fit, step))
+}
+
+/** However a batch is left in the middle, its gradients are not added to those of the next one. */
+async function withoutRemains(fit: Fit, body: (fit: Fit) => Promise<void>): Promise<void> {
+  try {
+    await body(fit)
+  } catch (error) {
+    if (fit.state.hasGradients) fit.learner.optimizer.zeroGrad()
+    throw error
+  }
 }
 
 /** The value is on its way while the rest of the step is computed. If that fails, nobody asks for it any more. */

@@ -5,9 +5,17 @@ import {
   GANDiscriminativeLR,
   GANTrainer,
 } from '../../callbacks/index.ts'
-import { type BatchEndContext, Callback, type StepEndContext } from '../../src/learner/index.ts'
+import {
+  type BatchEndContext,
+  Callback,
+  CancelBatch,
+  CancelEpoch,
+  CancelFit,
+  type EpochEndContext,
+  type StepEndContext,
+} from '../../src/learner/index.ts'
 import type { GANLearner, GANLearnerOptions } from '../../src/vision/gan/index.ts'
-import { lineLearner } from '../learner/support.ts'
+import { lineLearner, on } from '../learner/support.ts'
 import { smallData, smallGan, Turns } from '../vision/gan/support.ts'
 
 async function turnsOf(options: Partial<GANLearnerOptions>, validBatches = 0): Promise<string> {
@@ -114,6 +122,52 @@ describe('GANDiscriminativeLR', () => {
     await plain.fitOneCycle(1, { maxLr: 0.01 })
     expect(gan.recorder.lrs).toEqual(plain.recorder.lrs)
     expect(gan.recorder.criticLosses).not.toEqual(plain.recorder.criticLosses)
+  })
+
+  it('puts the rates back after a batch that was left in the middle, whoever has changed them meanwhile', async () => {
+    const leave = (event: string, at: number, make: () => Error) =>
+      on<BatchEndContext>(event, ({ iteration }) => {
+        if (iteration === at) throw make()
+      })
+    const lower = on<EpochEndContext>('onEpochEnd', ({ learner: { optimizer } }) => {
+      optimizer.lr = optimizer.lrs.map((lr) => lr / 2)
+    })
+    const ratesOf = async (fit: (gan: GANLearner) => Promise<void>, ...more: Callback[]) => {
+      const before: number[][] = []
+      const watch = on<BatchEndContext>('onBatchBegin', ({ learner, train }) => {
+        if (train) before.push(learner.optimizer.lrs)
+      })
+      const gan = smallGan(smallData(2), { callbacks: [new GANDiscriminativeLR(4), watch, ...more] })
+      await fit(gan)
+      return { before, after: gan.optimizer.lrs }
+    }
+    const constant = (gan: GANLearner) => gan.fit(2, { lr: 0.01 })
+    const epoch = await ratesOf(
+      constant,
+      leave('onBackwardEnd', 0, () => new CancelEpoch()),
+    )
+    expect(epoch.before).toEqual(Array(3).fill([0.01, 0.01]))
+    const lowered = await ratesOf(
+      constant,
+      leave('onBackwardEnd', 0, () => new CancelEpoch()),
+      lower,
+    )
+    expect(lowered.before).toEqual([
+      [0.01, 0.01],
+      [0.005, 0.005],
+      [0.005, 0.005],
+    ])
+    const { after } = await ratesOf(
+      constant,
+      leave('onBackwardEnd', 0, () => new CancelFit()),
+    )
+    expect(after).toEqual([0.01, 0.01])
+    const oneCycle = (gan: GANLearner) => gan.fitOneCycle(2, { maxLr: 0.01 })
+    const scheduled = await ratesOf(
+      oneCycle,
+      leave('onBackwardEnd', 1, () => new CancelBatch()),
+    )
+    expect(scheduled.before).toEqual((await ratesOf(oneCycle)).before)
   })
 
   it('refuses factors that cannot be, and other models', async () => {

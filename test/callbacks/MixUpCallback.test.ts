@@ -3,7 +3,7 @@ import { CheckpointCallback, CutMixCallback, MixUpCallback } from '../../callbac
 import { drawBeta } from '../../src/data/beta.ts'
 import { DataLoader, TensorDataset } from '../../src/data/index.ts'
 import { RandomStream } from '../../src/data/random.ts'
-import { arange, getRngState, manualSeed, randint, randn, Tensor } from '../../src/engine/index.ts'
+import { arange, getRngState, manualSeed, randint, randn, Tensor, tensor } from '../../src/engine/index.ts'
 import { Callback, Learner, type LearnerOptions, metrics } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
@@ -181,6 +181,47 @@ describe('MixUpCallback', () => {
       /input must be floating/,
     )
     expect(learner.lossFunction).toBeInstanceOf(nn.MSELoss)
+  })
+
+  it('weighs by the classes of both samples where the loss does', async () => {
+    const inner = new nn.CrossEntropyLoss({ weight: tensor([0.2, 1, 5]) })
+    const { watch } = await run(new MixUpCallback(), { lossFunction: inner })
+    const factors = [0.2, 1, 5]
+    for (const seen of watch.train) {
+      const [first, second, share] = seen.target as [number[], number[], number[]]
+      let [sum, counted] = [0, 0]
+      for (const [i, logits] of seen.output.entries()) {
+        const log = Math.log(logits.reduce((total, logit) => total + Math.exp(logit), 0))
+        for (const [target, part] of [
+          [first[i]!, share[i]!],
+          [second[i]!, 1 - share[i]!],
+        ] as const) {
+          sum += part * factors[target]! * (log - logits[target]!)
+          counted += part * factors[target]!
+        }
+      }
+      expect(seen.loss).toBeCloseTo(sum / counted, 4)
+    }
+  })
+
+  it('refuses a reduction that it does not know', async () => {
+    class Rooted extends nn.Loss<'none' | 'rooted'> {
+      constructor() {
+        super({ reduction: 'rooted' })
+      }
+      forward(output: Tensor, target: Tensor) {
+        const losses = output.sub(target).abs()
+        return this.reduction === 'none' ? losses : losses.mean().sqrt()
+      }
+      protected override knownReductions() {
+        return ['none', 'rooted']
+      }
+    }
+    for (const callback of [new MixUpCallback(), new CutMixCallback()]) {
+      await expect(run(callback, { lossFunction: new Rooted() })).rejects.toThrow(
+        /the reduction of Rooted is 'rooted'. Use a loss with the reduction 'mean', 'batchmean' or 'sum'.*stackY: false/,
+      )
+    }
   })
 })
 

@@ -7,13 +7,14 @@ import {
   GradientAccumulation,
   SaveModelCallback,
   SWACallback,
+  ValidateEvery,
 } from '../../callbacks/index.ts'
 import { DataLoader, TensorDataset } from '../../src/data/index.ts'
 import { getRngState, manualSeed, memoryStats, randn } from '../../src/engine/index.ts'
 import { Callback, CancelFit, Learner } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
-import { Fail, lineLearner, weightOf } from '../learner/support.ts'
+import { Canned, Fail, lineLearner, on, weightOf } from '../learner/support.ts'
 
 /** The weight after each training batch, in each validation, and at the end of each epoch (after the average has gone). */
 class Weights extends Callback {
@@ -115,6 +116,44 @@ describe('EMACallback', () => {
     expect(weightOf(learner)).toBe(weights.validated[save.savedEpochs.at(-1)!])
   })
 
+  it.each([
+    ['cancelled', () => new CancelFit()],
+    ['failing', () => new Error('out of luck')],
+  ])('leaves the best model that was saved after a %s fit, wherever it ended', async (_title, make) => {
+    const leave = (event: string, epoch: number, order?: number) =>
+      on<{ epoch: number; numBatch: number }>(
+        event,
+        (context) => {
+          if (context.epoch === epoch && context.numBatch > 0) throw make()
+        },
+        order,
+      )
+    for (const end of [
+      leave('onBatchBegin', 2),
+      leave('onBackwardEnd', 2),
+      leave('onStepEnd', 2, 80),
+      leave('onEpochEnd', 1, 10),
+      leave('onEpochEnd', 1, 80),
+    ]) {
+      for (const average of [new EMACallback({ decay: 0.5 }), new SWACallback({ startEpoch: 0 })]) {
+        const learner = lineLearner({ path: await temporaryFolder() })
+        const weights = new Weights()
+        // The first epoch is the best.
+        const save = new SaveModelCallback({ name: 'best' })
+        const callbacks = [average, weights, save, end, new Canned([1, 2, 3])]
+        await learner
+          .fit(3, { lr: 0.05, callbacks })
+          .catch(({ message }) => expect(message).toBe('out of luck'))
+        expect(save.savedEpochs).toEqual([0])
+        expect(weights.trained.length).toBeGreaterThanOrEqual(10)
+        expect(weightOf(learner)).toBe(weights.validated[0])
+        const saved = lineLearner({ path: learner.path })
+        await saved.load('best')
+        expect(weightOf(saved)).toBe(weights.validated[0])
+      }
+    }
+  })
+
   it('leaves the weights of training after an error, and the averages after a cancelled fit', async () => {
     const learner = lineLearner()
     const weights = new Weights()
@@ -165,6 +204,24 @@ describe('SWACallback', () => {
     const from = await fit(new SWACallback({ startEpoch: 1 }), 4)
     expect(weightOf(from.learner)).toBeCloseTo(mean([9, 14, 19].map((i) => from.weights.trained[i]!)), 6)
     await expect(fit(new SWACallback({ startEpoch: 4 }), 4)).rejects.toThrow(/4 is never reached in 4 epoch/)
+  })
+
+  it('does not count what is validated in the middle of an epoch', async () => {
+    const run = async (...more: Callback[]) => {
+      const average = new SWACallback({ startEpoch: 0 })
+      const learner = lineLearner({ callbacks: [average, ...more] })
+      const weights = new Weights()
+      await learner.fit(3, { lr: 0.05, callbacks: [weights] })
+      expect(average.epochs).toBe(3)
+      return { learner, weights }
+    }
+    const { learner, weights } = await run(new ValidateEvery(1))
+    const ends = [4, 9, 14].map((i) => weights.trained[i]!)
+    expect(weightOf(learner)).toBeCloseTo(mean(ends), 6)
+    expect(weightOf(learner)).toBe(weightOf((await run()).learner))
+    const [first, second, third] = ends as [number, number, number]
+    const regular = [first, (first + second) / 2, (first + second + third) / 3]
+    expect((await run()).weights.validated).toEqual(near(regular))
   })
 
   it('averages without validation data too, and sets its own rate', async () => {

@@ -52,6 +52,35 @@ describe('the order of events', () => {
   })
 })
 
+describe('the end of the fit', () => {
+  it('has an order of its own for who says so', async () => {
+    const heard: string[] = []
+    class Ends extends Callback {
+      override order: number
+      override readonly endOrder: number
+      readonly name: string
+      constructor(name: string, order: number, endOrder = order) {
+        super()
+        this.name = name
+        this.order = order
+        this.endOrder = endOrder
+      }
+      override onEpochEnd() {
+        heard.push(this.name)
+      }
+      override onTrainEnd() {
+        heard.push(this.name)
+      }
+    }
+    const callbacks = [new Ends('a', 0), new Ends('b', 60, -60), new Ends('c', -20, Number.POSITIVE_INFINITY)]
+    await lineLearner({ batches: 1 }).fit(1, { callbacks })
+    expect(heard).toEqual(['c', 'a', 'b', 'b', 'a', 'c'])
+    await expect(lineLearner().fit(1, { callbacks: [new Ends('d', 0, Number.NaN)] })).rejects.toThrow(
+      /Ends\.endOrder must be a number, got NaN/,
+    )
+  })
+})
+
 describe('the context', () => {
   it('counts batches and epochs, and tells training from validation', async () => {
     const seen: unknown[] = []
@@ -241,6 +270,68 @@ describe('cancelling', () => {
     )
     expect(events).toEqual(['TB', 'EB', ...train, 'BB', 'LB', 'KB', 'KE', 'SE', 'EE', ...rest])
     expect(learner.recorder.epochs.map(({ values }) => values.validLoss === null)).toEqual([true, false])
+  })
+
+  it.each(['onBackwardEnd', 'onStepEnd'])(
+    'however a batch is left at %s, its gradients are added to nothing that follows',
+    async (event) => {
+      const gradients = async (make?: () => Error) => {
+        const seen: number[] = []
+        const learner = lineLearner({ batches: 3, validBatches: 0 })
+        const look = on<BatchEndContext>('onBackwardEnd', ({ learner }) => {
+          seen.push(learner.optimizer.parameters()[0]!.accumulated!.item())
+        })
+        // Rates are so small that the weights stay.
+        const leave = on<BatchEndContext>(
+          event,
+          ({ iteration }) => {
+            if (make && iteration === 1) throw make()
+          },
+          5,
+        )
+        const fit = () => learner.fit(2, { lr: 1e-12, callbacks: [look, leave] })
+        await fit().catch((error: Error) => expect(error.message).toBe('a callback failed'))
+        return { seen, learner, fit }
+      }
+      const [first, second, third] = (await gradients()).seen
+      const cases: [() => Error, (number | undefined)[]][] = [
+        [() => new CancelBatch(), [first, second, third, first, second, third]],
+        [() => new CancelEpoch(), [first, second, first, second, third]],
+        [() => new CancelFit(), [first, second]],
+        [() => new Error('a callback failed'), [first, second]],
+      ]
+      for (const [make, expected] of cases) {
+        const { seen, learner, fit } = await gradients(make)
+        expect(seen).toEqual(expected)
+        expect(learner.optimizer.parameters()[0]!.accumulated).toBeNull()
+        seen.length = 0
+        await fit().catch(() => {})
+        expect(seen[0]).toBe(first)
+      }
+    },
+  )
+
+  it('CancelFit leaves no gradients that a callback was adding up; CancelEpoch between batches leaves them to it', async () => {
+    const run = async (make: () => Error) => {
+      const seen: number[] = []
+      const learner = lineLearner({ batches: 2, validBatches: 0 })
+      const accumulate = [
+        on('onBackwardEnd', () => ({ skipStep: true })),
+        on<StepEndContext>('onStepEnd', ({ learner }) => {
+          seen.push(learner.optimizer.parameters()[0]!.accumulated!.item())
+          return { skipZero: true }
+        }),
+        on<BatchEndContext>('onBatchEnd', ({ iteration }) => {
+          if (iteration === 0) throw make()
+        }),
+      ]
+      await learner.fit(2, { callbacks: accumulate })
+      return { seen, left: learner.optimizer.parameters()[0]!.accumulated }
+    }
+    expect((await run(() => new CancelFit())).left).toBeNull()
+    const { seen, left } = await run(() => new CancelEpoch())
+    expect(seen[1]).toBeCloseTo(2 * seen[0]!, 5)
+    expect(left).not.toBeNull()
   })
 
   it('CancelValidation leaves the validation', async () => {

@@ -133,6 +133,15 @@ const cases: Record<string, Case> = {
       new GradientAccumulation(2),
     ]),
   },
+  'last batches that are cancelled while gradients wait': {
+    run: oneCycle(3, () => [
+      on<Context>('onBackwardBegin', ({ numBatch }) => {
+        if (numBatch === 4) throw new CancelBatch()
+      }),
+      new GradientAccumulation(3),
+      new EMACallback({ decay: 0.7 }),
+    ]),
+  },
   cancellations: {
     run: oneCycle(4, () => [
       on<Context>('onBatchBegin', ({ train, epoch, iteration }) => {
