@@ -203,6 +203,8 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
     const state = newFitState(this.self, { epochs, batchesPerEpoch, callbacks, resuming: !!resumption })
     const handler = new CallbackHandler(callbacks, state)
     this.settleLoaders()
+    // Between fits anything may have changed.
+    this.compiled?.dispose()
     this.#fit = { learner: this.self, state, callbacks: handler, metrics: this.metrics, request, resumption }
     try {
       this.optimizer.resetMomentum()
