@@ -1,6 +1,7 @@
 import { tf32 } from '../engine/device.ts'
 import type { Tensor } from '../engine/index.ts'
 import { Module } from '../nn/Module.ts'
+import { Parameter } from '../nn/Parameter.ts'
 import type { AnyModule } from './layerGroups.ts'
 import type { Fit } from './loop.ts'
 import type { LossFunction } from './lossFunction.ts'
@@ -41,9 +42,10 @@ export function isSame(one: readonly unknown[], other: readonly unknown[]): bool
 function addModules(model: AnyModule, memory: unknown[], settings: unknown[]): void {
   for (const module of model.modules()) {
     settings.push(module)
-    addValues(module, settings)
-    for (const [, parameter] of module.ownParameters()) {
-      memory.push(parameter.liveHandle(), parameter.requiresGrad)
+    // In one go over the fields: this runs in every step.
+    for (const value of Object.values(module)) {
+      if (typeof value !== 'object') settings.push(value)
+      else if (value instanceof Parameter) memory.push(value.liveHandle(), value.requiresGrad)
     }
     for (const [, buffer] of module.ownBuffers()) memory.push(buffer.liveHandle())
   }
@@ -56,13 +58,11 @@ function addLoss(loss: LossFunction, memory: unknown[], settings: unknown[]): vo
     addModules(loss as unknown as AnyModule, memory, settings)
     return
   }
-  addValues(loss, settings)
-  // A loss around another, as that of mixed samples.
-  for (const inner of Object.values(loss)) if (isLossModule(inner)) addLoss(inner, memory, settings)
-}
-
-function addValues(owner: object, settings: unknown[]): void {
-  for (const value of Object.values(owner)) if (typeof value !== 'object') settings.push(value)
+  for (const value of Object.values(loss)) {
+    if (typeof value !== 'object') settings.push(value)
+    // A loss around another, as that of mixed samples.
+    else if (isLossModule(value)) addLoss(value, memory, settings)
+  }
 }
 
 function isLossModule(value: unknown): value is Exclude<LossFunction, (...inputs: never[]) => unknown> {
