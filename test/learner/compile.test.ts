@@ -93,6 +93,17 @@ describe('learner.compile', () => {
     expect(values(compiled)).toEqual(values(plain))
   })
 
+  it('with samples mixed, whose loss is another in each fit', async () => {
+    const [plain, compiled] = [make(), make().compile()]
+    for (const learner of [plain, compiled]) {
+      learner.mixup()
+      manualSeed(2)
+      for (const lr of [1e-2, 1e-3]) await learner.fit(2, { lr })
+    }
+    expect(compiled.recorder.rawLosses).toEqual(plain.recorder.rawLosses)
+    expect(compiled.compiled?.recordings).toBe(2)
+  })
+
   it('is left out where gradients add up over batches', async () => {
     const recordings = await expectSame(
       () => {},
