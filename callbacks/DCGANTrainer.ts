@@ -59,7 +59,14 @@ export class DCGANTrainer extends GANTrainer {
     if (fixedNoise > 0) this.fixedNoise = randn([fixedNoise, latent, 1, 1]).keep()
   }
 
+  /** @throws ConfigError after `learner.compile()` */
   override onTrainBegin(context: TrainBeginContext) {
+    if (context.learner.compiled) {
+      throw new ConfigError(
+        "compile: DCGANTrainer trains the discriminator between the generator's forward and backward pass, which would be one " +
+          'recording; learner.compile(false) trains without',
+      )
+    }
     super.onTrainBegin(context)
     return { skipValidate: true }
   }

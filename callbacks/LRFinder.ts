@@ -5,7 +5,7 @@ import { type LearningRate, Slice } from '../src/learner/lrRange.ts'
 import { type LrSuggestions, suggestLrs } from '../src/learner/lrSuggestions.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
 import { Scheduler } from '../src/learner/Scheduler.ts'
-import { type Snapshot, takeSnapshot } from '../src/learner/snapshot.ts'
+import { type Snapshot, type SweepContext, takeSnapshot } from '../src/learner/snapshot.ts'
 import { annealingExp } from '../src/optim/annealing.ts'
 
 export interface LRFinderOptions {
@@ -81,6 +81,10 @@ export class LRFinder extends Callback {
     this.#lrs.length = this.#losses.length = 0
     learner.optimizer.lr = start
     return { skipValidate: true }
+  }
+
+  override onEpochBegin({ callbacks }: SweepContext): void {
+    this.#snapshot?.takeStates(callbacks)
   }
 
   override onBatchEnd({ learner, smoothLoss, train, cancelled }: BatchEndContext) {

@@ -1,29 +1,33 @@
 import { GradientAccumulation } from '../../callbacks/GradientAccumulation.ts'
 import { LossScaling } from '../../callbacks/LossScaling.ts'
 import { MixedPrecision } from '../../callbacks/MixedPrecision.ts'
-import { tf32 } from '../engine/device.ts'
 import { ConfigError } from '../engine/errors.ts'
 import { Tensor } from '../engine/index.ts'
 import { Recording } from '../engine/recording.ts'
 import type { Callback } from './Callback.ts'
+import { type CompiledKey, compiledKey, isSame } from './compiledKey.ts'
 import type { Input, Target } from './data.ts'
 import { forward } from './evaluate.ts'
-import type { AnyModule } from './layerGroups.ts'
 import type { Fit } from './loop.ts'
 import { computeLoss } from './lossFunction.ts'
 
 /** One recorded pass, with the memory that it reads and writes. */
 interface Pass {
+  key: CompiledKey
   recording: Recording
   input: Tensor[]
   target: Tensor[]
   output: Tensor
   loss: Tensor
-  gradients: (Tensor | null)[]
+  /** Of each parameter that the optimizer has. */
+  gradients: (readonly [Tensor, Tensor | null])[]
 }
 
-/** Shapes beyond these are run without recording: each holds the memory of a whole pass. */
+/** Batches beyond these kinds are run without recording: each holds the memory of a whole pass. */
 const mostPasses = 4
+
+/** Kinds of batches that are remembered for having come once. */
+const mostSeen = 64
 
 /** The callbacks that may take part in what is recorded: what they do depends on the batch's shape alone. */
 const recordable = (callback: Callback) =>
@@ -31,12 +35,15 @@ const recordable = (callback: Callback) =>
 
 /**
  * Forward pass, loss and backward pass of training batches, recorded for each shape of batch when it comes a second time and
- * repeated from then on: see `Learner.compile`.
+ * repeated from then on: see `Learner.compile`. What was recorded is repeated only where all that decided it is as it was then
+ * ({@link compiledKey}), and only in the fit that recorded it.
  */
 export class CompiledStep {
-  readonly #passes = new Map<string, Pass>()
-  readonly #seen = new Set<string>()
-  #model = ''
+  readonly #passes = new Set<Pass>()
+  readonly #seen: CompiledKey[] = []
+  #memory: readonly unknown[] = []
+  /** The pass of the running batch. */
+  #latest: Pass | undefined
 
   /**
    * Runs both passes of the batch by a recording, if it can, up to the gradients: output and loss are then in the fit's state.
@@ -51,35 +58,34 @@ export class CompiledStep {
     const params = learner.optimizer.parameters()
     if (input === null || target === null || params.some(({ accumulated }) => accumulated !== null))
       return false
-    this.#keepTo(modelKey(learner.model))
-    const key = passKey(fit, [...input, ...target])
-    let pass = this.#passes.get(key)
+    const key = compiledKey(fit, [...input, ...target])
+    this.#keepTo(key)
+    let pass = [...this.#passes].find((known) => isOf(known.key, key))
     if (pass === undefined) {
-      // The first batch of a shape makes what is made once: states, plans, caches.
-      if (!this.#seen.has(key) || this.#passes.size >= mostPasses) {
-        this.#seen.add(key)
-        return false
-      }
-      pass = record(fit, input, target, params)
-      this.#passes.set(key, pass)
+      if (!this.#isDue(key)) return false
+      pass = record(fit, key, input, target, params)
+      this.#passes.add(pass)
     } else {
       for (const [i, tensor] of pass.input.entries()) tensor.copy_(input[i]!)
       for (const [i, tensor] of pass.target.entries()) tensor.copy_(target[i]!)
       pass.recording.replay()
     }
-    for (const [i, param] of params.entries()) param.accumulated = pass.gradients[i] ?? null
+    for (const [param, gradient] of pass.gradients) param.accumulated = gradient
     state.lastOutput = pass.output
     state.lastLoss = pass.loss
     state.hasGradients = true
+    this.#latest = pass
     return true
   }
 
   /** Lets those who only look see what was made. @throws ConfigError for who changes what has been computed already */
   async tell({ state, callbacks }: Fit): Promise<void> {
     const { lastOutput, lastLoss } = state
+    const gradients = this.#latest?.gradients ?? []
     for (const event of ['onLossBegin', 'onBackwardBegin'] as const) {
       await callbacks.emit(event, (callback) => !recordable(callback))
-      if (state.lastOutput !== lastOutput || state.lastLoss !== lastLoss || state.skipBackward) {
+      const isAsBefore = state.lastOutput === lastOutput && state.lastLoss === lastLoss && !state.skipBackward
+      if (!isAsBefore || gradients.some(([param, gradient]) => param.accumulated !== gradient)) {
         throw new ConfigError(
           `compile: a callback changes what is computed in ${event}, which is recorded and done by then; ` +
             'train without compile(), or make the change part of the model or the loss',
@@ -89,21 +95,52 @@ export class CompiledStep {
   }
 
   /** What was recorded of the model as it was before (others of its layers frozen, another dtype) is of no use any more. */
-  #keepTo(model: string): void {
-    if (model === this.#model) return
+  #keepTo({ memory }: CompiledKey): void {
+    if (isSame(memory, this.#memory)) return
     this.dispose()
-    this.#model = model
+    this.#memory = memory
+  }
+
+  /** Whether a batch of this kind is to be recorded. The first one makes what is made once: states, plans, caches. */
+  #isDue(key: CompiledKey): boolean {
+    // Kinds of another loss or mode may never come again.
+    const others = [...this.#passes].filter((pass) => !isSame(pass.key.settings, key.settings))
+    const came = this.#seen.some((known) => isOf(known, key))
+    if (came && this.#passes.size >= mostPasses) for (const pass of others) this.#drop(pass)
+    if (came) return this.#passes.size < mostPasses
+    this.#seen.push(key)
+    if (this.#seen.length > mostSeen) this.#seen.shift()
+    return false
+  }
+
+  /** Frees a pass: it is recorded anew when two batches of its kind have come again. */
+  #drop(pass: Pass): void {
+    this.#passes.delete(pass)
+    const at = this.#seen.findIndex((known) => isOf(known, pass.key))
+    if (at >= 0) this.#seen.splice(at, 1)
+    const { recording, input, target, output, loss, gradients } = pass
+    for (const tensor of [...input, ...target, output, loss]) tensor.dispose()
+    for (const [, gradient] of gradients) gradient?.dispose()
+    recording.dispose()
+  }
+
+  /** How many kinds of batches are recorded now. */
+  get recordings(): number {
+    return this.#passes.size
   }
 
   /** Frees what was recorded. */
   dispose(): void {
-    for (const { recording, input, target, output, loss, gradients } of this.#passes.values()) {
-      for (const tensor of [...input, ...target, output, loss, ...gradients]) tensor?.dispose()
-      recording.dispose()
-    }
-    this.#passes.clear()
-    this.#seen.clear()
+    for (const pass of this.#passes) this.#drop(pass)
+    this.#seen.length = 0
+    this.#memory = []
+    this.#latest = undefined
   }
+}
+
+/** Whether both are of one kind of batch; `memory` is compared before. */
+function isOf(one: CompiledKey, other: CompiledKey): boolean {
+  return isSame(one.batch, other.batch) && isSame(one.settings, other.settings)
 }
 
 function tensorList(value: Input | Target): Tensor[] | null {
@@ -111,21 +148,9 @@ function tensorList(value: Input | Target): Tensor[] | null {
   return Array.isArray(list) && list.every((item) => item instanceof Tensor) ? (list as Tensor[]) : null
 }
 
-/** All of a model that decides which ops run; a parameter that lies elsewhere by now has another handle. */
-function modelKey(model: AnyModule): string {
-  const params = model.parameters().map((param) => `${param.liveHandle()}${param.requiresGrad ? '' : '-'}`)
-  const modes = model.modules().map(({ training }) => Number(training))
-  return `${params.join()};${modes.join('')}`
-}
-
-/** What else decides it: where this differs, a pass is recorded apart. */
-function passKey({ state }: Fit, tensors: readonly Tensor[]): string {
-  const shapes = tensors.map(({ shape, strides, dtype, device }) => `${dtype}[${shape}](${strides})${device}`)
-  return [shapes.join(), state.autocast ?? '', tf32.allowed].join(';')
-}
-
 function record(
   fit: Fit,
+  key: CompiledKey,
   input: readonly Tensor[],
   target: readonly Tensor[],
   params: readonly Tensor[],
@@ -158,18 +183,23 @@ function record(
           'which a recording does not repeat; train without compile()',
       )
     }
-    const gradients = params.map(({ accumulated }) => {
-      if (accumulated === null) return null
+    const gradients = params.map((param) => {
+      const { accumulated } = param
+      if (accumulated === null) return [param, null] as const
       accumulated.exposed = true // zeroGrad leaves it alone
-      return accumulated.keep()
+      return [param, accumulated.keep()] as const
     })
     return {
+      key,
       recording,
       ...own,
       output: result.output.detach().keep(),
       loss: result.loss.detach().keep(),
       gradients,
     }
+  } catch (error) {
+    for (const tensor of [...own.input, ...own.target]) tensor.dispose()
+    throw error
   } finally {
     Object.assign(state, given)
   }

@@ -3,7 +3,7 @@ import { Callback } from './Callback.ts'
 import type { CallbackState } from './callbackState.ts'
 import type { BatchEndContext, EventContexts } from './events.ts'
 import { checkCount } from './options.ts'
-import { type Snapshot, takeSnapshot } from './snapshot.ts'
+import { type Snapshot, type SweepContext, takeSnapshot } from './snapshot.ts'
 import { between } from './stateChecks.ts'
 
 /** How long a fit may go on. */
@@ -63,7 +63,10 @@ export class FitLimits extends Callback {
   }
 }
 
-/** Makes a fit one that leaves no trace: weights, optimizer, data order and random streams are put back at its end. */
+/**
+ * Makes a fit one that leaves no trace: weights, optimizer, data order, random streams and what callbacks remember are put back at
+ * its end.
+ */
 export class Rehearsal extends Callback {
   override order = Number.NEGATIVE_INFINITY
   readonly #changes: { skipValidate?: boolean }
@@ -77,6 +80,10 @@ export class Rehearsal extends Callback {
   override async onTrainBegin({ learner }: EventContexts['onTrainBegin']) {
     this.#snapshot = await takeSnapshot(learner)
     return this.#changes
+  }
+
+  override onEpochBegin({ callbacks }: SweepContext): void {
+    this.#snapshot?.takeStates(callbacks)
   }
 
   override async onTrainEnd(_: EventContexts['onTrainEnd']): Promise<void> {

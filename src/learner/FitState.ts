@@ -15,6 +15,7 @@ export interface FitPlan {
   monitors: readonly string[]
   skipValidate?: boolean
   resuming?: boolean
+  callbacks?: readonly Callback[]
 }
 
 /** Where a fit stands between two batches or two epochs: enough to go on from there. */
@@ -49,6 +50,8 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
   readonly metricNames: readonly string[]
   readonly monitors: readonly string[]
   readonly resuming: boolean
+  /** Those who take part. */
+  readonly callbacks: readonly Callback[]
 
   /** The event that callbacks are being told of, or were last. */
   event: EventName | undefined
@@ -86,6 +89,7 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
     this.monitors = plan.monitors
     this.skipValidate = plan.skipValidate ?? false
     this.resuming = plan.resuming ?? false
+    this.callbacks = plan.callbacks ?? []
   }
 
   get smoothLoss(): number {
@@ -235,9 +239,7 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
 /** A state for a fit, or (without a plan) for validation or prediction. Knows the names of all values of an epoch. */
 export function newFitState(
   learner: Learner,
-  plan: Partial<Pick<FitPlan, 'epochs' | 'batchesPerEpoch' | 'resuming'>> & {
-    callbacks?: readonly Callback[]
-  } = {},
+  plan: Partial<Pick<FitPlan, 'epochs' | 'batchesPerEpoch' | 'resuming' | 'callbacks'>> = {},
 ): FitState {
   const { epochs = 0, batchesPerEpoch = 0, callbacks = [], resuming = false } = plan
   const extra = callbacks.flatMap(({ extraMetrics }) => extraMetrics ?? [])
@@ -248,6 +250,7 @@ export function newFitState(
     epochs,
     batchesPerEpoch,
     resuming,
+    callbacks,
     metricNames,
     monitors: ['trainLoss', ...validated],
   })

@@ -1,4 +1,4 @@
-import { scope } from '../engine/index.ts'
+import { scope, zeros } from '../engine/index.ts'
 import { ModuleSummary } from '../nn/summary.ts'
 import { type Batch, tensorsOf } from './data.ts'
 import type { Learner } from './Learner.ts'
@@ -18,16 +18,16 @@ export class LearnerSummary extends ModuleSummary {
   }
 }
 
-/** Passes zeros shaped as one item of the data through the model. */
+/** Passes zeros shaped as one item of the data, in all its inputs, through the model. */
 export async function summarizeLearner(
   learner: Learner,
   firstBatch: () => Promise<Batch>,
 ): Promise<LearnerSummary> {
   const { model, optimizer, lossFunction, layerGroups, trueWd, bnWd, wd, callbacks } = learner
-  const [first] = await scope(async () =>
-    tensorsOf((await firstBatch()).x).map(({ shape, dtype }) => ({ shape: [...shape], dtype })),
+  const inputs = await scope(async () =>
+    tensorsOf((await firstBatch()).x).map(({ shape, dtype }) => ({ shape: [1, ...shape.slice(1)], dtype })),
   )
-  const summary = model.summary([1, ...first!.shape.slice(1)], { dtype: first!.dtype })
+  const summary = scope(() => model.summary(inputs.map(({ shape, dtype }) => zeros(shape, { dtype }))))
   const loss =
     typeof lossFunction === 'function' ? lossFunction.name || 'a function' : lossFunction.constructor.name
   const names = callbacks.map((callback) => callback.constructor.name)

@@ -91,12 +91,12 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
       ...given.filter(({ runsInLrFind }) => runsInLrFind),
     ]
     if (!this.silent) callbacks.push(new ProgressCallback())
-    await this.#train(1, callbacks, { ...options, ...limits })
+    await this.#keepingRates(() => this.#train(1, callbacks, { ...options, ...limits }))
   }
 
   /**
    * Sweeps the rate from `startLr` to `endLr` over `numIt` batches, to find where the loss falls fastest and where it
-   * diverges. Weights, optimizer, data order and random streams are afterwards as they were before.
+   * diverges. Weights, optimizer, data order, random streams and what callbacks remember are afterwards as they were before.
    */
   async lrFind(options: LrFindOptions = {}): Promise<LrFindResult> {
     rejectUnknownOptions('lrFind', options, ['startLr', 'endLr', 'numIt', 'stopDiv', 'wd'])
@@ -104,13 +104,8 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
     const finder = new LRFinder(sweep)
     const epochs = Math.ceil(finder.numIt / this.#trainBatches())
     const others = this.#sweepers('lrFind', finder.numIt)
-    const { optimizer } = this
-    const { hyperParameters } = optimizer
-    try {
-      await this.#train(epochs, [...others, finder], { lr: optimizer.lrs, ...(wd !== undefined && { wd }) })
-    } finally {
-      optimizer.hyperParameters = hyperParameters
-    }
+    const rates = { lr: this.optimizer.lrs, ...(wd !== undefined && { wd }) }
+    await this.#keepingRates(() => this.#train(epochs, [...others, finder], rates))
     const { result } = finder
     this.recorder.lastSweep = { ...result, numIt: finder.numIt }
     return result
@@ -128,7 +123,8 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
     const { callbacks, result } = profiler({ batches, warmup })
     const others = this.#sweepers('profile', batches + warmup)
     const epochs = Math.ceil((batches + warmup) / this.#trainBatches())
-    await this.#train(epochs, [new Rehearsal({ skipValidate: true }), ...others, ...callbacks], {})
+    const all = [new Rehearsal({ skipValidate: true }), ...others, ...callbacks]
+    await this.#keepingRates(() => this.#train(epochs, all, {}))
     if (!this.silent) process.stdout.write(`${result()}\n`)
     return result()
   }
@@ -203,6 +199,8 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
     const state = newFitState(this.self, { epochs, batchesPerEpoch, callbacks, resuming: !!resumption })
     const handler = new CallbackHandler(callbacks, state)
     this.settleLoaders()
+    // Between fits anything may have changed.
+    this.compiled?.dispose()
     this.#fit = { learner: this.self, state, callbacks: handler, metrics: this.metrics, request, resumption }
     try {
       this.optimizer.resetMomentum()
@@ -213,6 +211,17 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
     } finally {
       if (resumption?.taken) this.#resumption = undefined
       this.#fit = undefined
+    }
+  }
+
+  /** Rates, momenta and decay, which a fit sets before anyone hears of it, are afterwards as they were. */
+  async #keepingRates(body: () => Promise<void>): Promise<void> {
+    const { optimizer } = this
+    const { hyperParameters } = optimizer
+    try {
+      await body()
+    } finally {
+      optimizer.hyperParameters = hyperParameters
     }
   }
 

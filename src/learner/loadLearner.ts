@@ -21,7 +21,10 @@ export interface LoadLearnerOptions {
   model?: AnyModule
   /** The loss, if it is one of your own: it knows what outputs mean. */
   lossFunction?: LossFunction
-  /** Data to go on training with. Default: none, and the Learner only predicts. */
+  /**
+   * Data to go on training with, of the same classes in the same order: they say what the model's outputs mean. Default: none, and the
+   * Learner only predicts.
+   */
   data?: LearnerData
 }
 
@@ -31,7 +34,7 @@ export interface LoadLearnerOptions {
  *
  * @param path the file, with or without `.safetensors`
  * @throws CheckpointError if the file is missing, damaged, of a newer version or no exported Learner, or does not fit the model
- * @throws ConfigError if the model or the loss must be passed in
+ * @throws ConfigError if the model or the loss must be passed in, or the data has other classes than the file
  *
  * @example
  * const learner = await loadLearner('bees')
@@ -73,6 +76,7 @@ async function build(file: string, content: LearnerFile, options: LoadLearnerOpt
         'loadLearner(path, { lossFunction: … })',
     )
   }
+  checkClasses(file, saved.classes, options.data?.classes)
   const model = options.model ?? buildWithin(file, content, saved.model!)
   const learner = new Learner(options.data ?? dataToPredict(saved), model as nn.Module, {
     lossFunction: options.lossFunction ?? buildLoss(saved.loss!),
@@ -81,6 +85,35 @@ async function build(file: string, content: LearnerFile, options: LoadLearnerOpt
   model.eval()
   keepTensors(model, learner.lossFunction)
   return learner
+}
+
+/** An output stands for the class at its place: with others, predictions would be called what they are not, and training undone. */
+function checkClasses(
+  file: string,
+  saved: readonly string[] | null,
+  given: readonly string[] | undefined,
+): void {
+  if (!saved || !given) return
+  const length = Math.max(saved.length, given.length)
+  const at = Array.from({ length }, (_, i) => saved[i] === given[i]).indexOf(false)
+  if (at < 0) return
+  const isReordered = JSON.stringify([...saved].sort()) === JSON.stringify([...given].sort())
+  throw new ConfigError(
+    `${file} and the data have ${isReordered ? 'the same classes in another order' : 'other classes'}, from class ${at} on: ` +
+      `${listed(saved, at)} in the file, ${listed(given, at)} in the data. Outputs of the model mean those of the file: make the ` +
+      'data with `classes` in its order (without data, loadLearner gives them as learner.data.classes)',
+  )
+}
+
+/** So many names are shown in a message. */
+const mostNames = 10
+
+/** The names around the place where lists differ. */
+function listed(classes: readonly string[], at: number): string {
+  const first = classes.length <= mostNames ? 0 : Math.max(0, at - 2)
+  const names = classes.slice(first, first + mostNames).map((name) => JSON.stringify(name))
+  const last = first + names.length < classes.length ? '…' : ''
+  return `${classes.length} [${[first > 0 ? '…' : '', ...names, last].filter(Boolean).join(', ')}]`
 }
 
 /** Beyond what the file's tensors take, for what is made on the way. */

@@ -13,7 +13,7 @@ import {
 import { Parameter } from './Parameter.ts'
 import { moduleToString } from './repr.ts'
 import { collectState, type LoadStateDictOptions, type LoadStateDictResult, loadState } from './stateDict.ts'
-import { type ModuleSummary, type SummaryOptions, summarize } from './summary.ts'
+import { type ModuleSummary, type SummaryInput, type SummaryOptions, summarize } from './summary.ts'
 
 /** Options of the methods that list what a module holds. */
 export interface ListOptions {
@@ -247,14 +247,13 @@ export class Module<Inputs extends readonly unknown[] = [x: Tensor], Output = Te
   }
 
   /**
-   * Output shapes and parameter counts of every layer, found by one pass of zeros of `inputShape` in evaluation mode. The result
-   * prints as a table (`console.log(net.summary([1, 3, 32, 32]))`); several inputs are given as a list of shapes.
+   * Output shapes and parameter counts of every layer, found by one pass in evaluation mode, of zeros of a shape or of the tensors
+   * themselves. The result prints as a table (`console.log(net.summary([1, 3, 32, 32]))`); several inputs are given as a list of
+   * shapes, or of tensors where their dtypes differ.
+   * @throws ConfigError for what is neither; whatever the model throws
    */
-  summary(
-    inputShape: readonly number[] | readonly (readonly number[])[],
-    options: SummaryOptions = {},
-  ): ModuleSummary {
-    return summarize(this as unknown as Module, inputShape, options)
+  summary(input: SummaryInput, options: SummaryOptions = {}): ModuleSummary {
+    return summarize(this as unknown as Module, input, options)
   }
 
   /** What stands between the brackets when the module prints, as `in_features=4, out_features=2, bias=True`. */

@@ -43,4 +43,4 @@ export {
 export { PixelShuffle, PixelUnshuffle, Upsample, type UpsampleOptions } from './resampling.ts'
 export { Flatten } from './shape.ts'
 export type { LoadStateDictOptions, LoadStateDictResult } from './stateDict.ts'
-export type { ModuleSummary, SummaryOptions, SummaryRow } from './summary.ts'
+export type { ModuleSummary, SummaryInput, SummaryOptions, SummaryRow } from './summary.ts'

@@ -10,6 +10,9 @@ export interface SummaryOptions {
   dtype?: DType
 }
 
+/** What {@link Module.summary} passes through: zeros of a shape or of several shapes, one for each input; or the inputs themselves. */
+export type SummaryInput = readonly number[] | readonly (readonly number[])[] | Tensor | readonly Tensor[]
+
 /** One line of a {@link ModuleSummary}: a layer, or a module with parameters of its own. */
 export interface SummaryRow {
   /** Dotted name; '' for the model itself. */
@@ -43,7 +46,7 @@ export class ModuleSummary {
   toString(): string {
     const cells = this.rows.map((row) => [
       row.name === '' ? row.type : `${row.name} (${row.type})`,
-      row.outputShapes.map((shape) => `[${shape.join(', ')}]`).join(' ') || 'not reached',
+      row.outputShapes.map(shapeText).join(' ') || 'not reached',
       row.parameters.toLocaleString('en-US'),
       row.parameters === 0
         ? ''
@@ -78,6 +81,8 @@ export class ModuleSummary {
   }
 }
 
+const shapeText = (shape: readonly number[]) => `[${shape.join(', ')}]`
+
 function outputShapes(output: unknown): number[][] {
   if (output instanceof Tensor) return [[...output.shape]]
   if (Array.isArray(output)) return output.flatMap(outputShapes)
@@ -85,29 +90,49 @@ function outputShapes(output: unknown): number[][] {
   return []
 }
 
+/** 'input [1, 3, 32, 32]', 'inputs [1, 4] int64, [1, 2] float32': dtypes where they differ. */
+function describeInputs(inputs: readonly Tensor[]): string {
+  const differ = inputs.some(({ dtype }) => dtype !== inputs[0]!.dtype)
+  const list = inputs.map(({ shape, dtype }) => shapeText(shape) + (differ ? ` ${dtype}` : ''))
+  return `${list.length > 1 ? 'inputs' : 'input'} ${list.join(', ')}`
+}
+
 const countOf = (tensors: readonly Tensor[]) =>
   tensors.reduce((sum, tensor) => sum + tensor.shape.reduce((a, b) => a * b, 1), 0)
 
-/** Behind {@link Module.summary}. */
-export function summarize(
-  model: Module,
-  inputShape: readonly number[] | readonly (readonly number[])[],
-  options: SummaryOptions,
-): ModuleSummary {
-  requireOptions('summary', options)
-  const { dtype = 'float32' } = options
-  if (!Array.isArray(inputShape) || inputShape.length === 0) {
+/** Inputs that were given, or zeros of the shapes, on the model's device. */
+function inputsOf(model: Module, input: SummaryInput, { dtype }: SummaryOptions): Tensor[] {
+  const device = model.parameters()[0]?.device
+  const list = input instanceof Tensor ? [input] : input
+  if (!Array.isArray(list) || list.length === 0) {
     throw new ConfigError(
-      `summary: expected the shape of the input, as [1, 3, 224, 224], got ${show(inputShape)}`,
+      `summary: expected the shape of the input, as [1, 3, 224, 224], or the inputs as tensors, got ${show(input)}`,
     )
   }
-  const shapes = (
-    typeof inputShape[0] === 'number' ? [inputShape] : inputShape
-  ) as readonly (readonly number[])[]
-  for (const shape of shapes) {
-    if (!Array.isArray(shape))
-      throw new ConfigError(`summary: a shape is a list of sizes, got ${show(shape)}`)
+  const given = list.filter((each) => each instanceof Tensor)
+  if (given.length === list.length) {
+    if (dtype !== undefined) {
+      throw new ConfigError(
+        `summary: dtype '${String(dtype)}' is for shapes; tensors have a dtype of their own`,
+      )
+    }
+    return given.map((tensor) => (device === undefined ? tensor : tensor.to(device)))
   }
+  const shapes: readonly unknown[] = typeof list[0] === 'number' ? [list] : list
+  return shapes.map((shape) => {
+    if (!Array.isArray(shape)) {
+      throw new ConfigError(
+        `summary: the inputs are all shapes, which are lists of sizes, or all tensors; got ${show(shape)} among them`,
+      )
+    }
+    return zeros([...shape], { dtype: dtype ?? 'float32', ...(device !== undefined && { device }) })
+  })
+}
+
+/** Behind {@link Module.summary}. */
+export function summarize(model: Module, input: SummaryInput, options: SummaryOptions): ModuleSummary {
+  requireOptions('summary', options)
+  const inputs = noGrad(() => inputsOf(model, input, options))
   const named = model.namedModules()
   const shapesOf = new Map<Module, number[][]>()
   const modes = named.map(([, module]) => module.training)
@@ -121,13 +146,7 @@ export function summarize(
       )
     }
     model.eval()
-    const device = model.parameters()[0]?.device
-    noGrad(() => {
-      const inputs = shapes.map((shape) =>
-        zeros([...shape], device === undefined ? { dtype } : { dtype, device }),
-      )
-      ;(model as unknown as Module<Tensor[], unknown>).forward(...inputs)
-    })
+    noGrad(() => (model as unknown as Module<Tensor[], unknown>).forward(...inputs))
   } finally {
     for (const hook of hooks) hook.remove()
     named.forEach(([, module], i) => {
@@ -141,7 +160,8 @@ export function summarize(
       .ownParameters()
       .map(([, parameter]) => parameter)
       .filter((parameter) => !seen.has(parameter) && seen.add(parameter))
-    if (own.length === 0 && module.children().length > 0) continue
+    const isEmptyList = Symbol.iterator in module && !shapesOf.has(module)
+    if (own.length === 0 && (module.children().length > 0 || isEmptyList)) continue
     const trainable = own.filter((parameter) => parameter.requiresGrad)
     rows.push({
       name,
@@ -152,9 +172,8 @@ export function summarize(
     })
   }
   const all = model.parameters()
-  const title = `${model.constructor.name}, input ${shapes.map((shape) => `[${shape.join(', ')}]`).join(' ')}`
   return new ModuleSummary(
-    title,
+    `${model.constructor.name}, ${describeInputs(inputs)}`,
     rows,
     countOf(all),
     countOf(all.filter((parameter) => parameter.requiresGrad)),

@@ -1,8 +1,25 @@
 import { describe, expect, it } from 'vitest'
-import { GradientAccumulation, LRFinder, MixUpCallback } from '../../callbacks/index.ts'
+import { GradientAccumulation, LossScaling, LRFinder, MixUpCallback } from '../../callbacks/index.ts'
 import { DataLoader, TensorDataset } from '../../src/data/index.ts'
-import { getRngState, manualSeed, memoryStats, rand, randint, randn } from '../../src/engine/index.ts'
-import { Callback, Learner, type LearnerOptions, slice } from '../../src/learner/index.ts'
+import {
+  getRngState,
+  manualSeed,
+  memoryStats,
+  noGrad,
+  rand,
+  randint,
+  randn,
+  type Tensor,
+  zeros,
+} from '../../src/engine/index.ts'
+import {
+  type BackwardEndContext,
+  type BatchEndContext,
+  Callback,
+  Learner,
+  type LearnerOptions,
+  slice,
+} from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
 import * as optim from '../../src/optim/index.ts'
 import { lineLearner } from '../learner/support.ts'
@@ -53,6 +70,46 @@ class Draws extends Callback {
   }
 }
 
+/** Gradients of every second batch overflow. */
+class Infinite extends Callback {
+  override order = -2
+  override onBackwardEnd({ learner, iteration }: BackwardEndContext) {
+    if (iteration % 2 === 0) learner.optimizer.parameters()[0]!.accumulated!.fill_(Number.POSITIVE_INFINITY)
+  }
+}
+
+/** Remembers over all fits, and can tell so only during one. */
+class Counts extends Callback {
+  most = 0
+  readonly #batches: number[] = []
+  readonly #total = zeros([]).keep()
+  #running = false
+  get remembered() {
+    return { batches: [...this.#batches], total: this.#total.item() }
+  }
+  override onTrainBegin() {
+    this.#running = true
+  }
+  override onBatchEnd({ iteration, train }: BatchEndContext) {
+    if (!train) return
+    this.#batches.push(iteration)
+    noGrad(() => this.#total.add_(1))
+    this.most = Math.max(this.most, this.#total.item())
+  }
+  override onTrainEnd() {
+    this.#running = false
+  }
+  override stateDict() {
+    if (!this.#running) throw new Error('not in a fit')
+    return { batches: this.#batches, total: this.#total }
+  }
+  override loadStateDict({ batches, total }: { batches: number[]; total: Tensor }) {
+    if (!this.#running) throw new Error('not in a fit')
+    this.#batches.splice(0, this.#batches.length, ...batches)
+    this.#total.copy_(total)
+  }
+}
+
 describe('lrFind', () => {
   it.each([
     ['before the first fit', 0],
@@ -67,6 +124,38 @@ describe('lrFind', () => {
     const first = await learner.lrFind({ numIt: 20 })
     expect(await learner.lrFind({ numIt: 20 })).toEqual(first)
     expect(everything(learner)).toEqual(before)
+  })
+
+  it('puts back what callbacks remember: the scale of losses, lists and tensors of their own', async () => {
+    const scaling = new LossScaling()
+    const counts = new Counts()
+    const learner = make({ optimizer: optim.SGD, callbacks: [scaling, new Infinite(), counts] })
+    await learner.lrFind({ numIt: 20, stopDiv: false })
+    expect(counts.most).toBe(20)
+    expect(scaling.stateDict()).toEqual({ scale: 65536, goodSteps: 0 })
+    expect(counts.remembered).toEqual({ batches: [], total: 0 })
+    await learner.fit(1, { lr: 1e-3 })
+    const state = scaling.stateDict()
+    const { remembered } = counts
+    expect(state).toEqual({ scale: 65536 / 2 ** 4, goodSteps: 1 })
+    expect(remembered.total).toBe(8)
+    const { tensors } = memoryStats()
+    await learner.lrFind({ numIt: 20 })
+    expect(scaling.stateDict()).toEqual(state)
+    expect(counts.remembered).toEqual(remembered)
+    await learner.profile({ batches: 5, warmup: 1 })
+    await learner.fit(1, { fastDevRun: 3 })
+    expect(scaling.stateDict()).toEqual(state)
+    expect(counts.remembered).toEqual(remembered)
+    expect(memoryStats().tensors).toBeLessThanOrEqual(tensors)
+  })
+
+  it('as a callback of a fit puts back what others remember, but for the history', async () => {
+    const scaling = new LossScaling()
+    const learner = make({ optimizer: optim.SGD, callbacks: [scaling, new Infinite()] })
+    await learner.fit(1, { callbacks: [new LRFinder({ numIt: 6, stopDiv: false })] })
+    expect(scaling.scale).toBe(65536)
+    expect(learner.recorder.losses).toHaveLength(6)
   })
 
   it('puts everything back after an error, in a callback or in the model', async () => {

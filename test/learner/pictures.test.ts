@@ -321,6 +321,31 @@ describe('export and loadLearner', () => {
     expect(await training.validate()).toMatchObject({ loss: (await learner.validate()).loss })
   })
 
+  it('refuse data of other classes, which would be called what they are not', async () => {
+    const { data } = lineLearner()
+    const of = (classes?: string[]) => ({ trainDl: data.trainDl, ...(classes && { classes }) })
+    const exported = (classes?: string[]) =>
+      new Learner(of(classes), new nn.Linear(1, classes?.length ?? 1), {
+        lossFunction: new nn.CrossEntropyLoss(),
+      }).export(join(folder, 'classes'))
+    const file = await exported(['ant', 'bee', 'crab'])
+    await loadLearner(file, { data: of(['ant', 'bee', 'crab']) })
+    await loadLearner(file, { data: of() })
+    await expect(loadLearner(file, { data: of(['ant', 'crab', 'bee']) })).rejects.toThrow(
+      /the same classes in another order, from class 1 on: 3 \["ant", "bee", "crab"\] in the file, 3 \["ant", "crab", "bee"\] in the data/,
+    )
+    await expect(loadLearner(file, { data: of(['ant', 'bee']) })).rejects.toThrow(
+      /other classes, from class 2 on: .* in the file, 2 \["ant", "bee"\] in the data/,
+    )
+    await expect(loadLearner(file, { data: of(['ant', 'bee', 'bee']) })).rejects.toThrow(/other classes/)
+    const many = Array.from({ length: 100 }, (_, i) => `c${i}`)
+    const large = await exported(many)
+    await expect(loadLearner(large, { data: of(many.with(50, 'x')) })).rejects.toThrow(
+      /from class 50 on: 100 \[…, "c48", "c49", "c50", .*"c57", …\] in the file, 100 \[…, "c48", "c49", "x"/,
+    )
+    await loadLearner(await exported(), { data: of(['ant']) })
+  })
+
   it('rebuild architectures of the library and their heads', async () => {
     const weights = join(folder, 'resnet18.safetensors')
     manualSeed(1)

@@ -5,6 +5,7 @@ import { DataLoader, TensorDataset } from '../../src/data/index.ts'
 import { getRngState, manualSeed, memoryStats, randn } from '../../src/engine/index.ts'
 import { Callback, Learner } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
+import * as optim from '../../src/optim/index.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
 import { outcome, resumableLearner } from './resumable.ts'
 import { lineLearner, Witness } from './support.ts'
@@ -95,6 +96,16 @@ describe('fastDevRun', () => {
       /fastDevRun must be a whole number of at least 1/,
     )
   })
+})
+
+it('fastDevRun and profile leave rates, momentum and decay as they were', async () => {
+  const learner = lineLearner({ optimizer: optim.Adam })
+  await learner.fitOneCycle(1, { maxLr: 0.02, wd: 0.3 })
+  const { hyperParameters } = learner.optimizer
+  await learner.profile({ batches: 2, warmup: 0 })
+  expect(learner.optimizer.hyperParameters).toEqual(hyperParameters)
+  await learner.fit(1, { lr: 0.5, wd: 0.1, fastDevRun: true })
+  expect(learner.optimizer.hyperParameters).toEqual(hyperParameters)
 })
 
 describe('profile', () => {

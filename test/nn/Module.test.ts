@@ -382,4 +382,24 @@ describe('printing', () => {
     ])
     expect(rows.map(({ outputShapes }) => outputShapes)).toEqual([[[5, 3]], [[5, 3]], []])
   })
+
+  it('summarises a model whose inputs have several dtypes, which are given as tensors', () => {
+    class Embedded extends nn.Module<[Tensor, Tensor]> {
+      table = new nn.Embedding(4, 3)
+      none = new nn.ModuleList([])
+      override forward(indices: Tensor, shift: Tensor): Tensor {
+        return this.table.forward(indices).add(shift)
+      }
+    }
+    const inputs = [zeros([5], { dtype: 'int64' }), zeros([3])]
+    const summary = new Embedded().summary(inputs)
+    expect(summary.title).toBe('Embedded, inputs [5] int64, [3] float32')
+    expect(summary.rows.map(({ name, outputShapes }) => [name, outputShapes])).toEqual([['table', [[5, 3]]]])
+    const layer = new nn.Linear(3, 2)
+    expect(layer.summary(zeros([7, 3])).title).toBe('Linear, input [7, 3]')
+    expect(layer.summary([7, 3]).title).toBe('Linear, input [7, 3]')
+    expect(() => layer.summary([zeros([1, 3]), [1, 3]] as never)).toThrow(/all shapes.*or all tensors/)
+    expect(() => layer.summary(zeros([1, 3]), { dtype: 'float32' })).toThrow(/dtype 'float32' is for shapes/)
+    expect(() => layer.summary([])).toThrow(/expected the shape of the input/)
+  })
 })

@@ -94,6 +94,24 @@ describe('tabularLearner', () => {
     await expect(served.predict({ x: 1 } as never)).rejects.toThrow(/no 'zone'/)
   })
 
+  it('summarises categories and numbers', async () => {
+    const where = folder()
+    const data = await fromTable(lines(where), { target: 'y', validPct: 0.2, batchSize: 16, seed: 1 })
+    const summary = await tabularLearner(data, { layers: [8], silent: true }).summary()
+    // Whether x is missing is a category too.
+    expect(summary.title).toBe('TabularModel, inputs [1, 2] int64, [1, 1] float32')
+    expect(summary.rows.map(({ name, outputShapes }) => [name, outputShapes[0]])).toEqual([
+      ['embeddings.0', [1, 3]],
+      ['embeddings.1', [1, 3]],
+      ['embeddingDropout', [1, 6]],
+      ['numberNorm', [1, 1]],
+      ['layers.0', [1, 8]],
+      ['layers.1', [1, 8]],
+      ['layers.2', [1, 8]],
+      ['layers.3', [1, 1]],
+    ])
+  })
+
   it('names classes', async () => {
     const where = folder()
     const file = join(where, 'kinds.csv')
