@@ -71,10 +71,17 @@ __device__ T remainderOf(T x, T y) {
     }
 }
 
+// As on the processor: from what fmod leaves over, so that it agrees with the remainder.
 template <typename T>
 __device__ T floorDivideOf(T x, T y) {
     if constexpr (std::is_floating_point_v<T>) {
-        return std::floor(x / y);
+        if (y == 0) return x / y;
+        const T rest = std::fmod(x, y);
+        T quotient = (x - rest) / y;
+        if (rest != 0 && (rest < 0) != (y < 0)) quotient -= 1;
+        if (quotient == 0) return std::copysign(T{0}, x / y);
+        const T whole = std::floor(quotient);
+        return quotient - whole > static_cast<T>(0.5) ? whole + 1 : whole;
     } else if constexpr (std::is_signed_v<T>) {
         if (y == T{}) return T{};
         if (y == T{-1}) return static_cast<T>(T{} - x);
