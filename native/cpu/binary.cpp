@@ -78,7 +78,7 @@ struct DivisorCheck {
     static constexpr bool kRefusesBool = false;
     template <typename T>
     static void check(const cpu::BinaryArguments& args) {
-        bool zero = args.numberSide == 2 && static_cast<T>(args.number) == T{};
+        bool zero = args.numberSide == 2 && elementOf<T>(args.number) == T{};
         if (args.numberSide != 2) {
             const cpu::LoopPlan<1> plan({args.b});
             plan.range(0, plan.numel, [&](char* const* p, const int64_t* s, int64_t count) {
