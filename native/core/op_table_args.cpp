@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "core/numbers.h"
 #include "core/op_table.h"
 #include "core/recording.h"
 
@@ -61,10 +62,7 @@ Operand ArgReader::operand() {
         operand.number = boolean() ? 1 : 0;
         operand.category = Operand::Category::Bool;
     } else {
-        operand.number = number();
-        if (operand.number == std::floor(operand.number) && std::fabs(operand.number) <= 9007199254740992.0) {
-            operand.category = Operand::Category::Integer;
-        }
+        operand = operandOf(number());
     }
     return operand;
 }

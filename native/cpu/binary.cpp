@@ -49,10 +49,18 @@ T remainderOf(T x, T y) {
     }
 }
 
+// Of floating numbers as in Python, from what fmod leaves over: x / y may have been rounded up to the next
+// integer, and then would not agree with the remainder.
 template <typename T>
 T floorDivideOf(T x, T y) {
     if constexpr (std::is_floating_point_v<T>) {
-        return std::floor(x / y);
+        if (y == 0) return x / y;
+        const T rest = std::fmod(x, y);
+        T quotient = (x - rest) / y;
+        if (rest != 0 && (rest < 0) != (y < 0)) quotient -= 1;
+        if (quotient == 0) return std::copysign(T{0}, x / y);
+        const T whole = std::floor(quotient);
+        return quotient - whole > static_cast<T>(0.5) ? whole + 1 : whole;
     } else if constexpr (std::is_signed_v<T>) {
         if (y == T{-1}) return static_cast<T>(T{} - x);
         const T quotient = static_cast<T>(x / y);
@@ -70,7 +78,7 @@ struct DivisorCheck {
     static constexpr bool kRefusesBool = false;
     template <typename T>
     static void check(const cpu::BinaryArguments& args) {
-        bool zero = args.numberSide == 2 && static_cast<T>(args.number) == T{};
+        bool zero = args.numberSide == 2 && elementOf<T>(args.number) == T{};
         if (args.numberSide != 2) {
             const cpu::LoopPlan<1> plan({args.b});
             plan.range(0, plan.numel, [&](char* const* p, const int64_t* s, int64_t count) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "core/convert.h"
 #include "core/kernels.h"
 #include "core/ops/operands.h"
 #include "core/promotion.h"
@@ -40,7 +41,7 @@ void runBinary(const BinaryArguments& args) {
         mapBinary<Out, T, T>(args.out, args.a, args.b, body);
         return;
     }
-    T value = static_cast<T>(args.number);
+    T value = elementOf<T>(args.number);
     View constant;
     constant.data = &value;
     constant.dtype = args.out.dtype;

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/convert.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
 
@@ -8,7 +9,6 @@ namespace anneal::cpu {
 
 namespace {
 
-// C++ leaves out-of-range conversions undefined; go through int64 as PyTorch's CPU kernels do in effect.
 template <typename To, typename From>
 To convert(From value) {
     if constexpr (std::is_same_v<To, From>) {
@@ -16,7 +16,7 @@ To convert(From value) {
     } else if constexpr (std::is_same_v<To, bool>) {
         return static_cast<Compute<From>>(value) != 0;
     } else if constexpr (std::is_integral_v<To> && std::is_floating_point_v<Compute<From>>) {
-        return static_cast<To>(static_cast<int64_t>(static_cast<Compute<From>>(value)));
+        return integerOf<To>(static_cast<Compute<From>>(value));
     } else {
         return static_cast<To>(static_cast<Compute<From>>(value));
     }
@@ -40,7 +40,7 @@ void fill(Context& context, const View& target, double value) {
     context.enqueue("fill", [target, value] {
         dispatchAll(target.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
-            const T constant = convert<T, double>(value);
+            const T constant = elementOf<T>(value);
             LoopPlan<1>({target}).run([&](char* const* p, const int64_t* s, int64_t count) {
                 if (s[0] == sizeof(T)) {
                     std::fill_n(reinterpret_cast<T*>(p[0]), count, constant);
@@ -58,7 +58,7 @@ void arange(Context& context, const View& target, double start, double step) {
             using T = typename decltype(tag)::type;
             const int64_t count = target.numel();
             for (int64_t i = 0; i < count; i++) {
-                target.as<T>()[i] = convert<T, double>(start + static_cast<double>(i) * step);
+                target.as<T>()[i] = elementOf<T>(start + static_cast<double>(i) * step);
             }
         });
     });
@@ -76,7 +76,7 @@ void linspace(Context& context, const View& target, double start, double end) {
             for (int64_t i = 0; i < count; i++) {
                 const C value = i < count / 2 ? first + step * static_cast<C>(i)
                                               : last - step * static_cast<C>(count - 1 - i);
-                target.as<T>()[i] = convert<T, double>(static_cast<double>(count == 1 ? first : value));
+                target.as<T>()[i] = elementOf<T>(static_cast<double>(count == 1 ? first : value));
             }
         });
     });

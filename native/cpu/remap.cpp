@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/convert.h"
 #include "cpu/kernels.h"
 #include "cpu/lines.h"
 #include "cpu/parallel.h"
@@ -101,7 +102,7 @@ void remap(Context& context, const View& out, const View& input, std::vector<Axi
     context.enqueue("remap", [=, maps = std::move(maps)] {
         dispatchAll(out.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
-            const T filling = finalValue<T>(fill);
+            const T filling = elementOf<T>(fill);
             if (out.dims() == 0) {
                 *out.as<T>() = *input.as<const T>();
                 return;

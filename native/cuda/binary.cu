@@ -71,10 +71,17 @@ __device__ T remainderOf(T x, T y) {
     }
 }
 
+// As on the processor: from what fmod leaves over, so that it agrees with the remainder.
 template <typename T>
 __device__ T floorDivideOf(T x, T y) {
     if constexpr (std::is_floating_point_v<T>) {
-        return std::floor(x / y);
+        if (y == 0) return x / y;
+        const T rest = std::fmod(x, y);
+        T quotient = (x - rest) / y;
+        if (rest != 0 && (rest < 0) != (y < 0)) quotient -= 1;
+        if (quotient == 0) return std::copysign(T{0}, x / y);
+        const T whole = std::floor(quotient);
+        return quotient - whole > static_cast<T>(0.5) ? whole + 1 : whole;
     } else if constexpr (std::is_signed_v<T>) {
         if (y == T{}) return T{};
         if (y == T{-1}) return static_cast<T>(T{} - x);
@@ -208,15 +215,6 @@ __global__ void reportZeros(Walk<1> walk, Faults faults) {
     }
 }
 
-template <typename T>
-T numberAs(double number) {
-    if constexpr (kIsHalf<T>) {
-        return T(static_cast<float>(number));
-    } else {
-        return static_cast<T>(number);
-    }
-}
-
 // A number beside a tensor, bound into the function.
 template <typename Out, typename T, typename F>
 struct Bound {
@@ -231,7 +229,7 @@ template <typename Out, typename T, typename F>
 void run(const accelerated::BinaryOperands& given, F f, cudaStream_t stream) {
     if (given.numberSide == 0) return mapTwo<Out, T>(given.out, given.a, given.b, f, stream);
     const bool left = given.numberSide == 1;
-    mapOne<Out, T>(given.out, left ? given.b : given.a, Bound<Out, T, F>{f, numberAs<T>(given.number), left},
+    mapOne<Out, T>(given.out, left ? given.b : given.a, Bound<Out, T, F>{f, elementOf<T>(given.number), left},
                    stream);
 }
 
@@ -257,8 +255,13 @@ void runArithmetic(const accelerated::BinaryOperands& given, Binary op, cudaStre
 void binary(Context& context, const char* name, const accelerated::BinaryOperands& given) {
     const Binary op = binaryOf(name);
     const bool divides = (op == Binary::remainder || op == Binary::floor_divide) && !isFloating(given.dtype);
-    if (divides && given.numberSide == 2)
-        CHECK(given.number != 0, ErrorKind::General, name, ": integer division by zero");
+    if (divides && given.numberSide == 2) {
+        dispatchAll(given.dtype, [&](auto tag) {
+            using T = typename decltype(tag)::type;
+            CHECK(!(elementOf<T>(given.number) == T{}), ErrorKind::General, name,
+                  ": integer division by zero");
+        });
+    }
     submit(context, name, [=](CudaRuntime& runtime) {
         dispatchAll(given.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;

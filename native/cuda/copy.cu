@@ -149,10 +149,20 @@ struct Sequence {
     }
 };
 
+// Half precision is made by instructions here.
+template <typename T>
+__device__ T elementInKernel(double number) {
+    if constexpr (std::is_integral_v<T>) {
+        return elementOf<T>(number);
+    } else {
+        return convertTo<T, double>(number);
+    }
+}
+
 template <typename T>
 __global__ void writeSequence(T* out, int64_t count, Sequence sequence) {
     for (int64_t i = globalThread(); i < count; i += globalThreads())
-        out[i] = convertTo<T, double>(sequence.template at<T>(i));
+        out[i] = elementInKernel<T>(sequence.template at<T>(i));
 }
 
 void enqueueSequence(Context& context, const char* op, const View& target, const Sequence& sequence) {
@@ -207,17 +217,7 @@ void fill(Context& context, const View& target, double value) {
         if (walk.numel == 0) return;
         dispatchAll(target.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
-            T constant;
-            if constexpr (kIsHalf<T>) {
-                constant = T(static_cast<float>(value));
-            } else if constexpr (std::is_same_v<T, bool>) {
-                constant = value != 0;
-            } else if constexpr (std::is_integral_v<T>) {
-                constant = static_cast<T>(static_cast<int64_t>(value));
-            } else {
-                constant = static_cast<T>(value);
-            }
-            launch(fillWords<T>, gridFor(walk.numel), runtime.stream(), walk, constant);
+            launch(fillWords<T>, gridFor(walk.numel), runtime.stream(), walk, elementOf<T>(value));
         });
     });
 }

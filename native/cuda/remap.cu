@@ -88,12 +88,7 @@ __global__ void addUses(T* out, const T* gradient, Axes axes, const int64_t* tab
 // The bits of a number as an element.
 template <typename Word, typename T>
 Word bitsOf(double value) {
-    T element;
-    if constexpr (kIsHalf<T>) {
-        element = T(static_cast<float>(value));
-    } else {
-        element = static_cast<T>(value);
-    }
+    const T element = elementOf<T>(value);
     Word word;
     std::memcpy(&word, &element, sizeof word);
     return word;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "core/convert.h"
 #include "core/dtype.h"
 
 // Reading, writing and converting elements inside kernels: half precision is widened when loaded and rounded
@@ -66,7 +67,7 @@ __device__ inline T fromCompute(Compute<T> value) {
     }
 }
 
-// As the processor's `convert`: what is out of an integer's range goes through int64.
+// As the processor's `convert`, also of what is out of an integer's range.
 template <typename To, typename From>
 __device__ inline To convertTo(From given) {
     const auto value = toCompute(given);
@@ -78,7 +79,7 @@ __device__ inline To convertTo(From given) {
     } else if constexpr (kIsHalf<To>) {
         return narrowTo<To>(static_cast<float>(value));
     } else if constexpr (std::is_integral_v<To> && std::is_floating_point_v<V>) {
-        return static_cast<To>(static_cast<int64_t>(value));
+        return integerOf<To>(value);
     } else {
         return static_cast<To>(value);
     }

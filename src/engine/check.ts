@@ -1,4 +1,5 @@
-import { AnnealError, ConfigError } from './errors.ts'
+import type { DType } from './dtype.ts'
+import { AnnealError, ConfigError, DTypeError } from './errors.ts'
 import { Tensor } from './tensor.ts'
 
 /** A value as it can stand in an error message, whatever it is. */
@@ -48,6 +49,30 @@ export function requireNumber(op: string, name: string, value: unknown): asserts
   if (typeof value !== 'number') {
     throw new ConfigError(`${op}: the ${name} must be a number, got ${show(value)}`)
   }
+}
+
+// What an integer dtype holds, ends included: int64's upper end is the last number below 2^63.
+const ranges: ReadonlyMap<DType, readonly [number, number]> = new Map([
+  ['int64', [-(2 ** 63), 2 ** 63 - 1024]],
+  ['int32', [-(2 ** 31), 2 ** 31 - 1]],
+  ['uint8', [0, 255]],
+])
+
+export interface HoldingOptions {
+  /** Whether uint8 takes -1 to -255, which wrap around, as where PyTorch takes an integer. Default true. */
+  wraps?: boolean
+}
+
+/**
+ * Fractions may be dropped: 2.5 is 2 in an integer dtype.
+ * @throws DTypeError unless a tensor of this dtype can hold `value`: NaN, infinities and what is out of range.
+ */
+export function requireHolds(op: string, value: number, dtype: DType, options: HoldingOptions = {}): void {
+  const range = ranges.get(dtype)
+  if (!range || (value >= range[0] && value <= range[1])) return
+  const { wraps = true } = options
+  if (wraps && dtype === 'uint8' && Number.isInteger(value) && Math.abs(value) < 256) return
+  throw new DTypeError(`${op}: ${value} cannot be stored in a tensor of ${dtype}`)
 }
 
 /** @throws ConfigError unless `value` is a function. */

@@ -1,6 +1,7 @@
 // Creation, filling, conversion.
 #include "core/device_runtime.h"
 #include "core/kernels.h"
+#include "core/numbers.h"
 #include "core/ops.h"
 #include "core/ops/operands.h"
 #include "core/promotion.h"
@@ -133,6 +134,7 @@ Tensor where(Context& context, const Tensor& condition, const Operand& a, const 
     const DType dtype = resultType(a, b);
     const auto prepare = [&](const Operand& operand) {
         if (operand.tensor) return to_dtype(context, *operand.tensor, dtype);
+        requireHolds("where", operand.number, dtype);
         return full(context, Dims{}, operand.number, dtype);
     };
     const Tensor x = prepare(a), y = prepare(b), chosen = to_dtype(context, condition, DType::Bool);

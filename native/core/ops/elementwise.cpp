@@ -1,4 +1,5 @@
 // Elementwise ops that take parameters, composed of the table's plain ones where that costs nothing.
+#include "core/numbers.h"
 #include "core/ops.h"
 #include "core/promotion.h"
 #include "cpu/kernels.h"
@@ -7,18 +8,15 @@ namespace anneal::ops {
 
 Tensor clamp(Context& context, const Tensor& input, optional<double> lower, optional<double> upper) {
     CHECK(lower || upper, ErrorKind::General, "clamp: give a minimum, a maximum, or both");
-    const auto number = [](double value) {
-        Operand operand;
-        operand.number = value;
-        operand.category = value == static_cast<double>(static_cast<int64_t>(value))
-                               ? Operand::Category::Integer
-                               : Operand::Category::Floating;
-        return operand;
-    };
+    // Both limits have their say about the dtype before either is compared in it.
     Operand result;
     result.tensor = input;
-    if (lower) result.tensor = maximum(context, result, number(*lower));
-    if (upper) result.tensor = minimum(context, result, number(*upper));
+    const Operand low = operandOf(lower ? *lower : *upper), high = operandOf(upper ? *upper : *lower);
+    const DType dtype = resultType(result, low.category > high.category ? low : high);
+    for (const Operand& limit : {low, high}) requireHolds("clamp", limit.number, dtype);
+    result.tensor = to_dtype(context, input, dtype);
+    if (lower) result.tensor = maximum(context, result, low);
+    if (upper) result.tensor = minimum(context, result, high);
     return *result.tensor;
 }
 

@@ -1,3 +1,4 @@
+import { requireHolds } from '../check.ts'
 import { isFloatingPoint } from '../dtype.ts'
 import { DTypeError } from '../errors.ts'
 import { edgeOf, isTracked, record } from '../graph.ts'
@@ -139,6 +140,11 @@ function requirePower(base: Operand, exponent: Operand): void {
         `pow: ${base.dtype} cannot be raised to ${exponent}, a negative integer; use float() or double() first`,
       )
     }
+  }
+  // Other arithmetic wraps around what an integer dtype cannot hold; PyTorch refuses it here.
+  const [x, number] = base instanceof Tensor ? [base, exponent] : [exponent, base]
+  if (x instanceof Tensor && typeof number === 'number' && Number.isSafeInteger(number)) {
+    requireHolds('pow', number, x.dtype)
   }
 }
 

@@ -1,4 +1,4 @@
-import { requireTensor } from '../check.ts'
+import { requireHolds, requireTensor } from '../check.ts'
 import { ConfigError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
@@ -20,7 +20,8 @@ declare module '../tensor.ts' {
 
 /**
  * Limits values to [lower, upper]; null leaves a side open. Limits that are tensors get gradients too. Where `lower` exceeds
- * `upper` the result is `upper`.
+ * `upper` the result is `upper`. Limits with a fraction or without end make integers float32.
+ * @throws DTypeError where a number as limit cannot be stored in the dtype of the result.
  */
 export function clamp(x: Tensor, lower: Limit, upper: Limit = null): Tensor {
   requireTensor('clamp', 'input', x)
@@ -40,6 +41,7 @@ function inside(x: Tensor, lower: Tensor | number | null, upper: Tensor | number
 function clampBetween(x: Tensor, lower: Tensor | number | null, upper: Tensor | number | null): Tensor {
   const raised = lower === null ? x : call('maximum', x, lower)
   const out = upper === null ? raised : call('minimum', raised, upper)
+  for (const limit of [lower, upper]) if (typeof limit === 'number') requireHolds('clamp', limit, out.dtype)
   const inputs = [x, lower instanceof Tensor ? lower : null, upper instanceof Tensor ? upper : null]
   if (!isTracked(inputs)) return out
   const likes = inputs.map((input) => (input ? { shape: input.shape, dtype: input.dtype } : null))

@@ -1,6 +1,6 @@
 import { types } from 'node:util'
 import { addon, beginArguments, guarded } from '../addon.ts'
-import { requireNumber, requireOptions, requireTensor, show } from '../check.ts'
+import { requireHolds, requireNumber, requireOptions, requireTensor, show } from '../check.ts'
 import { admit } from '../creationLimit.ts'
 import { deviceNumber } from '../device.ts'
 import { type DType, dtypeCode, dtypeSize, type TypedArray } from '../dtype.ts'
@@ -137,6 +137,8 @@ function upload(array: TypedArray, shape: readonly number[], dtype: DType): Tens
 /**
  * A tensor of the given values: nested arrays, one number, or a typed array with `{ shape }`.
  * Numbers become float32 unless `dtype` says otherwise, booleans bool, big integers int64.
+ * @throws DTypeError where `dtype` is an integer one that cannot hold a number of a list: it may have a fraction, which is
+ * dropped, and for uint8 be an integer down to -255, which wraps around. Typed arrays are converted as by `to`.
  */
 export function tensor(data: NestedArray | TypedArray, options: TensorFromOptions = {}): Tensor {
   requireOptions('tensor', options)
@@ -163,9 +165,10 @@ export function tensor(data: NestedArray | TypedArray, options: TensorFromOption
   dtypeCode(dtype)
   let array: TypedArray
   if (dtype === 'int64') array = BigInt64Array.from(flat, (value) => toBigInt(value))
-  else if (dtype === 'int32') array = Int32Array.from(flat, Number)
-  else if (dtype === 'uint8') array = Uint8Array.from(flat, Number)
-  else if (dtype === 'bool') array = Uint8Array.from(flat, (value) => (value ? 1 : 0))
+  else if (dtype === 'int32') array = Int32Array.from(flat, (value) => held(value, dtype))
+  else if (dtype === 'uint8') array = Uint8Array.from(flat, (value) => held(value, dtype))
+  else if (dtype === 'bool')
+    array = Uint8Array.from(flat, (value) => (Number(value) === 0 ? 0 : 1)) // NaN is true
   else if (dtype === 'float64') array = Float64Array.from(flat, Number)
   else array = Float32Array.from(flat, Number)
   return finish(upload(array, shape, dtype), options)
@@ -181,19 +184,31 @@ function requireAttached(array: TypedArray): void {
   }
 }
 
-function toBigInt(value: number | boolean | bigint): bigint {
-  if (typeof value === 'number' && !Number.isFinite(value)) {
-    throw new DTypeError(`tensor: ${value} cannot be an int64`)
-  }
-  return typeof value === 'number' ? BigInt(Math.trunc(value)) : BigInt(value)
+function held(value: number | boolean | bigint, dtype: DType): number {
+  const number = Number(value)
+  requireHolds('tensor', number, dtype)
+  return number
 }
 
-/** All elements `value`. */
+function toBigInt(value: number | boolean | bigint): bigint {
+  if (typeof value === 'number') return BigInt(Math.trunc(held(value, 'int64')))
+  const integer = BigInt(value)
+  if (BigInt.asIntN(64, integer) !== integer) {
+    throw new DTypeError(`tensor: ${value} cannot be stored in a tensor of int64`)
+  }
+  return integer
+}
+
+/**
+ * All elements `value`.
+ * @throws DTypeError where the dtype cannot hold it: see `tensor`.
+ */
 export function full(shape: Shape, value: number | boolean, options: TensorOptions = {}): Tensor {
   requireOptions('full', options)
   if (typeof value !== 'boolean') requireNumber('full', 'value', value)
   const dtype = options.dtype ?? (typeof value === 'boolean' ? 'bool' : 'float32')
   const sizes = shapeList(shape)
+  requireHolds('full', Number(value), dtype)
   admit(sizes, dtype)
   return make(options, 'full', sizes, Number(value), dtypeCode(dtype))
 }
@@ -252,10 +267,15 @@ export function arange(
   return make(settings, 'arange', start, by, Math.ceil((stop - start) / by), dtypeCode(dtype))
 }
 
-/** `steps` values from `start` to `end`, both included. */
+/**
+ * `steps` values from `start` to `end`, both included.
+ * @throws DTypeError where the dtype cannot hold both.
+ */
 export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
   requireOptions('linspace', options)
-  return make(options, 'linspace', start, end, steps, dtypeCode(options.dtype ?? 'float32'))
+  const { dtype = 'float32' } = options
+  for (const limit of [start, end]) requireHolds('linspace', limit, dtype, { wraps: false })
+  return make(options, 'linspace', start, end, steps, dtypeCode(dtype))
 }
 
 /** The identity matrix. */

@@ -1,4 +1,4 @@
-import { requireNumber, requireTensor } from '../check.ts'
+import { requireHolds, requireNumber, requireTensor } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { isTracked } from '../graph.ts'
 import { recordInPlace, requireChangeable } from '../inPlace.ts'
@@ -9,7 +9,7 @@ import { reduceLike } from './binary.ts'
 
 declare module '../tensor.ts' {
   interface Tensor {
-    /** Sets every element. In place. */
+    /** Sets every element. In place. A DTypeError where the dtype cannot hold `value`: see `tensor`. */
     fill_(value: number): this
     /** Sets every element to 0. In place. */
     zero_(): this
@@ -32,6 +32,7 @@ addMethods({
   fill_(value) {
     requireChangeable('fill_', this)
     if (typeof value !== 'boolean') requireNumber('fill_', 'value', value)
+    requireHolds('fill_', Number(value), this.dtype)
     callInPlace('fill_', this, Number(value))
     overwritten('fill_', this)
     return this

@@ -1,4 +1,4 @@
-import { requireNumber, requireOptions, requireTensor, show } from '../check.ts'
+import { requireHolds, requireNumber, requireOptions, requireTensor, show } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
@@ -135,13 +135,14 @@ const padModes: readonly string[] = ['constant', 'reflect', 'replicate', 'circul
  * Adds a border. `padding` starts with the last dimension, as in PyTorch: [left, right, top, bottom, …]. Negative numbers
  * take elements away.
  * @throws ShapeError where the border is wider than the mode can fill: 'reflect' needs it smaller than the dimension,
- * 'circular' no larger.
+ * 'circular' no larger. DTypeError where the dtype of `x` cannot hold the value.
  */
 export function pad(x: Tensor, padding: readonly number[], options: PadOptions = {}): Tensor {
   requireTensor('pad', 'input', x)
   requireOptions('pad', options)
   const { mode = 'constant', value = 0 } = options
   requireNumber('pad', 'value', value)
+  requireHolds('pad', value, x.dtype, { wraps: false })
   if (!padModes.includes(mode)) {
     throw new ConfigError(`pad: the mode must be one of ${padModes.join(', ')}, got ${show(mode)}`)
   }

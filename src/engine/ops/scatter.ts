@@ -1,4 +1,4 @@
-import { requireOptions, requireTensor } from '../check.ts'
+import { requireHolds, requireOptions, requireTensor } from '../check.ts'
 import { dtypeCode, isFloatingPoint } from '../dtype.ts'
 import { DTypeError } from '../errors.ts'
 import { record } from '../graph.ts'
@@ -60,6 +60,7 @@ function scalarLike(op: string, x: Tensor, value: number): Tensor {
   if (!isFloatingPoint(x.dtype) && !Number.isInteger(value)) {
     throw new DTypeError(`${op}: ${value} cannot be stored in a tensor of ${x.dtype}`)
   }
+  requireHolds(op, value, x.dtype)
   return callOn(x, 'full', [], value, dtypeCode(x.dtype))
 }
 

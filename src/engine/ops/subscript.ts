@@ -1,4 +1,4 @@
-import { requireOptions, requireTensor, show } from '../check.ts'
+import { requireHolds, requireOptions, requireTensor, show } from '../check.ts'
 import { dtypeCode } from '../dtype.ts'
 import { ConfigError, DTypeError } from '../errors.ts'
 import { record } from '../graph.ts'
@@ -87,6 +87,7 @@ export function indexPut_(
   const plan = planIndex(target.shape, items)
   const { start } = plan
   const places = besides(target, plan.places)
+  if (!(value instanceof Tensor)) requireHolds('indexPut_', Number(value), target.dtype)
   const given =
     value instanceof Tensor ? value : callOn(target, 'full', [], Number(value), dtypeCode(target.dtype))
   if (places.length > 0 && given.dtype !== target.dtype) {
