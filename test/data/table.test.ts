@@ -105,6 +105,21 @@ describe('fromTable', () => {
     expect(typed.encoder.description.categorical.map(({ name }) => name)).toEqual(['Zone', 'Area_na'])
   })
 
+  it('orders categories by value where all are numbers, else as texts', async () => {
+    const rows = ['2,2,x,1', '10,10,y,0', '1a,1,x,0', '9,9,y,0']
+    const data = await fromTable(file(`mixed,whole,label,valid\n${rows.join('\n')}\n`), {
+      target: 'label',
+      categorical: ['mixed', 'whole'],
+      validColumn: 'valid',
+      batchSize: 1,
+    })
+    const { categorical } = data.encoder.description
+    expect(categorical.map(({ categories }) => categories)).toEqual([
+      ['10', '1a', '9'],
+      ['1', '9', '10'],
+    ])
+  })
+
   it('encodes: 0 for what is missing or unknown, the median for missing numbers, a flag where they were', async () => {
     const data = await fromTable(file(houses), {
       ...settings,

@@ -1,4 +1,5 @@
 import { DataError } from '../../engine/errors.ts'
+import { sortedByValue } from '../sortedLabels.ts'
 import { columnIndex, describeRow, type Table } from './readCsv.ts'
 
 /** A column of categories: number 0 stands for what is missing and for what training has not seen, k for `categories[k - 1]`. */
@@ -86,7 +87,7 @@ export class TableEncoder {
       if (asNumbers) {
         continuous.push(measure(table, rows, name, texts, absent))
       } else {
-        categorical.push({ name, categories: [...new Set(present)].sort(byValue) })
+        categorical.push({ name, categories: sortedCategories(present) })
       }
     }
     const flags = continuous.filter(({ flagged }) => flagged)
@@ -244,9 +245,9 @@ function measure(
   return { name, median, mean, std: deviation > 0 ? deviation : 1, flagged: gaps > 0 }
 }
 
-/** Numbers by size, texts by their code units. */
-function byValue(a: string, b: string): number {
-  const [x, y] = [toNumber(a), toNumber(b)]
-  if (x !== undefined && y !== undefined && x !== y) return x - y
-  return a < b ? -1 : a > b ? 1 : 0
+/** Numbers by size; texts, and what is partly numbers, by their code units, as pandas has it. */
+function sortedCategories(texts: readonly string[]): string[] {
+  return texts.every((text) => toNumber(text) !== undefined)
+    ? sortedByValue(texts)
+    : [...new Set(texts)].sort()
 }
