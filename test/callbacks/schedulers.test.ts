@@ -113,6 +113,17 @@ describe('GeneralScheduler', () => {
     expect(momentum).toBe(0.9)
   })
 
+  it.each([
+    [100, [0.29, 0.71]],
+    [20, [1 / 3, 1 / 3, 1 / 3]],
+    [7, [0.5, 0.5]],
+    [9, Array.from({ length: 10 }, () => 0.1)],
+  ])('shares that add up to 1 are the whole run of %i batches', async (batches, shares) => {
+    const phases = shares.map((share) => ({ share, lr: 1e-3 }))
+    const { lrs } = await schedule(1, batches, new GeneralScheduler({ phases }))
+    expect(lrs).toHaveLength(batches + 1)
+  })
+
   it('refuses what cannot be', async () => {
     const make =
       (...phases: object[]) =>

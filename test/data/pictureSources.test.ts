@@ -322,6 +322,32 @@ describe('masks', () => {
     }
   })
 
+  it('keep small values of 16-bit files, and refuse large ones and colours', async () => {
+    const dir = temporaryFolder()
+    const picture = await writePicture(join(dir, 'picture.png'), ramp(2))
+    const mask = async (name: string, values: number[]) => {
+      const raw = { width: 2, height: 2, channels: 1 } as const
+      await sharp(Uint16Array.from(values), { raw })
+        .toColourspace('grey16')
+        .png({ bitdepth: 16 } as object)
+        .toFile(join(dir, name))
+      return join(dir, name)
+    }
+    const read = (file: string) =>
+      new DataLoader(
+        new ImageDataset({ files: [picture], masks: [file], labels: [], classes: ['a', 'b', 'c'] }),
+      ).first()
+    const { y } = await read(await mask('small.png', [0, 2, 1, 2]))
+    expect((y.flatten().toArray() as number[]).map(Number)).toEqual([0, 2, 1, 2])
+    await expect(read(await mask('large.png', [0, 2, 1, 256]))).rejects.toThrow(
+      /large\.png: a mask holds the value 256/,
+    )
+    const red = draw(2, 2, () => [1, 0, 0])
+    await expect(read(await writePicture(join(dir, 'red.png'), red))).rejects.toThrow(
+      /red\.png: .*has colours/,
+    )
+  })
+
   it('must fit their pictures and classes', async () => {
     const { files, masks } = await marked()
     const few = new ImageDataset({ files, masks: masks!, labels: [], classes: ['a', 'b'] })
@@ -469,6 +495,17 @@ describe('IDX files', () => {
 })
 
 describe('GanDataBunch', () => {
+  it.each([8, [8, 8] as const])('cuts the middle out, size %j', async (size) => {
+    const dir = temporaryFolder()
+    // Only what is cut off is not black.
+    await writePicture(
+      join(dir, '0.png'),
+      draw(24, 8, (x) => (x < 8 || x >= 16 ? [255, 255, 255] : [0, 0, 0])),
+    )
+    const data = await GanDataBunch.fromFolder(dir, { size, noise: 1, batchSize: 1, seed: 1 })
+    expect((await data.oneBatch()).y.max().item()).toBe(-1)
+  })
+
   it('noise as input, pictures from -1 to 1 as target, the same for any number of workers', async () => {
     const dir = temporaryFolder()
     await Promise.all(

@@ -95,6 +95,16 @@ describe('GANLearner.dcgan', () => {
     expect(gan.optimizer.lrs).toEqual([2e-4, 2e-4])
   })
 
+  it('shows grey pictures', async () => {
+    manualSeed(1)
+    const data = DataBunch.create(new TensorDataset(zeros([8, 1]), randn([8, 1, 8, 8]).tanh()), null, {
+      batchSize: 4,
+    })
+    const gan = GANLearner.dcgan(data, { ...small, channels: 1 })
+    const figure = await gan.showImages({ rows: 2 })
+    expect((await figure.toPng()).length).toBeGreaterThan(300)
+  })
+
   it('shows pictures, and leaves the random stream alone', async () => {
     const gan = GANLearner.dcgan(pictureData(8, 8), small)
     const before = getRngState()

@@ -92,6 +92,8 @@ describe('basic networks', () => {
     for (const [i, value] of [0.0156, 0.0221, 0.0313, 0.0443].entries()) {
       expect(deviations[i]! / value).toBeCloseTo(1, 1)
     }
+    const scoring = [...basicCritic(64, 3)].filter((layer) => layer instanceof nn.Conv2d).at(-1)!
+    expect(deviation(scoring.weight) / Math.sqrt(2 / 8192)).toBeCloseTo(1, 1)
     expect([...generator].slice(0, 3).map((layer) => layer.constructor.name)).toEqual([
       'ConvTranspose2d',
       'ReLU',

@@ -340,13 +340,48 @@ describe('GANLearner.fromLearners', () => {
 })
 
 describe('GANGuard', () => {
-  it('warns once when the pictures are all alike, and when the critic has won', async () => {
-    class Constant extends nn.Module {
-      weight = new nn.Parameter(zeros([1]))
-      override forward(x: Tensor) {
-        return this.weight.expand([x.size(0), 1, 2, 2])
-      }
+  class Constant extends nn.Module {
+    weight = new nn.Parameter(zeros([1]))
+    override forward(x: Tensor) {
+      return this.weight.expand([x.size(0), 1, 2, 2])
     }
+  }
+
+  it.each([
+    [1, true],
+    [1, false],
+    [5, true],
+    [5, false],
+  ])(
+    'looks in the generator’s next batch: %i batches of the critic, generator first %s',
+    async (nCrit, genFirst) => {
+      const guard = new GANGuard({ every: 2, zeroLoss: 0 })
+      const gan = new GANLearner(smallData(14), new Constant(), smallNetworks().critic, {
+        generatorLoss: (scores) => scores.mean(),
+        criticLoss: (real, fake) => real.mean().sub(fake.mean()),
+        switcher: new FixedGANSwitcher(nCrit, 1),
+        genFirst,
+        guard,
+        silent: true,
+      })
+      await gan.fit(1)
+      expect(guard.warnings.join()).toMatch(/collapsed/)
+    },
+  )
+
+  it('takes a Wasserstein loss near zero for no victory of the critic', async () => {
+    const { generator, critic } = smallNetworks()
+    const gan = GANLearner.wgan(smallData(12), generator, critic)
+    const guard = gan.callbacks.find((callback) => callback instanceof GANGuard)
+    expect(guard?.zeroLoss).toBe(0)
+    const other = new GANLearner(smallData(12), generator, critic, {
+      generatorLoss: (scores) => scores.mean(),
+      criticLoss: (real) => real.mean(),
+    })
+    expect(other.callbacks.find((callback) => callback instanceof GANGuard)?.zeroLoss).toBe(1e-3)
+  })
+
+  it('warns once when the pictures are all alike, and when the critic has won', async () => {
     const guard = new GANGuard({ every: 2, zeroSteps: 3 })
     const { critic } = smallNetworks()
     const gan = new GANLearner(smallData(12), new Constant(), critic, {
