@@ -62,6 +62,8 @@ export class GANGuard extends Callback {
   readonly warnings: string[] = []
   #kept: { tensors: [Tensor, Tensor][]; iteration: number; value: number } | undefined
   #spread: Promise<ArrayLike<number>> | undefined
+  /** The batch after which the pictures were compared last. */
+  #looked = 0
   #zeros = 0
   #warned = new Set<string>()
 
@@ -87,15 +89,17 @@ export class GANGuard extends Callback {
     this.warnings.length = 0
     this.#warned.clear()
     this.#zeros = 0
+    this.#looked = iteration
     await this.#keep(generatorOf(learner), iteration, Number.POSITIVE_INFINITY)
   }
 
   /** The spread of made and of real pictures: the deviation over the batch, mean over all places. */
   override onBackwardBegin({ iteration, lastOutput, lastTarget, learner }: BackwardBeginContext): void {
     this.#spread = undefined
-    const due = this.diversity > 0 && (iteration + 1) % this.every === 0
+    const due = this.diversity > 0 && iteration + 1 - this.#looked >= this.every
     if (!due || !trainerOf(learner, 'GANGuard').genMode || !(lastTarget instanceof Tensor)) return
     if (lastTarget.shape[0] === 1 || lastTarget.ndim !== lastOutput.ndim) return
+    this.#looked = iteration + 1
     const spread = (x: Tensor) => x.detach().float().std(0).mean()
     this.#spread = noGrad(() => stack([spread(lastOutput), spread(lastTarget)])).dataAhead()
     this.#spread.catch(() => {})

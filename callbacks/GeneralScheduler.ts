@@ -21,7 +21,7 @@ export interface TrainingPhase {
   batches?: number
   /** or in epochs, */
   epochs?: number
-  /** or as a share of the whole run (rounded down). One of the three; a phase of the last kind may come out empty. */
+  /** or as a share of the whole run (its end rounded down to a batch). One of the three; a phase of the last kind may come out empty. */
   share?: number
   lr?: PhaseValue
   /** SGD's momentum or Adam's beta1. */
@@ -66,8 +66,7 @@ export class GeneralScheduler extends ScheduleCallback {
 
   protected override plan({ learner, batchesPerEpoch }: TrainBeginContext, batches: number): SchedulePlan {
     const groups = learner.layerGroups.length
-    const laid = this.phases
-      .map((phase) => ({ phase, length: lengthOf(phase, batchesPerEpoch, batches) }))
+    const laid = lengthsOf(this.phases, batchesPerEpoch, batches)
       .filter(({ length }) => length > 0)
       .map(({ phase, length }) => ({ length, values: schedulersOf(phase, length, groups) }))
     const whole = laid.reduce((sum, { length }) => sum + length, 0)
@@ -123,9 +122,19 @@ function isRange(value: PhaseValue | undefined): value is Exclude<PhaseValue, Le
   return typeof value === 'object' && value !== null && !(value instanceof Slice) && !Array.isArray(value)
 }
 
-function lengthOf({ batches, epochs, share }: TrainingPhase, batchesPerEpoch: number, whole: number): number {
-  if (batches !== undefined) return batches
-  return epochs !== undefined ? epochs * batchesPerEpoch : Math.trunc(whole * share!)
+/** Of shares the ends are rounded down, not the lengths: those that add up to 1 are the whole run. */
+function lengthsOf(phases: readonly TrainingPhase[], batchesPerEpoch: number, whole: number) {
+  let shares = 0
+  let end = 0
+  return phases.map((phase) => {
+    const { batches, epochs, share } = phase
+    if (batches !== undefined) return { phase, length: batches }
+    if (epochs !== undefined) return { phase, length: epochs * batchesPerEpoch }
+    const start = end
+    shares += share!
+    end = Math.trunc(whole * shares + 1e-9) // 0.29 + 0.71 may be a little below 1
+    return { phase, length: end - start }
+  })
 }
 
 function schedulersOf(phase: TrainingPhase, length: number, groups: number): Schedulers {

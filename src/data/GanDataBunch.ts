@@ -63,6 +63,7 @@ export class GanDataBunch extends DataBunch<ImageSample, TensorBatch> {
     const { files } = filesOf(dir, undefined, extensions)
     const { train } = imagePipelines({
       size,
+      resizeMethod: 'crop',
       stats: ganStats,
       ...(transforms && { transforms: { train: transforms } }),
     })

@@ -28,14 +28,23 @@ export interface ShowImagesOptions {
   count: number
 }
 
-/** A grid of the pictures of a batch, `[N, 3, H, W]`, as a figure that saves itself. */
+/**
+ * A grid of the pictures of a batch, `[N, 3, H, W]` or grey ones `[N, 1, H, W]`, as a figure that saves itself.
+ * @throws ShapeError for other numbers of channels
+ */
 export async function showImages(
   x: Tensor,
   { stats, title, titles, titleColors, overlays, columns, count }: ShowImagesOptions,
 ): Promise<Figure> {
-  const [batch = 0, , height = 0, width = 0] = x.shape
+  const [batch = 0, channels, height = 0, width = 0] = x.shape
+  if (x.ndim !== 4 || (channels !== 3 && channels !== 1)) {
+    throw new ShapeError(
+      `pictures are [N, 3, H, W], or [N, 1, H, W] for grey ones; got a batch of shape [${x.shape.join(', ')}]`,
+    )
+  }
   const shown = Math.min(batch, count)
-  const data = await x.index(`0:${shown}`).permute(0, 2, 3, 1).data()
+  const rgb = x.index(`0:${shown}`).expand(shown, 3, height, width)
+  const data = await rgb.permute(0, 2, 3, 1).data()
   const bytes = x.dtype === 'uint8' ? (data as Uint8Array) : denormalize(data as ArrayLike<number>, stats)
   const size = width * height * 3
   const images = Array.from({ length: shown }, (_, at) => ({

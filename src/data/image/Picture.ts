@@ -9,7 +9,7 @@ import {
   transposeBytes,
   type Window,
 } from './bytes.ts'
-import { applyPlan, decodePicture, type EncodedPicture, readPictureSize } from './decode.ts'
+import { applyPlan, decodeNumbers, decodePicture, type EncodedPicture, readPictureSize } from './decode.ts'
 import { addCrop, addResize, emptyPlan, type PixelSize, planSize } from './decodePlan.ts'
 import { nearestBytes } from './nearest.ts'
 import {
@@ -79,11 +79,11 @@ export class Picture {
   /**
    * A mask, whose grey values are class indices: resizing and warping take the nearest pixel, changes of colour are left out, what
    * padding adds in the mode 'constant' is class 0.
+   * @throws DataError that names the file, for colours and for values above 255 too
    */
   static async openMask(source: string | Uint8Array | RgbImage, name?: string): Promise<Picture> {
     if (isRgbImage(source)) return new Picture(source, source, true)
-    const encoded = { source, name }
-    const image = await decodePicture(encoded, emptyPlan(await readPictureSize(encoded)))
+    const image = await decodeNumbers({ source, name })
     return new Picture(image, image, true)
   }
 

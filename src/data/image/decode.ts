@@ -1,4 +1,5 @@
 import type { Sharp } from 'sharp'
+import { DataError } from '../../engine/errors.ts'
 import {
   decodeJpeg,
   hasJpegDecoder,
@@ -8,7 +9,7 @@ import {
   resamplePixelsAhead,
 } from '../../engine/pictures.ts'
 import type { Window } from './bytes.ts'
-import type { DecodePlan, PixelSize } from './decodePlan.ts'
+import { type DecodePlan, emptyPlan, type PixelSize } from './decodePlan.ts'
 import { DEFAULT_MAX_PIXELS } from './limits.ts'
 import { type PictureStage, pictureError, readableName } from './pictureError.ts'
 import type { Decoding, RgbImage } from './RgbImage.ts'
@@ -74,6 +75,50 @@ export async function decodePicture(
   return data ? { data, width, height } : await inTurn(decoding, () => decodeBySharp(picture, whole, into))
 }
 
+/**
+ * Decodes a picture whose values are numbers, such as classes: those of 16-bit files as they stand, where `decodePicture` would keep
+ * the upper half of each.
+ * @throws DataError that names the file, for colours and for values above 255 too
+ */
+export async function decodeNumbers(picture: EncodedPicture): Promise<RgbImage> {
+  const open = await opener()
+  const { depth, space } = await withErrors(picture, 'header', () => open(picture).metadata())
+  const image =
+    depth === 'ushort'
+      ? await decodeWide(picture, space)
+      : await decodePicture(picture, emptyPlan(await readPictureSize(picture)))
+  const { data } = image
+  for (let at = 0; at < data.length; at += 3) {
+    if (data[at] !== data[at + 1] || data[at] !== data[at + 2]) {
+      throw new DataError(
+        `${nameOf(picture)}: a mask's grey values are its classes, but this picture has colours: save the classes as 8-bit grey ` +
+          '(of a picture with a palette, the indices)',
+      )
+    }
+  }
+  return image
+}
+
+async function decodeWide(picture: EncodedPicture, space: string): Promise<RgbImage> {
+  const open = await opener()
+  const { data, info } = await withErrors(picture, 'decode', () =>
+    open(picture)
+      .autoOrient()
+      .toColourspace(space)
+      .raw({ depth: 'ushort' })
+      .toBuffer({ resolveWithObject: true }),
+  )
+  const { width, height, channels } = info
+  const values = new Uint16Array(data.buffer, data.byteOffset, data.length / 2)
+  const rgb = new Uint8Array(width * height * 3)
+  for (let at = 0; at < rgb.length; at++) {
+    const value = values[Math.floor(at / 3) * channels + (channels < 3 ? 0 : at % 3)]!
+    if (value > 255) throw new DataError(`${nameOf(picture)}: a mask holds the value ${value}, above 255`)
+    rgb[at] = value
+  }
+  return { data: rgb, width, height }
+}
+
 /** Carries out a plan on a picture that is decoded already. */
 export function applyPlan(image: RgbImage, plan: DecodePlan): RgbImage {
   const { before, resize, after, flipX, flipY } = plan
@@ -132,6 +177,10 @@ async function opener(): Promise<(picture: EncodedPicture) => Sharp> {
     sharp(source, { failOn: 'error', ignoreIcc: true, limitInputPixels: DEFAULT_MAX_PIXELS, pages: 1 })
 }
 
+function nameOf({ source, name }: EncodedPicture): string {
+  return name ?? (typeof source === 'string' ? readableName(source) : 'the picture')
+}
+
 async function withErrors<T>(
   { source, name }: EncodedPicture,
   stage: PictureStage,
@@ -140,7 +189,6 @@ async function withErrors<T>(
   try {
     return await work()
   } catch (error) {
-    const known = name ?? (typeof source === 'string' ? readableName(source) : 'the picture')
-    throw await pictureError(known, source, stage, error)
+    throw await pictureError(nameOf({ source, name }), source, stage, error)
   }
 }

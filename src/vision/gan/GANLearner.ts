@@ -79,7 +79,9 @@ export class GANLearner extends Learner<GANModule> {
     const { latent = latentOf(generator, data), callbacks = [], ...learner } = others
     const trainer = given ?? new GANTrainer({ genFirst, switchEval, clip, latent })
     const turns = switcher ?? (given ? undefined : new FixedGANSwitcher({ nCrit: 5, nGen: 1 }))
-    const watcher = guard === undefined ? new GANGuard() : guard
+    // A Wasserstein loss near zero says that the critic cannot tell real from made, not that it can.
+    const settled = criticLoss instanceof WassersteinLoss ? { zeroLoss: 0 } : {}
+    const watcher = guard === undefined ? new GANGuard(settled) : guard
     const model = new GANModule(generator, critic, { genMode: trainer.genMode })
     super(data, model, {
       layerGroups: [[generator], [critic]],
@@ -300,7 +302,7 @@ export class GANLearner extends Learner<GANModule> {
     return aside(() => {
       manualSeed(0)
       const more = this.#noise(missing)
-      return fixed ? cat([fixed, more], 0) : more
+      return fixed ? cat([fixed, more.to(fixed.device)], 0) : more
     })
   }
 }

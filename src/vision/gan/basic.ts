@@ -148,7 +148,8 @@ export function basicCritic(
     layers.push(...block(width, 2 * width, 4, 2))
     width *= 2
   }
-  layers.push(new nn.Conv2d(width, 1, { kernelSize: 4, stride: 1, padding: 0, bias: false }), new MeanScore())
+  const score = kaiming(new nn.Conv2d(width, 1, { kernelSize: 4, stride: 1, padding: 0, bias: false }))
+  layers.push(score, new MeanScore())
   return new nn.Sequential(...layers)
 }
 
