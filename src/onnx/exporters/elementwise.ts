@@ -67,22 +67,62 @@ const logical =
   (builder, args) =>
     builder.add(type, [operand(builder, args, 0, 'bool'), operand(builder, args, 1, 'bool')])
 
+/**
+ * What fmod leaves over of x / y, and whether its sign is not y's: a quotient may have been rounded up to the next integer,
+ * so that its floor would be one too many.
+ */
+function restOf(builder: GraphBuilder, x: string, y: string): { rest: string; turned: string } {
+  const zero = builder.constant(0, builder.dtype(x))
+  const rest = builder.add('Mod', [x, y], { fmod: { int: 1 } })
+  const below = [rest, y].map((value) => builder.add('Less', [value, zero], { dtype: 'bool' }))
+  const some = builder.add('Not', [builder.add('Equal', [rest, zero], { dtype: 'bool' })])
+  return { rest, turned: builder.add('And', [some, builder.add('Xor', below)]) }
+}
+
+/** Both operands as floating numbers; halves as float32, in which the engine computes them too. */
+function floatingOperands(builder: GraphBuilder, args: Arguments): [x: string, y: string] {
+  const { dtype } = args.output
+  const through = dtype === 'float64' ? dtype : 'float32'
+  return [0, 1].map((index) => builder.cast(operand(builder, args, index, dtype), through)) as [
+    string,
+    string,
+  ]
+}
+
+const choose = (builder: GraphBuilder, condition: string, yes: string, no: string) =>
+  builder.add('Where', [condition, yes, no], { dtype: builder.dtype(yes) })
+
 const remainder: Exporter = (builder, args) => {
   const { dtype } = args.output
-  const [x, y] = [operand(builder, args, 0, dtype), operand(builder, args, 1, dtype)]
-  if (!FLOATING.includes(dtype)) return builder.add('Mod', [x, y])
-  const whole = builder.add('Floor', [builder.add('Div', [x, y])])
-  return builder.add('Sub', [x, builder.add('Mul', [whole, y])])
+  if (!FLOATING.includes(dtype)) {
+    return builder.add('Mod', [operand(builder, args, 0, dtype), operand(builder, args, 1, dtype)])
+  }
+  const [x, y] = floatingOperands(builder, args)
+  const { rest, turned } = restOf(builder, x, y)
+  return builder.cast(choose(builder, turned, builder.add('Add', [rest, y]), rest), dtype)
 }
 
 const floorDivide: Exporter = (builder, args) => {
   const { dtype } = args.output
-  const through = FLOATING.includes(dtype) ? dtype : 'float64'
-  const quotient = builder.add('Div', [
-    operand(builder, args, 0, through),
-    operand(builder, args, 1, through),
-  ])
-  return builder.cast(builder.add('Floor', [quotient]), dtype)
+  if (!FLOATING.includes(dtype)) {
+    const inputs = [operand(builder, args, 0, 'float64'), operand(builder, args, 1, 'float64')]
+    return builder.cast(builder.add('Floor', [builder.add('Div', inputs)]), dtype)
+  }
+  // The engine's steps, one by one.
+  const [x, y] = floatingOperands(builder, args)
+  const number = (value: number) => builder.constant(value, builder.dtype(x))
+  const compare = (type: string, a: string, b: string) => builder.add(type, [a, b], { dtype: 'bool' })
+  const divided = builder.add('Div', [x, y])
+  const { rest, turned } = restOf(builder, x, y)
+  const exact = builder.add('Div', [builder.add('Sub', [x, rest]), y])
+  const quotient = choose(builder, turned, builder.add('Sub', [exact, number(1)]), exact)
+  const floor = builder.add('Floor', [quotient])
+  const up = compare('Greater', builder.add('Sub', [quotient, floor]), number(0.5))
+  const rounded = choose(builder, up, builder.add('Add', [floor, number(1)]), floor)
+  // A zero has the sign of x / y.
+  const zero = builder.add('Mul', [divided, number(0)])
+  const result = choose(builder, compare('Equal', quotient, number(0)), zero, rounded)
+  return builder.cast(choose(builder, compare('Equal', y, number(0)), divided, result), dtype)
 }
 
 const clamp: Exporter = (builder, args) => {

@@ -132,6 +132,24 @@ function adaptiveMaximum(builder: GraphBuilder, args: Arguments): string {
   }, args.tensor(0))
 }
 
+/** The float32 numbers nearest to a positive one, the nearest first. */
+function neighbours(value: number): number[] {
+  const bits = new Int32Array(Float32Array.of(value).buffer)[0] as number
+  return [0, 1, -1, 2, -2].map((step) => new Float32Array(Int32Array.of(bits + step).buffer)[0] as number)
+}
+
+/**
+ * A scale, as float32, by which runtimes make `to` of `from`, whether they multiply exactly or in float32; the engine rounds
+ * the product of float64, which may be on the other side of an integer. `undefined` if there is none.
+ */
+function storedScale(scale: number, from: number, to: number): number | undefined {
+  // The engine leaves alone a dimension that keeps its size, whatever the scale.
+  if (from === to) return 1
+  return neighbours(scale).find((near) =>
+    [near * from, Math.fround(near * from)].every((size) => Math.floor(size) === to),
+  )
+}
+
 const interpolate: Exporter = (builder, args) => {
   const [linear, alignCorners] = [args.flag(2), args.flag(3)]
   const scales = [args.number(4), args.number(5)]
@@ -160,7 +178,10 @@ const interpolate: Exporter = (builder, args) => {
     coordinate_transformation_mode: { text: alignCorners ? 'align_corners' : 'half_pixel' },
   }
   if (scales.every((scale) => scale > 0) && !alignCorners) {
-    return builder.add('Resize', [x, '', builder.constant([1, 1, ...scales], 'float32')], attributes)
+    const stored = scales.map((scale, i) => storedScale(scale, from[i]!, to[i]!))
+    if (stored.every((scale) => scale !== undefined)) {
+      return builder.add('Resize', [x, '', builder.constant([1, 1, ...stored], 'float32')], attributes)
+    }
   }
   return builder.add('Resize', [x, '', '', builder.sizes(args.output.shape)], attributes)
 }
