@@ -40,22 +40,34 @@ export class GraphBuilder {
   readonly #names = new Map<TracedValue, string>()
   readonly #known = new Map<string, string>()
   readonly #counts = new Map<string, number>()
+  readonly #reserved: ReadonlySet<string>
   readonly #tensorName: (tensor: Tensor) => string | undefined
   #batch: string | undefined
   #firstInput: string | undefined
   /** The traced op that is being exported, for messages. */
   op = ''
 
-  /** @param tensorName names of the model's parameters and buffers */
-  constructor(tensorName: (tensor: Tensor) => string | undefined) {
+  /**
+   * @param tensorName names of the model's parameters and buffers
+   * @param reserved names that nothing made here may have: those of the graph's inputs and outputs
+   */
+  constructor(tensorName: (tensor: Tensor) => string | undefined, reserved: Iterable<string>) {
     this.#tensorName = tensorName
+    this.#reserved = new Set(reserved)
   }
 
   /** A name that nothing has yet. */
   fresh(stem: string): string {
-    const count = this.#counts.get(stem) ?? 0
-    this.#counts.set(stem, count + 1)
-    return `${stem}_${count}`
+    for (;;) {
+      const count = this.#counts.get(stem) ?? 0
+      this.#counts.set(stem, count + 1)
+      const name = `${stem}_${count}`
+      if (!this.#taken(name)) return name
+    }
+  }
+
+  #taken(name: string): boolean {
+    return this.#reserved.has(name) || this.dtypes.has(name)
   }
 
   input(value: TracedValue, name: string): void {
@@ -75,8 +87,8 @@ export class GraphBuilder {
     if (value.source.kind !== 'constant') throw new ConfigError(`${this.op}: its input has not been exported`)
     const { tensor } = value.source
     let name = this.#tensorName(tensor)
-    // A parameter may be called as an input is.
-    if (name === undefined || (this.dtypes.has(name) && this.tensors.get(name) !== tensor)) {
+    // A parameter may be called as an input or an output is.
+    if (name === undefined || (this.#taken(name) && this.tensors.get(name) !== tensor)) {
       name = this.fresh(name ?? 'constant')
     }
     this.tensors.set(name, tensor)
@@ -111,7 +123,8 @@ export class GraphBuilder {
   ): string[] {
     const name = this.fresh(type)
     const outputs = dtypes.map((dtype, index) => {
-      const output = index === 0 ? `${name}_out` : `${name}_out${index}`
+      const wanted = index === 0 ? `${name}_out` : `${name}_out${index}`
+      const output = this.#taken(wanted) ? this.fresh(wanted) : wanted
       this.dtypes.set(output, dtype)
       return output
     })

@@ -146,9 +146,15 @@ function buildGraph(module: OnnxModule, traced: Trace, options: ExportOnnxOption
   const names = new Map<Tensor, string>()
   for (const [name, tensor] of [...module.namedParameters(), ...module.namedBuffers()])
     names.set(tensor, name)
-  const builder = new GraphBuilder((tensor) => names.get(tensor))
   const inputNames = namesOf('input', traced.inputs.length, options.inputNames)
   const outputNames = namesOf('output', traced.outputs.length, options.outputNames)
+  const both = inputNames.filter((name) => outputNames.includes(name))
+  if (both.length > 0) {
+    throw new ConfigError(
+      `exportOnnx: inputs and outputs need different names, but both have ${both.join(', ')}; set inputNames or outputNames`,
+    )
+  }
+  const builder = new GraphBuilder((tensor) => names.get(tensor), [...inputNames, ...outputNames])
   for (const [index, value] of traced.inputs.entries()) builder.input(value, inputNames[index]!)
 
   refuseUnknown(traced)
