@@ -12,6 +12,7 @@ const lineWidth = 80
 const threshold = 1000
 const edgeItems = 3
 const precision = 4
+const opening = 'tensor('
 
 /** How one number is written, and how wide: decided for the whole tensor. */
 interface Format {
@@ -19,8 +20,28 @@ interface Format {
   text(value: number): string
 }
 
+/**
+ * The text with `precision` digits, an exact half rounded to the even digit, as C's printf does; JavaScript rounds it away
+ * from zero.
+ *
+ * @param write the number with as many digits after the point as asked
+ */
+function halfToEven(write: (digits: number) => string): string {
+  const finer = write(precision + 1)
+  if (!finer.endsWith('5')) return write(precision)
+  const kept = finer.slice(0, -1)
+  // 100 is as many digits as JavaScript gives: enough to tell a half from what is next to it.
+  const half = write(100) === finer.padEnd(kept.length + 100 - precision, '0')
+  return half && Number(kept.at(-1)) % 2 === 0 ? kept : write(precision)
+}
+
+function fixed(value: number): string {
+  return halfToEven((digits) => value.toFixed(digits))
+}
+
 function scientific(value: number): string {
-  const [mantissa = '', exponent = '0'] = value.toExponential(precision).split('e')
+  const [, exponent = '0'] = value.toExponential(precision).split('e')
+  const mantissa = halfToEven((digits) => value.toExponential(digits).split('e')[0] as string)
   const power = Number(exponent)
   return `${mantissa}e${power < 0 ? '-' : '+'}${String(Math.abs(power)).padStart(2, '0')}`
 }
@@ -45,7 +66,7 @@ function floatFormat(values: readonly number[]): Format {
       text = wide ? scientific : (value) => `${value.toFixed(0)}.`
     } else {
       const wide = largest / smallest > 1000 || largest > 1e8 || smallest < 1e-4
-      text = wide ? scientific : (value) => value.toFixed(precision)
+      text = wide ? scientific : fixed
     }
   }
   const full = (value: number) => special(value) ?? (Object.is(value, -0) ? `-${text(0)}` : text(value))
@@ -137,9 +158,21 @@ export function format(x: Tensor): string {
     body =
       shape.length === 0
         ? style.text(data[0] as number)
-        : block(data, shape, 0, 0, style, 'tensor('.length, summarised)
+        : block(data, shape, 0, 0, style, opening.length, summarised)
   }
-  return `tensor(${[body, ...suffixes].join(', ')})`
+  return `${withSuffixes(opening + body, suffixes)})`
+}
+
+/** Puts each suffix on the last line, or on a line of its own where that would grow too long. */
+function withSuffixes(text: string, suffixes: readonly string[]): string {
+  let whole = text
+  let last = text.length - text.lastIndexOf('\n') + 1
+  for (const suffix of suffixes) {
+    const fits = last + suffix.length + 2 <= lineWidth
+    whole += fits ? `, ${suffix}` : `,\n${' '.repeat(opening.length)}${suffix}`
+    last = suffix.length + (fits ? last + 2 : opening.length)
+  }
+  return whole
 }
 
 addMethods({

@@ -225,4 +225,33 @@ describe('printing', () => {
     expect(String(tensor([Number.NaN, Number.POSITIVE_INFINITY]))).toBe('tensor([nan, inf])')
     expect(String(tensor([]))).toBe('tensor([])')
   })
+
+  // The texts are PyTorch's.
+  it.each([
+    [[0.03125, 0.15625], '[0.0312, 0.1562]'],
+    [[-0.03125, -0.09375], '[-0.0312, -0.0938]'],
+    [[1234.15625], '[1234.1562]'],
+    [[98304.5, 98305.5, 1e9], '[9.8304e+04, 9.8306e+04, 1.0000e+09]'],
+    [[100002.5, 100007.5, 1e9], '[1.0000e+05, 1.0001e+05, 1.0000e+09]'],
+    [[99999.5, 1e9], '[1.0000e+05, 1.0000e+09]'],
+    // No half is exact here: as doubles these lie a little above and below.
+    [[0.5, 2.00005], '[0.5000, 2.0000]'],
+    [[0.5, 1.00005], '[0.5000, 1.0001]'],
+  ])('an exact half goes to the even digit: %j', (values, text) => {
+    expect(String(tensor(values, { dtype: 'float64' }))).toBe(`tensor(${text}, dtype=float64)`)
+  })
+
+  it('what stands behind the values starts a line where the last one would pass 80 characters', () => {
+    const texts = (count: number) => ({
+      integers: String(arange(count).add(10).to('int32')),
+      leaf: String(arange(count).double().requiresGrad_()),
+    })
+    const eighteen = '10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27'
+    expect(texts(18).integers).toBe(`tensor([${eighteen}],\n       dtype=int32)`)
+    expect(texts(19).integers).toBe(`tensor([${eighteen},\n        28], dtype=int32)`)
+    const ten = '0., 1., 2., 3., 4., 5., 6., 7., 8., 9.'
+    expect(texts(10).leaf).toBe(`tensor([${ten}], dtype=float64,\n       requiresGrad=true)`)
+    const twelve = ' 0.,  1.,  2.,  3.,  4.,  5.,  6.,  7.,  8.,  9., 10., 11.'
+    expect(texts(12).leaf).toBe(`tensor([${twelve}],\n       dtype=float64, requiresGrad=true)`)
+  })
 })

@@ -102,6 +102,30 @@ describe("models of one's own", () => {
     )
   })
 
+  test('parameters called as inputs, outputs and values in between are', async () => {
+    class Named extends nn.Module {
+      constructor(...names: string[]) {
+        super()
+        for (const [index, name] of names.entries()) {
+          Object.assign(this, { [name]: new nn.Parameter(tensor([index + 2])) })
+        }
+      }
+      override forward(x: Tensor): Tensor {
+        const parameters = this.namedParameters().map(([, parameter]) => parameter)
+        return parameters.reduce((value: Tensor, parameter) => value.mul(parameter).add(1).add(x), x)
+      }
+    }
+    const input = [randn([2, 3])]
+    expect(await differenceOf(new Named('output', 'input', 'output_0'), input)).toBeLessThan(1e-6)
+    expect(await differenceOf(new Named('Add_0_out', 'Mul_0_out', 'constant_0'), input)).toBeLessThan(1e-6)
+    expect(await differenceOf(new Named('w'), input, { outputNames: ['Mul_0_out'] })).toBeLessThan(1e-6)
+    const same = { inputNames: ['x'], outputNames: ['x'] }
+    await expect(differenceOf(new Named('w'), input, same)).rejects.toThrow(
+      /different names, but both have x/,
+    )
+    await expect(differenceOf(new Named('w'), input, { inputNames: ['output'] })).rejects.toThrow(ConfigError)
+  })
+
   test('the modes of its parts are as before', async () => {
     const model = new nn.Sequential(new nn.Linear(3, 3), new nn.Dropout(0.5))
     model.children()[0]!.eval()

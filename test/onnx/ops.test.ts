@@ -91,6 +91,25 @@ const cases: Record<string, [input: () => Tensor, of: (x: Tensor) => Tensor | Te
       x.long().floorDivide(3),
     ],
   ],
+  // Quotients that rounding takes to the next integer, signs of every kind, and what is no number.
+  'remainders at the edges': [
+    () =>
+      tensor([
+        [1, -1, 0.3, -0.3, -1e-9, 0, -0, 7.5],
+        [-6, 6, 1e20, -1e20, 5, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN],
+      ]),
+    (x) =>
+      [0.1, -0.1, 3, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+        .flatMap((y) => [x.remainder(y), x.floorDivide(y), full([1], y).floorDivide(x)])
+        .concat([x.double().remainder(0.1), x.double().floorDivide(0.1)]),
+  ],
+  'remainders of halves': [
+    () => randn([3, 5]).mul(5),
+    (x) => {
+      const [half, divisor] = [x.to('float16'), full([1], 0.7).to('float16')]
+      return [half.remainder(divisor).float(), half.floorDivide(divisor).float()]
+    },
+  ],
   'kinds of numbers': [
     () => randint(0, 9, [3, 5]),
     (x) => [x.add(0.5), x.mul(row), x.float().div(4), x.gt(3.5).long().add(x), x.eq(4)],
@@ -283,6 +302,15 @@ const cases: Record<string, [input: () => Tensor, of: (x: Tensor) => Tensor | Te
       F.interpolate(x, { size: [9, 5], mode: 'bilinear' }),
       F.interpolate(x, { size: [9, 5], mode: 'bilinear', alignCorners: true }),
       F.interpolate(x, { scaleFactor: 1.5, mode: 'bilinear' }),
+    ],
+  ],
+  // The product of the size and the scale, in float32, is on the other side of an integer.
+  'scales that float32 would round to another size': [
+    () => rand([2, 1, 100, 20]),
+    (x) => [
+      F.interpolate(x, { scaleFactor: [0.29, 1.15], mode: 'bilinear' }),
+      F.interpolate(x, { scaleFactor: [1.15, 0.29], mode: 'bilinear' }),
+      F.interpolate(x, { scaleFactor: [0.57, 1.01], mode: 'bilinear' }),
     ],
   ],
   shuffles: [() => randn([2, 8, 4, 6]), (x) => [F.pixelShuffle(x, 2), F.pixelUnshuffle(x, 2)]],
