@@ -36,15 +36,20 @@ function modulesOf<Item = Module>(list: Module): Item[] {
 /** Children as JavaScript lists them, in the order in which they were put into the list; those assigned otherwise come last. */
 function inOrder(list: Module, children: [string, Module][]): [string, Module][] {
   // Asked at every step, and nearly always in order: numbers alone, or none before other names.
-  if (children.length < 2 || !isIndex(children[0]![0]) || isIndex(children.at(-1)![0])) return children
+  const { length } = children
+  if (length < 2 || isIndex(children[length - 1]![0]) || !isIndex(children[0]![0])) return children
   const names = orders.get(list) ?? []
   const place = ([name]: [string, Module]) => (names.includes(name) ? names.indexOf(name) : names.length)
   return children.sort((a, b) => place(a) - place(b))
 }
 
-/** Whether JavaScript lists a field of this name before the others. */
+/** Whether JavaScript lists a field of this name before the others. Letter by letter: a regular expression costs a step more. */
 function isIndex(name: string): boolean {
-  return /^(0|[1-9]\d{0,9})$/.test(name) && Number(name) < 2 ** 32 - 1
+  for (let i = 0; i < name.length; i++) {
+    const code = name.charCodeAt(i)
+    if (code < 48 || code > 57) return false // no digit
+  }
+  return name.length === 1 || (name.length > 1 && name[0] !== '0' && Number(name) < 2 ** 32 - 1)
 }
 
 /** A Sequential of modules under names, which may be numbers and others in any order. */
