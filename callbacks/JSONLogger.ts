@@ -38,8 +38,9 @@ export class JSONLogger extends FileLogger {
   }
 
   override async onBatchEnd(context: BatchEndContext): Promise<void> {
-    const { train, iteration, epoch, numBatch, lossValue, smoothLoss } = context
-    if (!train || !this.lines || this.batches === undefined || (iteration + 1) % this.batches !== 0) return
+    const { train, iteration, epoch, numBatch, lossValue, smoothLoss, cancelled } = context
+    if (!train || cancelled || !this.lines) return
+    if (this.batches === undefined || (iteration + 1) % this.batches !== 0) return
     const losses = { loss: lossValue, smoothLoss }
     const record = { type: 'batch', iteration, epoch, batch: numBatch, ...losses, ...this.#rates }
     await this.#write(record, false)

@@ -1,8 +1,8 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { withoutAdvice } from './advice.ts'
-import { hasFolders, library } from './pictures.ts'
+import { library } from './pictures.ts'
 import { predictEach } from './predictEach.ts'
 import { Terminal } from './Terminal.ts'
 import { integer } from './values.ts'
@@ -118,18 +118,15 @@ async function labelledPictures(
   classes: readonly string[],
 ): Promise<{ files: string[]; labels: number[] }> {
   const { DataError } = await library()
-  const { picturesIn } = await import('./picturesIn.ts')
+  const { foldersIn, holdsResults, picturesIn } = await import('./picturesIn.ts')
   if (!existsSync(dir)) throw new DataError(`there is no folder ${dir}`)
-  const inside = ['test', 'valid', 'val'].find(
-    (name) => existsSync(join(dir, name)) && hasFolders(join(dir, name)),
-  )
   const isClass = (name: string) => classes.includes(name)
-  const folders = readdirSync(dir, { withFileTypes: true }).filter(
-    (entry) => entry.isDirectory() && !entry.name.startsWith('.'),
+  const folders = foldersIn(dir).filter((name) => isClass(name) || !holdsResults(join(dir, name)))
+  const inside = ['test', 'valid', 'val'].find(
+    (name) => folders.includes(name) && foldersIn(join(dir, name)).length > 0,
   )
-  if (inside !== undefined && !folders.some(({ name }) => isClass(name)))
-    return labelledPictures(join(dir, inside), classes)
-  const unknown = folders.filter(({ name }) => !isClass(name)).map(({ name }) => name)
+  if (inside !== undefined && !folders.some(isClass)) return labelledPictures(join(dir, inside), classes)
+  const unknown = folders.filter((name) => !isClass(name))
   if (unknown.length > 0) {
     throw new DataError(
       `${dir} has folders that are no classes of the model: ${unknown.join(', ')}; the classes are ${classes.join(', ')}`,
@@ -137,7 +134,7 @@ async function labelledPictures(
   }
   const files: string[] = []
   const labels: number[] = []
-  for (const { name } of folders) {
+  for (const name of folders) {
     for (const file of picturesIn(join(dir, name))) {
       files.push(file)
       labels.push(classes.indexOf(name))

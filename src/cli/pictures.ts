@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { Learner, models, nn } from '../index.ts'
@@ -76,8 +76,8 @@ export async function listArchitectures(terminal: Terminal): Promise<void> {
   terminal.result(rows)
 }
 
-/** The pictures of a folder, with the transforms of the transfer-learning recipe. */
-export async function loadPictures(dir: string, options: PictureOptions) {
+/** The pictures of a folder, with the transforms of the transfer-learning recipe. What is written to `out` is none of them. */
+export async function loadPictures(dir: string, options: PictureOptions, out?: string) {
   const {
     ConfigError,
     DataError,
@@ -97,8 +97,10 @@ export async function loadPictures(dir: string, options: PictureOptions) {
   }
   const has = (name: string) => existsSync(join(dir, name))
   const apart = has('train') && (has('valid') || has('val'))
+  const { resultFolders } = await import('./picturesIn.ts')
   return ImageDataBunch.fromFolder(dir, {
     ...(apart ? {} : { train: has('train') ? 'train' : '.', validPct: options.valid }),
+    exclude: resultFolders(has('train') ? join(dir, 'train') : dir, out),
     size,
     batchSize,
     transforms: {
@@ -154,12 +156,5 @@ export function describePictures(data: Pictures): string {
   return (
     `${data.trainDs.length} pictures to train on, ${data.validDs?.length ?? 0} to validate, ` +
     `${data.c} classes: ${some}${classes.length > 12 ? ', …' : ''}`
-  )
-}
-
-/** Whether a folder holds folders. */
-export function hasFolders(dir: string): boolean {
-  return readdirSync(dir, { withFileTypes: true }).some(
-    (entry) => entry.isDirectory() && !entry.name.startsWith('.'),
   )
 }

@@ -85,7 +85,7 @@ async function train(dir: string, options: TrainOptions, terminal: Terminal): Pr
   if (headEpochs + epochs === 0)
     throw new ConfigError('--head-epochs and --epochs are both 0: nothing would be trained')
   const out = resolve(options.out)
-  const data = await loadPictures(dir, options)
+  const data = await loadPictures(dir, options, out)
   await mkdir(out, { recursive: true }).catch((cause: Error) => {
     throw new ConfigError(`--out ${options.out}: the folder cannot be made (${cause.message})`, { cause })
   })

@@ -76,6 +76,8 @@ export interface FromFolderOptions extends ImageDataBunchOptions {
   validPct?: number
   /** Endings of picture files. Default `imageExtensions`. */
   extensions?: readonly string[]
+  /** Names of folders that are no classes, though they lie beside the class folders and hold pictures. Default none. */
+  exclude?: readonly string[]
 }
 
 const LOADER_NAMES = [
@@ -104,7 +106,7 @@ const CSV_NAMES = [
   'separator',
   'header',
 ] as const
-const FOLDER_NAMES = ['train', 'valid', 'test', 'validPct', 'extensions']
+const FOLDER_NAMES = ['train', 'valid', 'test', 'validPct', 'extensions', 'exclude']
 
 export interface FromListsOptions extends ImageDataBunchOptions {
   /** Part of the pictures kept for validation, at random. Default 0.2. */
@@ -203,13 +205,14 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
       ...LOADER_NAMES,
       ...PICTURE_NAMES,
     ])
-    const { train = 'train', valid, test, validPct, extensions, ...rest } = options
+    const { train = 'train', valid, test, validPct, extensions, exclude, ...rest } = options
     const { skippedFiles, ...sources } = imageSources(dir, {
       train,
       valid,
       test,
       validPct,
       extensions,
+      exclude,
       seed: () => rest.seed ?? drawSeed(),
       onError: rest.onError ?? 'throw',
     })

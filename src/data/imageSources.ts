@@ -21,6 +21,8 @@ export interface FolderSourceOptions {
   /** For the random split. */
   seed: () => number
   extensions: readonly string[] | undefined
+  /** Names of folders that are no classes. */
+  exclude: readonly string[] | undefined
   onError: 'throw' | 'skip'
 }
 
@@ -38,6 +40,7 @@ const VALID_NAMES = ['valid', 'val']
 interface Search {
   dir: string
   extensions: readonly string[]
+  exclude: readonly string[]
   onError: 'throw' | 'skip'
   skippedFiles: SkippedInFolder
 }
@@ -48,9 +51,9 @@ interface Search {
  */
 export function imageSources(dir: string, options: FolderSourceOptions): ImageSources {
   checkFolder(dir)
-  const { train, validPct, extensions = imageExtensions, onError, test } = options
+  const { train, validPct, extensions = imageExtensions, exclude = [], onError, test } = options
   const skippedFiles: SkippedInFolder = { ...noneSkipped(), unknownClasses: {} }
-  const search: Search = { dir, extensions, onError, skippedFiles }
+  const search: Search = { dir, extensions, exclude, onError, skippedFiles }
   const valid = options.valid ?? VALID_NAMES.find((name) => isFolder(join(dir, name)))
   const parts =
     validPct === undefined
@@ -65,13 +68,14 @@ export function imageSources(dir: string, options: FolderSourceOptions): ImageSo
 
 /** The pictures of the class folders in one of the folders, what was left out of it being counted. */
 function listed(
-  { dir, extensions, skippedFiles }: Search,
+  { dir, extensions, exclude, skippedFiles }: Search,
   folder: string,
   options: Omit<ClassFolderOptions, 'extensions' | 'owner'>,
 ) {
   const { skipped, ...found } = listClassFolders(join(dir, folder), {
     ...options,
     extensions,
+    exclude: [...exclude, ...(options.exclude ?? [])],
     owner: 'fromFolder',
   })
   addSkipped(skippedFiles, skipped)

@@ -1,5 +1,6 @@
 import { CheckpointError } from '../engine/errors.ts'
 import { getRngState, setRngState } from '../engine/index.ts'
+import { sequentialOf } from '../nn/containers.ts'
 import * as nn from '../nn/index.ts'
 import type { AnyModule } from './layerGroups.ts'
 
@@ -154,7 +155,7 @@ function build(description: ModelDescription): nn.Module {
   const { kind } = description
   if (kind === 'Sequential') {
     const children = description.children as [string, ModelDescription][]
-    return new nn.Sequential(Object.fromEntries(children.map(([name, child]) => [name, build(child)])))
+    return sequentialOf(children.map(([name, child]) => [name, build(child)]))
   }
   if (kind === 'layer') {
     const { name, values, options } = description as ModelDescription & {

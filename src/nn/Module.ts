@@ -309,7 +309,8 @@ function join(prefix: string, name: string): string {
   return prefix === '' ? name : `${prefix}.${name}`
 }
 
-function uniqueByValue<Value>(entries: [string, Value][]): [string, Value][] {
+/** Of entries with the same value, the first. */
+export function uniqueByValue<Value>(entries: [string, Value][]): [string, Value][] {
   const seen = new Set<Value>()
   return entries.filter(([, value]) => !seen.has(value) && seen.add(value))
 }

@@ -2,10 +2,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CheckpointCallback, JSONLogger, OneCycleScheduler } from '../../callbacks/index.ts'
-import { Learner, metrics, slice } from '../../src/learner/index.ts'
+import { CancelBatch, Learner, metrics, slice } from '../../src/learner/index.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
 import { resumableLearner } from '../learner/resumable.ts'
-import { Canned, Fail, lineLearner } from '../learner/support.ts'
+import { Canned, Fail, lineLearner, on } from '../learner/support.ts'
 
 const objects = (...file: string[]) =>
   readFileSync(join(...file), 'utf8')
@@ -50,6 +50,16 @@ describe('JSONLogger', () => {
         momentum: expect.any(Number),
       })),
     )
+  })
+
+  it('not for batches that were cancelled, which have no loss', async () => {
+    const path = await temporaryFolder()
+    const cancel = on('onLossBegin', ({ train, iteration }: { train: boolean; iteration: number }) => {
+      if (train && iteration === 1) throw new CancelBatch()
+    })
+    await lineLearner({ path }).fit(1, { callbacks: [cancel, new JSONLogger({ batches: 1 })] })
+    const batches = objects(path, 'history.jsonl').filter(({ type }) => type === 'batch')
+    expect(batches.map(({ iteration }) => iteration)).toEqual([0, 2, 3, 4])
   })
 
   it('has the rates of all layer groups, where there are several', async () => {

@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { loadPictures } from '../../src/cli/pictures.ts'
 import type { FilePrediction } from '../../src/cli/predictCommand.ts'
 import type { TrainResult } from '../../src/cli/trainCommand.ts'
 import { randn } from '../../src/engine/index.ts'
@@ -142,6 +143,33 @@ describe('train, then all that follows', () => {
     const elsewhere = await there(['evaluate', 'out/model.safetensors', '.'])
     expect(elsewhere.status).toBe(1)
     expect(elsewhere.stderr).toMatch(/no classes of the model: .*the classes are blue, red/)
+  })
+
+  test('what train wrote beside the classes is none of them, and links to folders are', async () => {
+    const here = `${folder}/here`
+    await cp(`${folder}/pictures/valid/red`, `${here}/red`, { recursive: true })
+    await symlink(`${folder}/pictures/valid/blue`, `${here}/blue`)
+    const options = {
+      ...{ arch: 'resnet18', weights: 'none', size: 32, batchSize: 4, valid: 0.25, seed: 1 },
+      ...{ device: 'cpu', skipBroken: false, json: false },
+    }
+    // Of a run that was broken off there are figures alone.
+    await mkdir(`${here}/results`)
+    await cp(`${folder}/out/losses.png`, `${here}/results/lr-find.png`)
+    const data = await loadPictures(here, options, `${here}/results`)
+    expect([data.classes, data.trainDs.length]).toEqual([['blue', 'red'], 9])
+    expect((await loadPictures(here, options)).classes).toEqual(['blue', 'red', 'results'])
+    await rm(`${here}/results`, { recursive: true })
+
+    await cp(`${folder}/out`, `${here}/out`, { recursive: true })
+    expect((await loadPictures(here, options)).classes).toEqual(['blue', 'red'])
+    const evaluated = await there(['evaluate', 'out/model.safetensors', './here', '--json'])
+    expect(evaluated.status).toBe(0)
+    expect(JSON.parse(evaluated.stdout)).toMatchObject({ pictures: 12 })
+    await mkdir(`${folder}/linked`)
+    await symlink(`${folder}/pictures/valid`, `${folder}/linked/test`)
+    const linked = await there(['evaluate', 'out/model.safetensors', './linked', '--json'])
+    expect(JSON.parse(linked.stdout)).toMatchObject({ pictures: 12 })
   })
 
   test('broken pictures stop train and evaluate, which say how to leave them out; then they end well', async () => {

@@ -315,6 +315,8 @@ describe('splits', () => {
       expect(data.skippedFiles.foreign).toEqual({ '.safetensors': 1 })
     }
     await writePicture(join(folder, 'exam', 'bees', '1.png'), testPicture())
+    expect((await make()).classes).toEqual(['ants', 'bees', 'exam'])
+    expect((await make({ exclude: ['exam'] })).classes).toEqual(['ants', 'bees'])
     const tested = await make({ test: 'exam' })
     expect([tested.classes, tested.testDs!.length]).toEqual([['ants', 'bees'], 1])
     expect((await make()).classes).toEqual(['ants', 'bees', 'exam'])

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import {
+  autocast,
   binaryCrossEntropy,
   binaryCrossEntropyWithLogits,
   ConfigError,
@@ -17,6 +18,7 @@ import {
   rand,
   randn,
   ShapeError,
+  softmax,
   type Tensor,
   tensor,
   zeros,
@@ -66,6 +68,58 @@ describe('crossEntropy', () => {
     for (const labelSmoothing of [0, 0.3]) {
       expectClose(crossEntropy(x, hot, { labelSmoothing }), crossEntropy(x, target, { labelSmoothing }))
     }
+  })
+
+  it('takes probabilities of another dtype than the scores, as PyTorch', () => {
+    const scores = [
+      [1, 2, 0.5],
+      [0.3, -1, 2],
+    ]
+    const probabilities = [
+      [0.2, 0.3, 0.5],
+      [0.1, 0.1, 0.8],
+    ]
+    // PyTorch 1.13
+    for (const [x, y, result, value, digits] of [
+      ['float32', 'float64', 'float64', 1.0466947570443152, 6],
+      ['float32', 'bfloat16', 'float32', 1.0473506450653076, 6],
+      ['float64', 'float32', 'float64', 1.0466947856229807, 8],
+      ['bfloat16', 'float32', 'float32', 1.0466947570443152, 2],
+      ['bfloat16', 'float16', 'float32', 1.0466947570443152, 2],
+    ] as const) {
+      const logits = tensor(scores, { dtype: x, requiresGrad: true })
+      const target = tensor(probabilities, { dtype: y, requiresGrad: true })
+      const loss = crossEntropy(logits, target)
+      expect(loss.dtype).toBe(result)
+      expect(loss.item()).toBeCloseTo(value, digits)
+      loss.backward()
+      expect([logits.grad!.dtype, target.grad!.dtype]).toEqual([x, y])
+      expectClose(
+        logits.grad!,
+        tensor([
+          [0.0156, 0.1643, -0.1799],
+          [0.0241, -0.0298, 0.0057],
+        ]),
+        3e-3,
+      )
+      expectClose(
+        target.grad!,
+        tensor([
+          [0.7322, 0.2322, 0.9822],
+          [0.9545, 1.6045, 0.1045],
+        ]),
+        5e-3,
+      )
+    }
+  })
+
+  it('takes probabilities in low precision under autocast', () => {
+    const scores = randn([4, 3]).to('bfloat16')
+    const probabilities = softmax(randn([4, 3]), 1).to('bfloat16')
+    const loss = autocast('bfloat16', () => crossEntropy(scores, probabilities))
+    expect(loss.dtype).toBe('float32')
+    expectClose(loss, crossEntropy(scores.float(), probabilities.float()))
+    expect(() => autocast('bfloat16', () => crossEntropy(ones([4, 3]), probabilities))).not.toThrow()
   })
 
   it('spreads a smoothed label over all classes', () => {
@@ -183,7 +237,7 @@ describe('crossEntropy', () => {
     expect(() => crossEntropy(x, ones([4, 2]))).toThrow(
       /expected probabilities of shape \[4, 3\], got \[4, 2\]/,
     )
-    expect(() => crossEntropy(x, ones([4, 3]).to('float64'))).toThrow(DTypeError)
+    expect(() => crossEntropy(x.to('int64'), x)).toThrow(DTypeError)
     expect(() => crossEntropy(x.to('int64'), labels([0, 1, 2, 0]))).toThrow(DTypeError)
     expect(() => crossEntropy(x, labels([0, 1, 2, 0]), { weight: ones([4]) })).toThrow(
       /weight for each of 3 classes/,

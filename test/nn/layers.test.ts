@@ -58,6 +58,50 @@ describe('containers', () => {
     expect(() => new nn.Sequential(new nn.ReLU(), F.relu as never)).toThrow(/entry 1 is no Module/)
     expect(() => new nn.Sequential({ forward: new nn.ReLU() })).toThrow(/'forward' is taken/)
   })
+
+  it('append after named modules, as PyTorch', () => {
+    const [a, b, c] = [new nn.Linear(1, 2), new nn.Linear(2, 3), new nn.Linear(3, 1)]
+    const model = new nn.Sequential({ a, b }).append(c)
+    expect(model.namedChildren().map(([name]) => name)).toEqual(['a', 'b', '2'])
+    expect([...model]).toEqual([a, b, c])
+    expect(model.at(-1)).toBe(c)
+    expect(model.forward(ones([4, 1])).shape).toEqual([4, 1])
+    expect(model.parameters()[0]).toBe(a.weight)
+    expect(Object.keys(model.stateDict())).toEqual(
+      ['a', 'b', '2'].flatMap((i) => [`${i}.weight`, `${i}.bias`]),
+    )
+    expect(String(model)).toMatch(/\(a\)[\s\S]*\(b\)[\s\S]*\(2\)/)
+    expect(model.append(b).children()).toEqual([a, b, c])
+    expect(model.namedChildren({ repeated: true }).at(-1)).toEqual(['3', b])
+    class Named extends nn.ModuleList {
+      first = a
+    }
+    expect([...new Named().append(b, c)]).toEqual([a, b, c])
+  })
+
+  it('stay in order when modules are replaced, taken out or assigned', () => {
+    const relu = () => new nn.ReLU()
+    const model = new nn.Sequential({ a: relu(), b: relu() }).append(relu())
+    const names = () => model.namedChildren().map(([name]) => name)
+    const fields = model as unknown as Record<string, nn.Module>
+    for (const name of ['2', 'a']) {
+      fields[name] = new nn.Tanh()
+      expect(names()).toEqual(['a', 'b', '2'])
+      expect(model.at(name === 'a' ? 0 : -1)).toBe(fields[name])
+    }
+    fields[7] = relu()
+    expect(names()).toEqual(['a', 'b', '2', '7'])
+    delete fields.b
+    model.append(relu())
+    expect(names()).toEqual(['a', '2', '7', '3'])
+  })
+
+  it('refuse names that JavaScript has put into another order', () => {
+    const [body, head] = [new nn.Linear(2, 2), new nn.Linear(2, 1)]
+    expect(() => new nn.Sequential({ body, '0': head })).toThrow(ConfigError)
+    expect(new nn.Sequential({ '0': body, '1': head }).length).toBe(2)
+    expect(new nn.Sequential({ '00': body, '4294967295': head, a: body }).children()).toEqual([body, head])
+  })
 })
 
 describe('layers', () => {

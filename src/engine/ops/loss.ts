@@ -1,10 +1,11 @@
 import { raised } from '../autocast.ts'
 import { requireOptions, requireTensor, show } from '../check.ts'
-import { isFloatingPoint } from '../dtype.ts'
+import { type DType, isFloatingPoint } from '../dtype.ts'
 import { ConfigError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call, callMany, isRecordingGradients } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
+import { toDType } from './convert.ts'
 
 /** What becomes of the losses of single elements: kept, averaged, or added up. */
 export type Reduction = 'none' | 'mean' | 'sum'
@@ -38,7 +39,8 @@ export interface CrossEntropyOptions extends NllLossOptions {
 
 /**
  * Cross-entropy of scores before the softmax. `logits` is [N, C], [N, C, d1, …] or [C]. `target` holds class labels
- * (integers, the shape of `logits` without C) or probabilities of the classes (floating, the shape of `logits`).
+ * (integers, the shape of `logits` without C) or probabilities of the classes (floating, the shape of `logits`; where the
+ * dtypes differ, the loss has the wider).
  * With reduction 'none' the result has the shape of the labels.
  * @throws ShapeError, DTypeError at once. A label out of range is found by the kernel: a ShapeError at the next read.
  */
@@ -49,7 +51,17 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
   const { ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
   const code = reductionCode('crossEntropy', reduction)
   const weight = options.weight ?? null
-  if (isFloatingPoint(target.dtype)) return softCrossEntropy(logits, target, weight, labelSmoothing, code)
+  if (isFloatingPoint(target.dtype)) {
+    const probabilities = raised(target)
+    const dtype = widerFloat(logits.dtype, probabilities.dtype)
+    return softCrossEntropy(
+      toDType(logits, dtype),
+      toDType(probabilities, dtype),
+      weight,
+      labelSmoothing,
+      code,
+    )
+  }
   const settings = [ignoreIndex, labelSmoothing, code] as const
   const [loss, logSums, totalWeight] = callMany('cross_entropy', logits, target, weight, ...settings) as [
     Tensor,
@@ -69,6 +81,12 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
       ...settings,
     ),
   ])
+}
+
+// Of floating dtypes that holding all values of both; what is not floating is left for the engine to refuse.
+function widerFloat(scores: DType, target: DType): DType {
+  if (scores === target || !isFloatingPoint(scores)) return scores
+  return scores === 'float64' || target === 'float64' ? 'float64' : 'float32'
 }
 
 function softCrossEntropy(
