@@ -52,6 +52,7 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
   const code = reductionCode('crossEntropy', reduction)
   const weight = options.weight ?? null
   if (isFloatingPoint(target.dtype)) {
+    requireTensor('crossEntropy', 'scores', logits)
     const probabilities = raised(target)
     const dtype = widerFloat(logits.dtype, probabilities.dtype)
     return softCrossEntropy(
