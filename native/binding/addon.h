@@ -112,6 +112,9 @@ class Addon : public Napi::Addon<Addon> {
     // Runs `body`; a failure of the engine becomes a JavaScript error with its kind attached.
     template <typename Body>
     auto guarded(Napi::Env env, const Body& body) -> decltype(body());
+    // The same for plain Node-API calls.
+    template <typename Body>
+    napi_value guardedPlain(napi_env env, const Body& body);
     static Napi::Error toError(Napi::Env env, const std::exception& failure);
     void enqueueRead(const Tensor& tensor, const Napi::Value& target);
     // As enqueueRead, from an accelerator; `done` may be called from another thread.
@@ -158,6 +161,16 @@ auto Addon::guarded(Napi::Env env, const Body& body) -> decltype(body()) {
         throw;
     } catch (const std::exception& failure) {
         throw toError(env, failure);
+    }
+}
+
+template <typename Body>
+napi_value Addon::guardedPlain(napi_env env, const Body& body) {
+    try {
+        return guarded(env, body);
+    } catch (const Napi::Error& error) {
+        error.ThrowAsJavaScriptException();
+        return nullptr;
     }
 }
 

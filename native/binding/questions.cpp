@@ -29,17 +29,6 @@ std::array<double, Count> handlesOf(napi_env env, napi_callback_info info, void*
     return handles;
 }
 
-// What a plain call returns where `body`, which may be guarded, throws into JavaScript.
-template <typename Body>
-napi_value orThrow(const Body& body) {
-    try {
-        return body();
-    } catch (const Napi::Error& error) {
-        error.ThrowAsJavaScriptException();
-        return nullptr;
-    }
-}
-
 napi_value toValue(napi_env env, bool answer) {
     napi_value result;
     napi_get_boolean(env, answer, &result);
@@ -66,11 +55,9 @@ napi_value Addon::describe(napi_env env, napi_callback_info info) {
     void* self;
     const double handle = handlesOf<1>(env, info, &self)[0];
     auto& addon = *static_cast<Addon*>(self);
-    return orThrow([&] {
-        return addon.guarded(env, [&]() -> napi_value {
-            addon.writeDescription(handle);
-            return nullptr;
-        });
+    return addon.guardedPlain(env, [&]() -> napi_value {
+        addon.writeDescription(handle);
+        return nullptr;
     });
 }
 
@@ -79,20 +66,16 @@ napi_value Addon::sharesStorage(napi_env env, napi_callback_info info) {
     void* self;
     const double handle = handlesOf<1>(env, info, &self)[0];
     auto& addon = *static_cast<Addon*>(self);
-    return orThrow([&] {
-        return addon.guarded(
-            env, [&] { return toValue(env, addon.slots_.get(handle).storage()->references() > 1); });
-    });
+    return addon.guardedPlain(
+        env, [&] { return toValue(env, addon.slots_.get(handle).storage()->references() > 1); });
 }
 
 napi_value Addon::canStandFor(napi_env env, napi_callback_info info) {
     void* self;
     const auto handles = handlesOf<2>(env, info, &self);
     auto& addon = *static_cast<Addon*>(self);
-    return orThrow([&] {
-        return addon.guarded(env, [&] {
-            return toValue(env, standsFor(addon.slots_.get(handles[0]), addon.slots_.get(handles[1])));
-        });
+    return addon.guardedPlain(env, [&] {
+        return toValue(env, standsFor(addon.slots_.get(handles[0]), addon.slots_.get(handles[1])));
     });
 }
 

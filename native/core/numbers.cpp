@@ -24,7 +24,7 @@ Range rangeOf(DType dtype, bool integer) {
     }
 }
 
-// As JavaScript writes it: streams would round to six digits.
+// As JavaScript writes it: in a message it would have six digits.
 std::string shown(double number) {
     char text[32];
     return {text, std::to_chars(text, text + sizeof text, number).ptr};

@@ -1,6 +1,8 @@
 // Arithmetic on two operands. To add one: a line here, a line in core/ops.def.
 #include "cpu/binary.h"
 
+#include "core/division.h"
+
 namespace anneal {
 
 namespace {
@@ -32,42 +34,6 @@ T maximumOf(T x, T y) {
 template <typename T>
 T minimumOf(T x, T y) {
     return x != x || x < y ? x : y;
-}
-
-// The sign follows the divisor, as in Python.
-template <typename T>
-T remainderOf(T x, T y) {
-    if constexpr (std::is_floating_point_v<T>) {
-        const T rest = std::fmod(x, y);
-        return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
-    } else if constexpr (std::is_signed_v<T>) {
-        if (y == T{-1}) return T{};
-        const T rest = static_cast<T>(x % y);
-        return rest != 0 && (rest < 0) != (y < 0) ? static_cast<T>(rest + y) : rest;
-    } else {
-        return static_cast<T>(x % y);
-    }
-}
-
-// Of floating numbers as in Python, from what fmod leaves over: x / y may have been rounded up to the next
-// integer, and then would not agree with the remainder.
-template <typename T>
-T floorDivideOf(T x, T y) {
-    if constexpr (std::is_floating_point_v<T>) {
-        if (y == 0) return x / y;
-        const T rest = std::fmod(x, y);
-        T quotient = (x - rest) / y;
-        if (rest != 0 && (rest < 0) != (y < 0)) quotient -= 1;
-        if (quotient == 0) return std::copysign(T{0}, x / y);
-        const T whole = std::floor(quotient);
-        return quotient - whole > static_cast<T>(0.5) ? whole + 1 : whole;
-    } else if constexpr (std::is_signed_v<T>) {
-        if (y == T{-1}) return static_cast<T>(T{} - x);
-        const T quotient = static_cast<T>(x / y);
-        return x % y != 0 && (x < 0) != (y < 0) ? static_cast<T>(quotient - 1) : quotient;
-    } else {
-        return static_cast<T>(x / y);
-    }
 }
 
 // Integers have no infinity to answer with: a zero divisor is an error.

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "core/division.h"
 #include "cuda/submit.h"
 #include "cuda/walk.h"
 
@@ -56,40 +57,10 @@ __device__ T powerOf(T x, T y) {
     }
 }
 
-// The sign follows the divisor. A zero divisor of integers has been reported by then.
+// A zero divisor of integers has been reported by then.
 template <typename T>
-__device__ T remainderOf(T x, T y) {
-    if constexpr (std::is_floating_point_v<T>) {
-        const T rest = std::fmod(x, y);
-        return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
-    } else if constexpr (std::is_signed_v<T>) {
-        if (y == T{-1} || y == T{}) return T{};
-        const T rest = static_cast<T>(x % y);
-        return rest != 0 && (rest < 0) != (y < 0) ? static_cast<T>(rest + y) : rest;
-    } else {
-        return y == T{} ? T{} : static_cast<T>(x % y);
-    }
-}
-
-// As on the processor: from what fmod leaves over, so that it agrees with the remainder.
-template <typename T>
-__device__ T floorDivideOf(T x, T y) {
-    if constexpr (std::is_floating_point_v<T>) {
-        if (y == 0) return x / y;
-        const T rest = std::fmod(x, y);
-        T quotient = (x - rest) / y;
-        if (rest != 0 && (rest < 0) != (y < 0)) quotient -= 1;
-        if (quotient == 0) return std::copysign(T{0}, x / y);
-        const T whole = std::floor(quotient);
-        return quotient - whole > static_cast<T>(0.5) ? whole + 1 : whole;
-    } else if constexpr (std::is_signed_v<T>) {
-        if (y == T{}) return T{};
-        if (y == T{-1}) return static_cast<T>(T{} - x);
-        const T quotient = static_cast<T>(x / y);
-        return x % y != 0 && (x < 0) != (y < 0) ? static_cast<T>(quotient - 1) : quotient;
-    } else {
-        return y == T{} ? T{} : static_cast<T>(x / y);
-    }
+__device__ bool isReported(T divisor) {
+    return !std::is_floating_point_v<T> && divisor == T{};
 }
 
 template <typename T>
@@ -119,9 +90,9 @@ __device__ C apply(Binary op, C x, C y) {
         case Binary::minimum:
             return x != x || x < y ? x : y;
         case Binary::remainder:
-            return remainderOf(x, y);
+            return isReported(y) ? C{} : remainderOf(x, y);
         case Binary::floor_divide:
-            return floorDivideOf(x, y);
+            return isReported(y) ? C{} : floorDivideOf(x, y);
         default:
             break;
     }

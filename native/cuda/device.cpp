@@ -49,32 +49,32 @@ void check(cudaError_t status, const char* what) {
         fail(ErrorKind::OutOfMemory, what, ": ", cudaGetErrorString(status), ", ", available >> 20,
              " MiB free of ", total >> 20, " MiB");
     }
-    if (const CudaDevice* const runtime = CudaDevice::speaking(); runtime && isLasting(status))
-        throw OpError(ErrorKind::Kernel, runtime->blame(status));
+    if (const CudaDevice* const device = CudaDevice::speaking(); device && isLasting(status))
+        throw OpError(ErrorKind::Kernel, device->blame(status));
     fail(ErrorKind::Kernel, what, ": ", cudaGetErrorString(status));
 }
 
 struct CudaDevice::Graph {
-    CudaDevice& runtime;
+    CudaDevice& device;
     cudaGraphExec_t executable = nullptr;
     std::vector<std::pair<void*, size_t>> memory;
     std::vector<std::pair<void*, std::function<void(void*)>>> fresh;
     cudaEvent_t launched = nullptr;
 
-    explicit Graph(CudaDevice& owner) : runtime(owner) {}
+    explicit Graph(CudaDevice& owner) : device(owner) {}
     Graph(const Graph&) = delete;
     // Whoever lets go of it has waited for the queue, on a thread that may have chosen another device.
     ~Graph() {
-        selectDevice(runtime.ordinal_);
-        cudaStreamSynchronize(runtime.stream_);
+        selectDevice(device.ordinal_);
+        cudaStreamSynchronize(device.stream_);
 #ifndef ANNEAL_CUDA_EMULATED
         if (executable) cudaGraphExecDestroy(executable);
 #endif
         if (launched) cudaEventDestroy(launched);
-        for (const auto& [block, bytes] : memory) runtime.pinned_.giveBack(block, bytes);
+        for (const auto& [block, bytes] : memory) device.pinned_.giveBack(block, bytes);
     }
     void* take(size_t bytes) {
-        memory.emplace_back(runtime.pinned_.take(bytes), bytes);
+        memory.emplace_back(device.pinned_.take(bytes), bytes);
         return memory.back().first;
     }
 };

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { withoutAdvice } from './advice.ts'
+import { withoutAdvice } from '../data/skipAdvice.ts'
 import { library } from './pictures.ts'
 import { predictEach } from './predictEach.ts'
 import { Terminal } from './Terminal.ts'

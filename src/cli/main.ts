@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander'
+import { skipOption, withoutAdvice } from '../data/skipAdvice.ts'
 import { AnnealError } from '../engine/errors.ts'
 import { packageVersion } from '../packageFolder.ts'
-import { withOption, withoutAdvice } from './advice.ts'
 import { addBuild } from './buildCommand.ts'
 import { addDownload } from './downloadCommand.ts'
 import { addEvaluate } from './evaluateCommand.ts'
@@ -88,7 +88,8 @@ function report(
   { json, quiet, skips }: { json: boolean; quiet: boolean; skips: boolean },
 ): void {
   const { message: told = String(error), code = 'ERROR' } = error as { message?: string; code?: string }
-  const message = skips ? withOption(told) : withoutAdvice(told)
+  // The library speaks of its own option.
+  const message = skips ? told.replaceAll(skipOption, '--skip-broken') : withoutAdvice(told)
   if (json) console.log(JSON.stringify({ error: { code, message } }, null, 2))
   if (quiet) return
   if (process.env.ANNEAL_DEBUG) console.error(error)

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs'
 import type { Command } from 'commander'
-import { withoutAdvice } from './advice.ts'
+import { withoutAdvice } from '../data/skipAdvice.ts'
 import { library } from './pictures.ts'
 import { type FoundPrediction, predictEach } from './predictEach.ts'
 import { Terminal } from './Terminal.ts'

@@ -1,14 +1,13 @@
 import type { SkippedItem } from './BatchIterator.ts'
+import { withoutAdvice } from './skipAdvice.ts'
 
 // A warning names this many items that were left out.
 const LISTED = 20
-// What errors say of the option that has been set already.
-const ADVICE = /,? or leave such \w+ out with onError: 'skip'$/
 
 /** Lists items that were left out of `total`, in one warning. Nothing for none. */
 export function reportSkipped(skipped: readonly SkippedItem[], total: number): void {
   if (skipped.length === 0) return
-  const list = skipped.slice(0, LISTED).map(({ reason }) => `\n  ${reason.replace(ADVICE, '')}`)
+  const list = skipped.slice(0, LISTED).map(({ reason }) => `\n  ${withoutAdvice(reason)}`)
   const rest = skipped.length - LISTED
   const more = rest > 0 ? `\n  … and ${rest} more (see \`skipped\`)` : ''
   process.emitWarning(

@@ -34,13 +34,18 @@ function modulesOf<Item = Module>(list: Module): Item[] {
 }
 
 /** Children as JavaScript lists them, in the order in which they were put into the list; those assigned otherwise come last. */
-function inOrder(list: Module, children: [string, Module][]): [string, Module][] {
+function inOrder(list: Module, children: [string, Module][], repeated = false): [string, Module][] {
+  sortByOrder(list, children)
+  return repeated ? children : uniqueByValue(children)
+}
+
+function sortByOrder(list: Module, children: [string, Module][]): void {
   // Asked at every step, and nearly always in order: numbers alone, or none before other names.
   const { length } = children
-  if (length < 2 || isIndex(children[length - 1]![0]) || !isIndex(children[0]![0])) return children
+  if (length < 2 || isIndex(children[length - 1]![0]) || !isIndex(children[0]![0])) return
   const names = orders.get(list) ?? []
   const place = ([name]: [string, Module]) => (names.includes(name) ? names.indexOf(name) : names.length)
-  return children.sort((a, b) => place(a) - place(b))
+  children.sort((a, b) => place(a) - place(b))
 }
 
 /** Whether JavaScript lists a field of this name before the others. Letter by letter: a regular expression costs a step more. */
@@ -108,8 +113,7 @@ export class Sequential extends Module {
   }
 
   override namedChildren(options: { repeated?: boolean } = {}): [string, Module][] {
-    const children = inOrder(this, super.namedChildren(everything))
-    return options.repeated ? children : uniqueByValue(children)
+    return inOrder(this, super.namedChildren(everything), options.repeated)
   }
 
   [Symbol.iterator](): IterableIterator<Module> {
@@ -158,8 +162,7 @@ export class ModuleList<Item extends AnyModule = Module> extends Module<never[],
   }
 
   override namedChildren(options: { repeated?: boolean } = {}): [string, Module][] {
-    const children = inOrder(this as unknown as Module, super.namedChildren(everything))
-    return options.repeated ? children : uniqueByValue(children)
+    return inOrder(this as unknown as Module, super.namedChildren(everything), options.repeated)
   }
 
   [Symbol.iterator](): IterableIterator<Item> {
