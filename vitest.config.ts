@@ -1,13 +1,28 @@
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
-// What stands on the engine and tests none of its kernels: data, files, plots, the training loop, models, the command line.
-const above = 'callbacks cli data docs io learner onnx plot tabular vision'
-  .split(' ')
-  .map((folder) => `test/${folder}/**/*.test.ts`)
+// What stands on the engine and tests none of its kernels and threads: data, files, plots, the training loop, models, the
+// command line, whole programs.
+const above = [
+  ...'callbacks cli data docs io learner onnx plot recipes tabular vision'
+    .split(' ')
+    .map((folder) => `test/${folder}/**/*.test.ts`),
+  'test/robustness/{calls,exit,forgedHeaders,fuzz,hostileFiles}.test.ts',
+]
+
+/** What runs whole programs comes first: the longest files, lest one be left to a single worker at the end. */
+class ProgramsFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files)
+    const isProgram = ({ moduleId }: TestSpecification) =>
+      /\/test\/(docs|recipes|robustness)\//.test(moduleId)
+    return [...sorted.filter(isProgram), ...sorted.filter((file) => !isProgram(file))]
+  }
+}
 
 // `npm run test:gpu` runs the tests of the ops on a GPU.
 const setupFiles = process.env.ANNEAL_TEST_DEVICE ? [at('./test/gpu/onDevice.ts')] : []
@@ -24,6 +39,7 @@ export default defineConfig({
     pool: 'forks',
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    sequence: { sequencer: ProgramsFirst },
     setupFiles,
     reporters: ['default', ['json', { outputFile: 'build/test-report.json' }]],
     projects: [
