@@ -84,6 +84,7 @@ async function train(dir: string, options: TrainOptions, terminal: Terminal): Pr
   const { headEpochs, epochs } = options
   if (headEpochs + epochs === 0)
     throw new ConfigError('--head-epochs and --epochs are both 0: nothing would be trained')
+  const { figures } = await import('./picturesIn.ts')
   const out = resolve(options.out)
   const data = await loadPictures(dir, options, out)
   await mkdir(out, { recursive: true }).catch((cause: Error) => {
@@ -102,7 +103,7 @@ async function train(dir: string, options: TrainOptions, terminal: Terminal): Pr
   if (rate === undefined) {
     terminal.title('\nLooking for a learning rate')
     const found = await learner.lrFind()
-    await write('lrFind', 'lr-find.png', (path) => learner.recorder.plot().save(path))
+    await write('lrFind', figures.lrFind, (path) => learner.recorder.plot().save(path))
     rate = found.suggestions.valley ?? 3e-3
     terminal.say(`the finder proposes ${rate.toExponential(1)}`)
   }
@@ -134,9 +135,9 @@ async function train(dir: string, options: TrainOptions, terminal: Terminal): Pr
     await write('onnx', 'model.onnx', (path) => learner.exportOnnx(path, { activate: true }))
   }
   await write('history', 'history.csv', (path) => learner.recorder.saveHistory(path))
-  await write('losses', 'losses.png', (path) => learner.recorder.plotLosses().save(path))
-  await write('confusion', 'confusion.png', (path) => interpretation.plotConfusionMatrix().save(path))
-  await write('topLosses', 'top-losses.png', async (path) =>
+  await write('losses', figures.losses, (path) => learner.recorder.plotLosses().save(path))
+  await write('confusion', figures.confusion, (path) => interpretation.plotConfusionMatrix().save(path))
+  await write('topLosses', figures.topLosses, async (path) =>
     (await interpretation.plotTopLosses(9)).save(path),
   )
 

@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { DataError } from '../engine/errors.ts'
-import { ImageDataBunch, type ImageDataBunchOptions } from './ImageDataBunch.ts'
+import { ImageDataBunch } from './ImageDataBunch.ts'
 import { fromPlanes } from './idx.ts'
 import { ImageDataset } from './image/ImageDataset.ts'
+import type { ImageDataBunchOptions } from './imageDataBunchOptions.ts'
 import { cifarStats } from './stats.ts'
 
 /** In the order of their numbers, which is that of the alphabet. */

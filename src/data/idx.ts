@@ -3,9 +3,10 @@ import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { createGunzip } from 'node:zlib'
 import { DataError } from '../engine/errors.ts'
-import { ImageDataBunch, type ImageDataBunchOptions } from './ImageDataBunch.ts'
+import { ImageDataBunch } from './ImageDataBunch.ts'
 import { ImageDataset } from './image/ImageDataset.ts'
 import type { RgbImage } from './image/RgbImage.ts'
+import type { ImageDataBunchOptions } from './imageDataBunchOptions.ts'
 import { mnistStats } from './stats.ts'
 
 /** What an IDX file holds: numbers and their shape. */

@@ -5,15 +5,7 @@ export { DataBunch, type DataBunchOptions, type LoaderKind, type LossHint } from
 export { DataLoader, type DataLoaderOptions, type DataLoaderState } from './DataLoader.ts'
 export type { BatchFinisher, Dataset, GatherableDataset, Sample, TensorBatch } from './Dataset.ts'
 export { GanDataBunch, type GanDataOptions, ganStats } from './GanDataBunch.ts'
-export {
-  type FromCsvOptions,
-  type FromFolderOptions,
-  type FromListsOptions,
-  type FromMasksOptions,
-  ImageDataBunch,
-  type ImageDataBunchOptions,
-  type ShowBatchOptions,
-} from './ImageDataBunch.ts'
+export { ImageDataBunch } from './ImageDataBunch.ts'
 export { type IdxData, type MnistOptions, mnist, readIdx } from './idx.ts'
 export type { DiskCacheOption } from './image/DiskCache.ts'
 export { imageExtensions, torchvisionExtensions } from './image/extensions.ts'
@@ -23,6 +15,14 @@ export type { PicturePath, SkippedFiles } from './image/listPictures.ts'
 export { Picture } from './image/Picture.ts'
 export type { CacheOption } from './image/PictureCache.ts'
 export type { ClassMask, RgbImage } from './image/RgbImage.ts'
+export type {
+  FromCsvOptions,
+  FromFolderOptions,
+  FromListsOptions,
+  FromMasksOptions,
+  ImageDataBunchOptions,
+  ShowBatchOptions,
+} from './imageDataBunchOptions.ts'
 export type { ResizeMethod } from './imagePipelines.ts'
 export type { Label } from './labelledPictures.ts'
 export type { ItemDescription, PictureSource } from './pictureItem.ts'

@@ -4,6 +4,7 @@ import { ImageDataset } from './image/ImageDataset.ts'
 import type { PicturePath } from './image/listPictures.ts'
 import { readableName } from './image/pictureError.ts'
 import { reportSkipped } from './reportSkipped.ts'
+import { orLeaveOut } from './skipAdvice.ts'
 import { sortedByValue, sortedLabels } from './sortedLabels.ts'
 import { randomSplit } from './split.ts'
 
@@ -66,7 +67,7 @@ export function labelledSources(pictures: LabelledPictures, options: SplitOption
   }
   const places = new Map(classes.map((name, at) => [name, at]))
   const skipped: SkippedItem[] = []
-  const advice = `${options.classes ? 'Add it to classes' : 'Pass classes'}, or leave such pictures out with onError: 'skip'`
+  const advice = `${options.classes ? 'Add it to classes' : 'Pass classes'}${orLeaveOut('pictures')}`
   const part = (indices: ArrayLike<number>) => {
     const kept = Array.from(indices).filter((index) => {
       const unknown = textsOf(index).find((text) => !places.has(text))

@@ -11,6 +11,7 @@ import {
 } from './image/listPictures.ts'
 import { readableName } from './image/pictureError.ts'
 import type { Label, LabelledPictures } from './labelledPictures.ts'
+import { orLeaveOut } from './skipAdvice.ts'
 import { areWholeNumbers } from './sortedLabels.ts'
 import { columnIndex, describeRow, readCsv } from './table/readCsv.ts'
 
@@ -96,7 +97,7 @@ export async function picturesOfCsv(dir: string, options: CsvOptions) {
       continue
     }
     const item = describeRow(table, row)
-    const reason = `${item}: the row has no ${lacking}. Repair or remove it, or leave such rows out with onError: 'skip'`
+    const reason = `${item}: the row has no ${lacking}. Repair or remove it${orLeaveOut('rows')}`
     if (onError === 'throw') throw new DataError(reason)
     skipped.push({ index: row, item, reason })
   }

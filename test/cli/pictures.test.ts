@@ -154,12 +154,18 @@ describe('train, then all that follows', () => {
       ...{ device: 'cpu', skipBroken: false, json: false },
     }
     // Of a run that was broken off there are figures alone.
-    await mkdir(`${here}/results`)
-    await cp(`${folder}/out/losses.png`, `${here}/results/lr-find.png`)
-    const data = await loadPictures(here, options, `${here}/results`)
-    expect([data.classes, data.trainDs.length]).toEqual([['blue', 'red'], 9])
-    expect((await loadPictures(here, options)).classes).toEqual(['blue', 'red', 'results'])
-    await rm(`${here}/results`, { recursive: true })
+    await mkdir(`${here}/runs/first`, { recursive: true })
+    await cp(`${folder}/out/losses.png`, `${here}/runs/first/lr-find.png`)
+    const outs = [undefined, 'runs/first', 'runs/second', 'other', 'other/deeper', '', '..', '../elsewhere']
+    for (const out of outs) {
+      const data = await loadPictures(here, options, out === undefined ? out : `${here}/${out}`)
+      expect([data.classes, data.trainDs.length], out).toEqual([['blue', 'red'], 9])
+    }
+    for (const out of ['red', 'red/out', 'blue'])
+      await expect(loadPictures(here, options, `${here}/${out}`)).rejects.toThrow(
+        new RegExp(`^--out \\S+/${out}: \\S+ holds pictures, which makes it a class`),
+      )
+    await rm(`${here}/runs`, { recursive: true })
 
     await cp(`${folder}/out`, `${here}/out`, { recursive: true })
     expect((await loadPictures(here, options)).classes).toEqual(['blue', 'red'])

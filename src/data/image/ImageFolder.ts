@@ -2,6 +2,7 @@ import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { DataError } from '../../engine/errors.ts'
 import { rejectUnknownOptions } from '../options.ts'
+import { orLeaveOut } from '../skipAdvice.ts'
 import type { Transform } from '../transforms/Transform.ts'
 import { extensionSet, imageExtensions } from './extensions.ts'
 import { ImageDataset } from './ImageDataset.ts'
@@ -193,9 +194,9 @@ function unknownClass(
   const [add, option] =
     owner === 'ImageFolder'
       ? ['add it to classes', "onUnknownClass: 'skip'"]
-      : ['add the class to the training folder', "onError: 'skip'"]
+      : ['add the class to the training folder']
   return new DataError(
-    `${resolve(path)}: the class '${name}' is not among the known classes ${quoted(names)}. Rename or remove the folder, ${add}, or leave such pictures out with ${option}`,
+    `${resolve(path)}: the class '${name}' is not among the known classes ${quoted(names)}. Rename or remove the folder, ${add}${orLeaveOut('pictures', option)}`,
   )
 }
 

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { DataError } from '../../engine/errors.ts'
+import { orLeaveOut } from '../skipAdvice.ts'
 import { DEFAULT_MAX_PIXELS } from './limits.ts'
 
 /** A file's name as people can read it, even if it holds line breaks or bytes that are no text. */
@@ -24,10 +25,7 @@ export async function pictureError(
   cause: unknown,
 ): Promise<DataError> {
   const reason = await reasonOf(source, stage, cause)
-  return new DataError(
-    `${name}: ${reason}. Repair or remove it, or leave such pictures out with onError: 'skip'`,
-    { cause },
-  )
+  return new DataError(`${name}: ${reason}. Repair or remove it${orLeaveOut('pictures')}`, { cause })
 }
 
 async function reasonOf(source: string | Uint8Array, stage: PictureStage, cause: unknown): Promise<string> {

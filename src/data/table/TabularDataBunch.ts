@@ -7,6 +7,7 @@ import { drawSeed } from '../drawSeed.ts'
 import { checkChoice, checkCount, rejectUnknownOptions } from '../options.ts'
 import type { ItemDescription } from '../pictureItem.ts'
 import { reportSkipped } from '../reportSkipped.ts'
+import { orLeaveOut } from '../skipAdvice.ts'
 import { sortedByValue, sortedLabels } from '../sortedLabels.ts'
 import { randomSplit } from '../split.ts'
 import { columnIndex, describeRow, readCsv, type Table } from './readCsv.ts'
@@ -280,7 +281,7 @@ class Goal {
     const text = table.rows[row]![at]!.trim()
     const problem = (what: string) =>
       new DataError(
-        `${describeRow(table, row)}: ${what} in the column '${target}'. Repair or remove the row, or leave such rows out with onError: 'skip'`,
+        `${describeRow(table, row)}: ${what} in the column '${target}'. Repair or remove the row${orLeaveOut('rows')}`,
       )
     if (missing.includes(text)) throw problem('there is no value')
     if (this.classes) {

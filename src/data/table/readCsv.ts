@@ -6,6 +6,7 @@ import { DataError } from '../../engine/errors.ts'
 import type { SkippedItem } from '../BatchIterator.ts'
 import { readableName } from '../image/pictureError.ts'
 import { rejectUnknownOptions } from '../options.ts'
+import { orLeaveOut } from '../skipAdvice.ts'
 
 export interface ReadCsvOptions {
   /** What stands between the fields. Default ','. */
@@ -88,7 +89,7 @@ function parseRows(
   skipped: SkippedItem[],
 ): Row[] {
   const messageOf = (line: unknown, reason: string) =>
-    `${name}, line ${String(line)}: ${reason}. Repair or remove the row, or leave such rows out with onError: 'skip'`
+    `${name}, line ${String(line)}: ${reason}. Repair or remove the row${orLeaveOut('rows')}`
   const skip = (line: unknown, reason: string) => {
     if (skipped.length === MAX_SKIPPED) {
       throw new DataError(
