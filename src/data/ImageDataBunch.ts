@@ -258,10 +258,16 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
   /**
    * Loaders for test-time augmentation, fastai's eight: the pictures of `kind` in order, magnified by `scale` into each corner, plain
    * and mirrored, with what else training does at random.
+   * @throws ConfigError for masks: what is magnified and mirrored shows other pixels
    */
   augmentedLoaders(kind: LoaderKind = 'valid', scale = 1.35): DataLoader<ImageSample, TensorBatch>[] {
     const loader = this.loader(kind === 'train' ? 'fix' : kind)
     const dataset = loader.dataset as ImageDataset
+    if (dataset.masks) {
+      throw new ConfigError(
+        'test-time augmentation: pictures that are magnified and mirrored show other pixels than their masks, so their predictions cannot be averaged pixel by pixel. Use getPredictions(), or pass tta({ loaders }) of your own that leave the pixels where they are',
+      )
+    }
     const pipelines = augmentedPipelines((this.trainDs as ImageDataset).transform, this.#valid, scale)
     const { batchSize, workers, prefetch, onError, device } = loader
     return pipelines.map(

@@ -106,7 +106,7 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
   /**
    * Test-time augmentation: the mean of the predictions of differently augmented passes, mixed with the plain ones. For pictures these
    * are fastai's eight, magnified into the corners, plain and mirrored, with the training's other transforms.
-   * @throws ConfigError if the data cannot augment and no loaders are given
+   * @throws ConfigError if the data cannot augment (masks cannot: each pass would move their pixels) and no loaders are given
    */
   async tta(options: TtaOptions = {}): Promise<TtaPredictions> {
     return predictAugmented(this.self, options)

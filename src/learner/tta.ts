@@ -15,7 +15,10 @@ export interface TtaOptions {
   scale?: number
   /** Also the loss of each item, of the mixture. Default false. */
   withLoss?: boolean
-  /** Loaders of the same items in the same order, augmented in ways of your own, instead of the data's. */
+  /**
+   * Loaders of the same items in the same order, augmented in ways of your own, instead of the data's. Where there is a prediction for
+   * each pixel, the pixels must stay where they are.
+   */
   loaders?: readonly BatchLoader[]
 }
 

@@ -56,6 +56,24 @@ async function pictureLearner() {
   return learner
 }
 
+/** Masks by their names in a folder, and beside them their pictures, `picture-…`. */
+async function writeMasks() {
+  const masks = mkdtempSync(join(folder, 'masks-'))
+  const names = ['a.png', 'b.png', 'c.png']
+  for (const [i, name] of names.entries()) {
+    const grey = Uint8Array.from({ length: 24 * 24 }, (_, at) => (at % 24 < 8 * i ? 1 : 0))
+    await sharp(grey, { raw: { width: 24, height: 24, channels: 1 } })
+      .toColourspace('b-w')
+      .png()
+      .toFile(join(masks, name))
+    await writePicture(
+      join(masks, `picture-${name}`),
+      draw(24, 24, (x, y) => [9 * x, 9 * y, 80 * i]),
+    )
+  }
+  return { masks, names }
+}
+
 const values = (value: Tensor) => [...(value.dataSync() as Float32Array)]
 
 describe('pictures under colours', () => {
@@ -86,19 +104,7 @@ describe('pictures under colours', () => {
   })
 
   it('results of masks stand beside the masks', async () => {
-    const masks = mkdtempSync(join(folder, 'masks-'))
-    const names = ['a.png', 'b.png', 'c.png']
-    for (const [i, name] of names.entries()) {
-      const grey = Uint8Array.from({ length: 24 * 24 }, (_, at) => (at % 24 < 8 * i ? 1 : 0))
-      await sharp(grey, { raw: { width: 24, height: 24, channels: 1 } })
-        .toColourspace('b-w')
-        .png()
-        .toFile(join(masks, name))
-      await writePicture(
-        join(masks, `picture-${name}`),
-        draw(24, 24, (x, y) => [9 * x, 9 * y, 80 * i]),
-      )
-    }
+    const { masks, names } = await writeMasks()
     const data = await ImageDataBunch.fromMasks(
       masks,
       names.map((name) => `picture-${name}`),
@@ -185,6 +191,18 @@ describe('tta', () => {
     expect(values(first[4]!.flip(2))).toEqual(values(first[0]!))
     expect(values(first[7]!.flip(2))).toEqual(values(first[3]!))
     expect(new Set(first.map((view) => values(view).join())).size).toBe(8)
+  })
+
+  it('refuses masks, whose pixels would not lie where the predictions do', async () => {
+    const { masks, names } = await writeMasks()
+    const whole = names.map((name) => `picture-${name}`)
+    const options = { classes: ['ground', 'left'], batchSize: 2, validIndices: [1] }
+    const data = await ImageDataBunch.fromMasks(masks, whole, names, options)
+    const learner = new Learner(data, new nn.Conv2d(3, 2, 1), { silent: true })
+    await expect(learner.tta()).rejects.toThrow(ConfigError)
+    await expect(learner.tta()).rejects.toThrow(/other pixels than their masks.*getPredictions\(\)/)
+    const { predictions, plain } = await learner.tta({ loaders: [data.validDl!] })
+    expect(values(predictions)).toEqual(values(plain).map((value) => expect.closeTo(value, 6)))
   })
 
   it('takes loaders of one’s own, for any loss', async () => {
