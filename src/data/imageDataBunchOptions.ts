@@ -47,8 +47,9 @@ export interface FromFolderOptions extends ImageDataBunchOptions {
   /** Folder of the validation pictures, in `dir`. Default: 'valid' or 'val', whichever is there. */
   valid?: string
   /**
-   * Folder of test pictures, in `dir`; with class folders, or without (all of class 0 then). Default none. A class that training does
-   * not know is an error there as in the validation folder, or left out with `onError: 'skip'`.
+   * Folder of test pictures, in `dir`; in class folders, or, without labels, in the folder itself (all of class 0 then). Default none.
+   * A class that training does not know is an error there as in the validation folder, or left out with `onError: 'skip'` where others
+   * are known.
    */
   test?: string
   /**

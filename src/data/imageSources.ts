@@ -7,10 +7,11 @@ import {
   type ClassFolderOptions,
   checkFolder,
   listClassFolders,
+  quoted,
   type SkippedInFolder,
   tooFewClasses,
 } from './image/ImageFolder.ts'
-import { addSkipped, listPictures, noneSkipped, type PicturePath } from './image/listPictures.ts'
+import { addSkipped, byName, listPictures, noneSkipped, type PicturePath } from './image/listPictures.ts'
 import { randomSplit } from './split.ts'
 
 export interface FolderSourceOptions {
@@ -140,15 +141,26 @@ function splitAtRandom(
   return { train: all.subset(split.train), valid: all.subset(split.valid) }
 }
 
-/** Test pictures in class folders keep their labels; others, which have none, get class 0. */
+/**
+ * Test pictures in folders keep these as their labels; those that lie in the test folder itself, and have none, get class 0.
+ * @throws DataError where no folder with pictures is a class: they may be names that are spelt in another way
+ */
 function testPictures(search: Search, test: string, classes: readonly string[]): ImageDataset {
-  const { dir, extensions, onError, skippedFiles } = search
+  const { dir, extensions, exclude, onError, skippedFiles } = search
   const folder = join(dir, test)
   checkFolder(folder)
   if (classes.some((name) => isFolder(join(folder, name)))) {
     return new ImageDataset(listed(search, test, { classes, onUnknownClass: onError }))
   }
-  const { files, skipped } = listPictures(folder, extensionSet(extensions))
+  const endings = extensionSet(extensions)
+  const others = folderNames(folder).filter((name) => !exclude.includes(name))
+  const unknown = others.filter((name) => listPictures(join(folder, name), endings).files.length > 0)
+  if (unknown.length > 0) {
+    throw new DataError(
+      `${resolve(folder)}: none of the folders ${quoted(unknown)} is among the known classes ${quoted(classes)}. Name them as the training folder names the classes; pictures without labels lie in the test folder itself, which may be a folder in a folder, such as test: '${test}/${unknown[0]}'`,
+    )
+  }
+  const { files, skipped } = listPictures(folder, endings, { below: false })
   addSkipped(skippedFiles, skipped)
   if (files.length === 0) {
     throw new DataError(`${resolve(folder)}: the test folder holds no pictures (${extensions.join(', ')})`)
@@ -160,9 +172,14 @@ function isFolder(path: string): boolean {
   return existsSync(path) && statSync(path).isDirectory()
 }
 
+/** Names of the folders in a folder, hidden ones aside. */
+function folderNames(dir: string): string[] {
+  return readdirSync(dir)
+    .filter((name) => !name.startsWith('.') && isFolder(join(dir, name)))
+    .sort(byName)
+}
+
 function foldersIn(dir: string): string {
-  const names = readdirSync(dir).filter((name) => !name.startsWith('.') && isFolder(join(dir, name)))
-  if (names.length === 0) return 'no folders'
-  const more = names.length > 10 ? ` and ${names.length - 10} more` : ''
-  return `'${names.sort().slice(0, 10).join("', '")}'${more}`
+  const names = folderNames(dir)
+  return names.length === 0 ? 'no folders' : quoted(names)
 }

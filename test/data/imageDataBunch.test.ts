@@ -418,6 +418,29 @@ describe('bad input', () => {
     expect(both.skippedFiles.unknownClasses).toEqual({ wasps: 3 })
   })
 
+  it('test folders none of which is a class, though they hold pictures', async () => {
+    const folder = await insects()
+    const options = { size: 8, batchSize: 4, test: 'test' } as const
+    for (const name of ['Ants/1.png', 'Bees/2.png'])
+      await writePicture(join(folder, 'test', name), testPicture())
+    for (const onError of ['throw', 'skip'] as const) {
+      expect(await message(folder, { ...options, onError })).toMatch(
+        /test: none of the folders 'Ants', 'Bees' is among the known classes 'ants', 'bees'\. Name them .* without labels lie in the test folder itself/,
+      )
+    }
+    // Beside pictures without labels as well.
+    await writePicture(join(folder, 'test/3.png'), testPicture())
+    expect(await message(folder, options)).toMatch(/none of the folders 'Ants', 'Bees' is/)
+    const excluding = { ...options, exclude: ['Ants', 'Bees'] }
+    const direct = await ImageDataBunch.fromFolder(folder, excluding)
+    expect(await targets(direct.testDl!)).toEqual([0])
+    const inner = await ImageDataBunch.fromFolder(folder, { ...options, test: 'test/Ants' })
+    expect(await targets(inner.testDl!)).toEqual([0])
+    mkdirSync(join(folder, 'test/Ants/notes'))
+    const beside = await ImageDataBunch.fromFolder(folder, { ...options, test: 'test/Ants' })
+    expect(beside.testDs!.length).toBe(1)
+  })
+
   it('files that are no pictures: an error that names the file, or left out and listed', async () => {
     const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
     const folder = await insects()

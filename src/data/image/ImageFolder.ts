@@ -200,6 +200,7 @@ function unknownClass(
   )
 }
 
-function quoted(names: readonly string[]): string {
+/** @internal Names in an error: the first ten. */
+export function quoted(names: readonly string[]): string {
   return `'${names.slice(0, 10).join("', '")}'${names.length > 10 ? ` and ${names.length - 10} more` : ''}`
 }

@@ -42,10 +42,14 @@ export function byName(a: PicturePath, b: PicturePath): number {
 
 /**
  * All pictures in a folder and the folders below it, known by their endings (`extensions`: lower case with dot). Links are
- * followed, circles of them are not.
+ * followed, circles of them are not. With `below: false` those in the folder itself only.
  * @throws DataError for a folder that cannot be read.
  */
-export function listPictures(folder: PicturePath, extensions: ReadonlySet<string>): PictureListing {
+export function listPictures(
+  folder: PicturePath,
+  extensions: ReadonlySet<string>,
+  { below = true } = {},
+): PictureListing {
   const skipped = noneSkipped()
   const folders: { path: PicturePath; files: PicturePath[] }[] = []
 
@@ -66,8 +70,9 @@ export function listPictures(folder: PicturePath, extensions: ReadonlySet<string
       const full = joinPath(path, entry.name)
       const kind = kindOf(entry, full)
       const ending = /\.[^.]*$/.exec(name)?.[0].toLowerCase() ?? ''
-      if (kind === 'folder') visit(full, [...above, real])
-      else if (kind === 'unusable') skipped.unusable++
+      if (kind === 'folder') {
+        if (below) visit(full, [...above, real])
+      } else if (kind === 'unusable') skipped.unusable++
       else if (extensions.has(ending)) files.push(full)
       else skipped.foreign[ending] = (skipped.foreign[ending] ?? 0) + 1
     }
