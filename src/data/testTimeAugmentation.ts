@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { zoom } from './transforms/affine.ts'
 import { compose } from './transforms/compose.ts'
 import { cropPad } from './transforms/crop.ts'
@@ -17,12 +18,14 @@ const replaced = new Set([
 
 /**
  * The eight pipelines of fastai's test-time augmentation: magnified by `scale` into each corner, plain and mirrored, with all else
- * that training draws at random (rotation, warp, lighting).
+ * that training draws at random (rotation, warp, lighting). What validation does too is done once.
  */
 export function augmentedPipelines(train: Pipeline, valid: Pipeline, scale: number): Pipeline[] {
   const size = valid.pictureSteps.findLast((step) => step.outputSize)?.outputSize
   const sized = valid.pictureSteps.filter(({ name }) => !replaced.has(name))
-  const drawn = train.pictureSteps.filter((step) => !step.deterministic && !replaced.has(step.name))
+  const drawn = train.pictureSteps.filter(
+    (step) => !step.deterministic && !replaced.has(step.name) && !sized.some((other) => isSame(step, other)),
+  )
   const all = valid.parameters.transforms as readonly (PictureTransform | BatchTransform)[]
   const batchSteps = all.filter((step) => step.kind === 'batch')
   const corners = [0, 1].flatMap((row) => [0, 1].map((column) => ({ row, column })))
@@ -38,6 +41,11 @@ export function augmentedPipelines(train: Pipeline, valid: Pipeline, scale: numb
       ]),
     ),
   )
+}
+
+/** Whether two steps do the same: one that is not marked `deterministic` may draw nothing all the same. */
+function isSame(a: PictureTransform, b: PictureTransform): boolean {
+  return a === b || (a.name === b.name && isDeepStrictEqual(a.parameters, b.parameters))
 }
 
 function magnified(scale: number, row: number, column: number): PictureTransform {

@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
-import { getTransforms, ImageDataBunch, imagenetStats } from '../../src/data/index.ts'
+import {
+  getTransforms,
+  ImageDataBunch,
+  imagenetStats,
+  type TransformPair,
+  transforms,
+} from '../../src/data/index.ts'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
 import { getRngState, manualSeed, type Tensor, tensor } from '../../src/engine/index.ts'
 import { saveWeights } from '../../src/io/index.ts'
@@ -29,7 +35,7 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const pictures = (transforms = getTransforms()) =>
+const pictures = (transforms: TransformPair = getTransforms()) =>
   ImageDataBunch.fromFolder(folder, {
     size: 24,
     batchSize: 4,
@@ -191,6 +197,25 @@ describe('tta', () => {
     expect(values(first[4]!.flip(2))).toEqual(values(first[0]!))
     expect(values(first[7]!.flip(2))).toEqual(values(first[3]!))
     expect(new Set(first.map((view) => values(view).join())).size).toBe(8)
+  })
+
+  it('does once what training and validation have in common', async () => {
+    const table = Uint8Array.from({ length: 256 }, (_, at) => 255 - at)
+    const step = (name: string): transforms.PictureTransform => ({
+      kind: 'picture',
+      name,
+      parameters: {},
+      apply: (picture) => void picture.lookup(table),
+    })
+    const inverted = step('invert')
+    const first = async (train: transforms.Transform[], valid: transforms.Transform[]) => {
+      const [loader] = (await pictures({ train, valid })).augmentedLoaders('valid', 2)
+      return values((await loader!.first()).x)
+    }
+    const expected = await first([], [inverted])
+    for (const again of [inverted, step('invert')])
+      expect(await first([inverted, transforms.randomHorizontalFlip()], [again])).toEqual(expected)
+    expect(await first([step('negative')], [])).toEqual(expected)
   })
 
   it('refuses masks, whose pixels would not lie where the predictions do', async () => {
