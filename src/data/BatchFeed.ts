@@ -6,7 +6,7 @@ export interface BatchFeedOptions<Item, Assembled> {
   sizes: readonly number[]
   /** Fetches one item: `position` counts over all batches, `at` in its batch. */
   fetch: (position: number, batch: number, at: number) => Item | Promise<Item>
-  /** Makes a batch of what was fetched. */
+  /** Makes a batch of what was fetched; called batch by batch, in their order. */
   assemble: (outcomes: PromiseSettledResult<Item>[], batch: number) => Assembled
   /** Items that are fetched at the same time. */
   workers: number
@@ -26,6 +26,7 @@ export class BatchFeed<Item, Assembled> {
   readonly #context = new AsyncResource('AnnealBatchFeed')
   #next = 0
   #position = 0
+  #assembled: Promise<unknown> = Promise.resolve()
 
   constructor(options: BatchFeedOptions<Item, Assembled>) {
     this.#options = options
@@ -50,21 +51,28 @@ export class BatchFeed<Item, Assembled> {
 
   #fill(count: number): void {
     while (this.#started.length < count && this.#next < this.#options.sizes.length) {
-      const batch = this.#context.runInAsyncScope(() => this.#prepare(this.#next, this.#position))
+      const batch = this.#context.runInAsyncScope(() =>
+        this.#prepare(this.#next, this.#position, this.#assembled),
+      )
       // It is looked at when it is taken; until then a failure is not "unhandled".
-      batch.catch(() => {})
+      this.#assembled = batch.then(
+        () => {},
+        () => {},
+      )
       this.#started.push(batch)
       this.#position += this.#options.sizes[this.#next]!
       this.#next++
     }
   }
 
-  async #prepare(batch: number, position: number): Promise<Assembled> {
+  /** Waits for the batch `before` it: what the first batch settles must not depend on which one is there first. */
+  async #prepare(batch: number, position: number, before: Promise<unknown>): Promise<Assembled> {
     const { sizes, fetch, assemble } = this.#options
     const items = Array.from({ length: sizes[batch]! }, (_, at) =>
       this.#pool.run(() => fetch(position + at, batch, at)),
     )
     const outcomes = await Promise.allSettled(items)
+    await before
     const abandoned = outcomes.find(
       (outcome) => outcome.status === 'rejected' && outcome.reason instanceof PoolClosed,
     )

@@ -460,6 +460,32 @@ describe('collation', () => {
     for await (const batch of measured) expect(batch.dtype).toBe('float32')
   })
 
+  it('settles it by the first batch, though a later one is there before', async () => {
+    for (const [values, dtypes] of [
+      [
+        [0.5, 1.5, 2, 3],
+        ['float32', 'float32'],
+      ],
+      [[2, 3, 0.5, 1.5], ['int64']],
+    ] as const) {
+      for (const workers of [0, 4]) {
+        const get = async (index: number) => {
+          if (index === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+          return values[index]!
+        }
+        const seen: string[] = []
+        const run = async () => {
+          for await (const { dtype } of new DataLoader<number>({ length: 4, get }, { batchSize: 2, workers }))
+            seen.push(dtype)
+        }
+        if (dtypes.length === 1)
+          await expect(run()).rejects.toThrow(/item 2: the item is 0\.5, but the numbers/)
+        else await run()
+        expect(seen).toEqual(dtypes)
+      }
+    }
+  })
+
   it('refuses what is not alike, and says which item it is', async () => {
     await expect(collated([[1, 2], [3]] as number[][])).rejects.toThrow(
       /\[2\] in item 0, but \[1\] in item 1/,
