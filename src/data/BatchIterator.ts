@@ -7,7 +7,7 @@ import { type Dataset, hasBatchedItems, isBatchFinisher, isGatherable } from './
 import type { Decoding } from './image/RgbImage.ts'
 import { RandomStream } from './random.ts'
 import { checkOrder, type Sampler } from './samplers.ts'
-import { WorkPool } from './WorkPool.ts'
+import { PoolClosed, WorkPool } from './WorkPool.ts'
 
 // Pictures that are asked for beyond those that are decoded: what is decoded at a time is limited elsewhere.
 const ASKED_AHEAD = 4
@@ -66,6 +66,8 @@ export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
   readonly #occurrences: Uint32Array | undefined
   readonly #feed: BatchFeed<Item, Prepared<Item>> | undefined
   readonly #decoding: Decoding | undefined
+  // Settled when the last call of `next` is.
+  #last: Promise<void> = Promise.resolve()
   // Of the batches under way.
   readonly #rooms = new Map<number, BatchRoom>()
 
@@ -93,24 +95,40 @@ export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
     })
   }
 
-  /** The next batch. Its tensors are made here, so that they belong to the consumer. */
-  async next(): Promise<IteratorResult<B, undefined>> {
+  /**
+   * The next batch. Its tensors are made here, so that they belong to the consumer. Calls wait for one another, as an async
+   * generator's do.
+   */
+  next(): Promise<IteratorResult<B, undefined>> {
+    const result = this.#last.then(() => this.#advance())
+    // The batch itself is not kept.
+    this.#last = result.then(
+      () => {},
+      () => {},
+    )
+    return result
+  }
+
+  async #advance(): Promise<IteratorResult<B, undefined>> {
     try {
       // A macrotask per batch: finalizers, timers and Ctrl-C get their turn.
       await new Promise(setImmediate)
       while (!this.done && this.batch < this.#plan.length) {
         const value = this.#feed ? await this.#take(this.#feed) : this.#gather()
-        this.batch++
+        if (!this.done) this.batch++
         if (value !== undefined) return { done: false, value }
       }
       return await this.return()
     } catch (error) {
+      const ended = this.done
       await this.return()
+      // Who ends the epoch while a batch is on its way gets no batch, and no error.
+      if (ended && error instanceof PoolClosed) return { done: true, value: undefined }
       throw error
     }
   }
 
-  /** Ends the epoch; resolves when nothing is left to run in the background. */
+  /** Ends the epoch at once, for calls of `next` under way too; resolves when nothing is left to run in the background. */
   async return(): Promise<{ done: true; value: undefined }> {
     const ended = this.done
     this.done = true

@@ -1,4 +1,4 @@
-/** What a job that never started is rejected with when its pool is closed. Nobody waits for such a job. */
+/** What a job that never started is rejected with when its pool is closed. Whoever closes it keeps this from users. */
 export class PoolClosed extends Error {
   override readonly name = 'PoolClosed'
 }

@@ -1,11 +1,15 @@
+import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { DataLoader, type DataLoaderOptions } from '../../src/data/DataLoader.ts'
 import type { Dataset } from '../../src/data/Dataset.ts'
+import { ImageDataset } from '../../src/data/image/ImageDataset.ts'
 import type { RandomStream } from '../../src/data/random.ts'
 import type { Sampler } from '../../src/data/samplers.ts'
 import { TensorDataset } from '../../src/data/TensorDataset.ts'
+import * as transforms from '../../src/data/transforms/index.ts'
 import { ConfigError, DataError, ShapeError } from '../../src/engine/errors.ts'
 import { arange, manualSeed, memoryStats, scope, type Tensor, tensor } from '../../src/engine/index.ts'
+import { smoothPicture, temporaryFolder, writePicture } from './pictures.ts'
 
 /** Items that are their own index; `get` takes a while, the later ones less. */
 class Indices implements Dataset<{ x: number[]; y: number }> {
@@ -182,6 +186,62 @@ describe('the background', () => {
     for await (const _ of new DataLoader(new TensorDataset(x, x))) if (ticks > 3) break
     clearInterval(timer)
     expect(ticks).toBeGreaterThan(3)
+  })
+})
+
+describe('calls of next that overlap', () => {
+  it('give the batches that calls after one another give, each to the bit', async () => {
+    const folder = temporaryFolder()
+    const files = await Promise.all(
+      upTo(20).map((at) => writePicture(join(folder, `${at}.png`), smoothPicture(60 + at, 50))),
+    )
+    const noise: transforms.BatchTransform = {
+      kind: 'batch',
+      name: 'noise',
+      parameters: {},
+      apply: (x, random) => x.to('float32').add(random.uniform()),
+    }
+    const dataset = new ImageDataset({
+      files,
+      labels: upTo(20),
+      classes: upTo(20).map(String),
+      transform: [transforms.randomResizedCrop(32), noise],
+    })
+    const iterate = () =>
+      new DataLoader(dataset, { batchSize: 2, seed: 3, workers: 4 })[Symbol.asyncIterator]()
+    const one = iterate()
+    const expected: unknown[] = []
+    for (let at = 0; at < 11; at++) expected.push(contents(await one.next()))
+    const other = iterate()
+    const overlapping = await Promise.all(upTo(11).map(async () => contents(await other.next())))
+    expect(overlapping).toEqual(expected)
+    expect(expected.at(-1)).toEqual('done')
+
+    function contents({ done, value }: IteratorResult<{ x: unknown; y: Tensor }, undefined>) {
+      return done ? 'done' : [(value.x as Tensor).toArray(), value.y.toArray()]
+    }
+  })
+
+  it('give nothing any more, and no error, once the epoch is ended', async () => {
+    let started = 0
+    let release = () => {}
+    const gate = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const get = async (index: number) => {
+      started++
+      await gate
+      return index
+    }
+    const iterator = new DataLoader({ length: 40, get }, { batchSize: 8, workers: 2 })[Symbol.asyncIterator]()
+    const pending = [iterator.next(), iterator.next()]
+    await vi.waitFor(() => expect(started).toBe(2))
+    const ended = iterator.return!()
+    release()
+    expect(await ended).toEqual({ done: true, value: undefined })
+    expect(started).toBe(2)
+    for (const result of await Promise.all(pending)) expect(result).toEqual({ done: true, value: undefined })
+    expect(await iterator.next()).toEqual({ done: true, value: undefined })
   })
 })
 
