@@ -141,16 +141,21 @@ export class BatchIterator<Item, B> implements AsyncIterator<B, undefined> {
     const prepared = await feed.take()
     if (this.done || prepared === undefined || 'empty' in prepared) return undefined
     const { collate, onBatch } = this.#plan
-    const batch = 'items' in prepared ? collate!(prepared.items) : this.#finish(prepared.assembled)
+    const collated = 'items' in prepared ? collate!(prepared.items) : this.#toTensors(prepared.assembled)
+    const batch = this.#finish(collated)
     onBatch(batch, prepared.indices)
     return batch
   }
 
-  #finish(assembled: Assembled): B {
-    const { dataset, device } = this.#plan
-    const batch = toTensors(assembled, device) as B
+  #toTensors(assembled: Assembled): B {
+    const batch = toTensors(assembled, this.#plan.device) as B
     this.#rooms.get(this.batch)?.release()
     this.#rooms.delete(this.batch)
+    return batch
+  }
+
+  #finish(batch: B): B {
+    const { dataset } = this.#plan
     return isBatchFinisher(dataset) ? dataset.finishBatch(batch, this.#random('batch', this.batch)) : batch
   }
 

@@ -29,7 +29,10 @@ export interface DataLoaderOptions<Item = unknown, B = Collated<Item>> {
   prefetch?: number
   /** Whole number that order and augmentation follow from. Default: drawn from the engine's generator at first use. */
   seed?: number
-  /** Makes the batch of the items, in the context of the consumer. Default: see `Collator`. */
+  /**
+   * Makes the batch of the items, in the context of the consumer. Default: see `Collator`. What the dataset does to whole batches is
+   * done to the result: `toTensor` and `normalize` of pictures to its `x`.
+   */
   collate?: (items: Item[]) => B
   /** What single numbers become. Default: int64 if they are whole, else float32. */
   numberDtype?: 'int64' | 'float32'

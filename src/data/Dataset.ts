@@ -52,7 +52,7 @@ export interface BatchedItems<Item = unknown> {
 
 /** A dataset that finishes collated batches: normalising pictures on the device, for example. */
 export interface BatchFinisher {
-  /** Called on every collated batch, where it is consumed. `random` depends on seed, epoch and batch only. */
+  /** Called on every collated batch, that of a loader's own `collate` too, where it is consumed. `random` depends on seed, epoch and batch only. */
   finishBatch<B>(batch: B, random: RandomStream): B
 }
 

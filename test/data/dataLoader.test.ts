@@ -2,13 +2,13 @@ import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { DataLoader, type DataLoaderOptions } from '../../src/data/DataLoader.ts'
 import type { Dataset } from '../../src/data/Dataset.ts'
-import { ImageDataset } from '../../src/data/image/ImageDataset.ts'
+import { ImageDataset, type ImageSample } from '../../src/data/image/ImageDataset.ts'
 import type { RandomStream } from '../../src/data/random.ts'
 import type { Sampler } from '../../src/data/samplers.ts'
 import { TensorDataset } from '../../src/data/TensorDataset.ts'
 import * as transforms from '../../src/data/transforms/index.ts'
 import { ConfigError, DataError, ShapeError } from '../../src/engine/errors.ts'
-import { arange, manualSeed, memoryStats, scope, type Tensor, tensor } from '../../src/engine/index.ts'
+import { arange, manualSeed, memoryStats, scope, stack, type Tensor, tensor } from '../../src/engine/index.ts'
 import { smoothPicture, temporaryFolder, writePicture } from './pictures.ts'
 
 /** Items that are their own index; `get` takes a while, the later ones less. */
@@ -134,6 +134,44 @@ describe('batches', () => {
     const all: string[] = []
     for await (const batch of new DataLoader(new Indices(5), { batchSize: 2, collate })) all.push(batch)
     expect(all).toEqual(['0+1', '2+3', '4'])
+  })
+})
+
+describe("a user's own collate, of pictures", () => {
+  const dataset = async (transform: readonly transforms.Transform[]) => {
+    const folder = temporaryFolder()
+    const files = await Promise.all(
+      upTo(4).map((at) => writePicture(join(folder, `${at}.png`), smoothPicture(30 + at, 20))),
+    )
+    return new ImageDataset({ files, labels: upTo(4), classes: upTo(4).map(String), transform })
+  }
+  const size = [transforms.resize([8, 8])]
+
+  it('is followed by what the transforms do to batches', async () => {
+    const normalized = [
+      ...size,
+      transforms.toTensor(),
+      transforms.normalize([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]),
+    ]
+    const items = await dataset(normalized)
+    const { x } = await new DataLoader(items, { batchSize: 4 }).first()
+    const collate = (samples: ImageSample[]) => ({
+      x: stack(samples.map((sample) => tensor(sample.x.data, { shape: [8, 8, 3] }))).permute(0, 3, 1, 2),
+      names: samples.map(({ y }) => `number ${y}`),
+    })
+    const own = await new DataLoader(items, { batchSize: 4, collate }).first()
+    expect(own.x.dtype).toBe('float32')
+    expect(own.x.toArray()).toEqual((x as Tensor).toArray())
+    expect(own.names).toEqual(['number 0', 'number 1', 'number 2', 'number 3'])
+  })
+
+  it('is an error where they find no tensor, and may give anything where there are none', async () => {
+    const collate = (samples: ImageSample[]) => samples.map(({ y }) => y).join()
+    const items = await dataset([...size, transforms.toTensor()])
+    const refused = new DataLoader(items, { batchSize: 4, collate })
+    await expect(refused.first()).rejects.toThrow(ConfigError)
+    await expect(refused.first()).rejects.toThrow(/no tensor x for toTensor: let collate return \{ x, … \}/)
+    expect(await new DataLoader(await dataset(size), { batchSize: 4, collate }).first()).toBe('0,1,2,3')
   })
 })
 

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
-import { DataError } from '../../engine/errors.ts'
-import type { Tensor } from '../../engine/index.ts'
+import { ConfigError, DataError } from '../../engine/errors.ts'
+import { Tensor } from '../../engine/index.ts'
 import type { BatchedItems, BatchFinisher, Dataset, Sample } from '../Dataset.ts'
 import type { RandomStream } from '../random.ts'
 import { toPipeline } from '../transforms/compose.ts'
@@ -192,11 +192,15 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
   }
 
   finishBatch<B>(batch: B, random: RandomStream): B {
-    const { x, ...rest } = batch as { x: Tensor }
-    return {
-      ...rest,
-      x: this.transform.batchSteps.reduce((value, step) => step.apply(value, random), x),
-    } as B
+    const { batchSteps } = this.transform
+    if (batchSteps.length === 0) return batch
+    const { x, ...rest } = { ...batch } as { x?: unknown }
+    if (!(x instanceof Tensor)) {
+      throw new ConfigError(
+        `the batch has no tensor x for ${batchSteps.map(({ name }) => name).join(', ')}: let collate return { x, … } with the pictures as a tensor [N, 3, H, W], or leave these transforms out`,
+      )
+    }
+    return { ...rest, x: batchSteps.reduce((value, step) => step.apply(value, random), x) } as B
   }
 
   /** The same pictures with other transforms; `cache` takes the place of the one they had. */
