@@ -3,7 +3,7 @@ import { type DType, stack, Tensor, tensor } from '../engine/index.ts'
 import { type AssembledPictures, assemblePictures, isPicture, toPictureTensor } from './collatePictures.ts'
 import { type ClassMask, isClassMask, type RgbImage } from './image/RgbImage.ts'
 
-type NumericArray = Uint8Array | Int32Array | BigInt64Array | Float32Array | Float64Array
+type NumericArray = Uint8Array | Uint8ClampedArray | Int32Array | BigInt64Array | Float32Array | Float64Array
 
 /** What items of this type become in a batch. */
 export type Collated<Item> = Item extends
@@ -39,8 +39,8 @@ interface Place {
 
 /**
  * Makes batches of items: pictures become `[N, 3, H, W]` bytes (channels-last), masks `[N, H, W]` int64, tensors are stacked, a list of numbers is a
- * row of float32, a typed array a row of its own type, texts stay texts, and lists and objects are collated part by part.
- * Single numbers become int64 if they are whole (class indices), else float32; which of the two is settled by the first
+ * row of float32, a typed array a row of its own type, texts stay texts, and lists and plain objects are collated part by part.
+ * Single numbers become int64 if they are whole (class indices; up to 2^53, where they are exact), else float32; which of the two is settled by the first
  * batch, or by `numberDtype`, so that a target does not change its type from batch to batch.
  */
 export class Collator {
@@ -71,7 +71,13 @@ export class Collator {
     if (typeof first === 'number')
       return this.#assembleNumbers(all(items, isNumber, place, 'a number'), place)
     if (typeof first === 'bigint') {
-      const values = all(items, (item) => typeof item === 'bigint', place, 'a bigint')
+      const values = all(items, (item) => typeof item === 'bigint', place, 'a bigint') as bigint[]
+      const large = values.findIndex((value) => BigInt.asIntN(64, value) !== value)
+      if (large >= 0) {
+        throw new DataError(
+          `${place.describe(large)}: ${where(place)} is ${values[large]}n, which int64 cannot hold. Return a number instead`,
+        )
+      }
       return { kind: 'numbers', data: BigInt64Array.from(values), shape: [values.length], dtype: 'int64' }
     }
     if (typeof first === 'boolean') {
@@ -101,24 +107,25 @@ export class Collator {
       )
       return { kind: 'list', parts }
     }
-    if (typeof first === 'object' && first !== null) {
-      const records = all(items, (item) => typeof item === 'object' && item !== null, place, 'an object')
+    if (isRecord(first)) {
+      const records = all(items, isRecord, place, 'a plain object')
       const parts = Object.keys(first).map((key): [string, Assembled] => [
         key,
         this.#assemble(
-          records.map((record) => (record as Record<string, unknown>)[key]),
+          records.map((record) => record[key]),
           under(place, key),
         ),
       ])
       return { kind: 'record', parts }
     }
     throw new DataError(
-      `${place.describe(0)}: ${where(place)} is ${String(first)}, which cannot be made into a batch. Return numbers, typed arrays, tensors, pictures or texts (in lists and objects if you like), or pass collate to the loader`,
+      `${place.describe(0)}: ${where(place)} is ${typeof first === 'object' && first !== null ? describeKind(first) : String(first)}, which cannot be made into a batch. Return numbers, typed arrays (bytes, Int32Array, BigInt64Array, Float32Array, Float64Array), tensors, pictures or texts (in lists and plain objects if you like), or pass collate to the loader`,
     )
   }
 
   #assembleNumbers(values: number[], place: Place): Assembled {
-    const fraction = values.findIndex((value) => !Number.isInteger(value))
+    // Beyond 2^53 they are measured values: no class index is so large, and int64 would give digits that were never there.
+    const fraction = values.findIndex((value) => !Number.isSafeInteger(value))
     const settled = this.#numberDtype ?? this.#numberDtypes.get(place.path)
     const dtype = settled ?? (fraction < 0 ? 'int64' : 'float32')
     if (dtype === 'int64' && fraction >= 0) {
@@ -173,21 +180,29 @@ function assembleRows(rows: NumericArray[], place: Place): Assembled {
     rows.map((row) => [row.length]),
     place,
   )
-  const Kind = first.constructor as new (length: number) => NumericArray
-  const data = new Kind(rows.length * first.length)
+  const dtype = dtypeOf(first)
+  const data = new rowKinds[dtype](rows.length * first.length)
   for (const [position, row] of rows.entries()) {
-    if (row.constructor !== first.constructor) {
+    if (dtypeOf(row) !== dtype) {
       throw new DataError(
         `${place.describe(position)}: ${where(place)} is a ${row.constructor.name}, but that of ${place.describe(0)} a ${first.constructor.name}: one batch has one type`,
       )
     }
     data.set(row as never, position * first.length)
   }
-  return { kind: 'numbers', data, shape: [rows.length, first.length], dtype: dtypeOf(first) }
+  return { kind: 'numbers', data, shape: [rows.length, first.length], dtype }
 }
 
-function dtypeOf(array: NumericArray): DType {
-  if (array instanceof Uint8Array) return 'uint8'
+const rowKinds = {
+  uint8: Uint8Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  float32: Float32Array,
+  float64: Float64Array,
+}
+
+function dtypeOf(array: NumericArray): keyof typeof rowKinds {
+  if (array instanceof Uint8Array || array instanceof Uint8ClampedArray) return 'uint8'
   if (array instanceof Int32Array) return 'int32'
   if (array instanceof BigInt64Array) return 'int64'
   return array instanceof Float32Array ? 'float32' : 'float64'
@@ -202,9 +217,15 @@ function isNumberList(value: unknown): value is number[] {
 }
 
 function isNumericArray(value: unknown): value is NumericArray {
-  return [Uint8Array, Int32Array, BigInt64Array, Float32Array, Float64Array].some(
-    (kind) => value instanceof kind,
-  )
+  return [Uint8ClampedArray, ...Object.values(rowKinds)].some((kind) => value instanceof kind)
+}
+
+/** An object without a class of its own: what others hold, such as a Map or a Date, their keys do not tell. */
+function isRecord(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype = Object.getPrototypeOf(value)
+  // That of another realm's objects counts too.
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 function under(place: Place, key: string): Place {

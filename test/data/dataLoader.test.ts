@@ -584,6 +584,64 @@ describe('collation', () => {
     }
   })
 
+  it('of numbers beyond 2^53: measured values, not class indices', async () => {
+    for (const values of [[1e20, 2], [2 ** 53, 1], [-(2 ** 60)]]) {
+      const batch = await collated(values)
+      expect([batch.dtype, batch.toArray()]).toEqual(['float32', values.map(Math.fround)])
+    }
+    const largest = [2 ** 53 - 1, 1 - 2 ** 53]
+    const whole = await collated(largest)
+    expect([whole.dtype, whole.toArray()]).toEqual(['int64', largest])
+    await expect(collated([1, 1e20], { numberDtype: 'int64' })).rejects.toThrow(
+      /item 1: the item is 100000+, but/,
+    )
+    expect((await collated([-(2n ** 63n)])).dtype).toBe('int64')
+    await expect(collated([1n, 2n ** 63n])).rejects.toThrow(
+      /item 1: .* 9223372036854775808n, which int64 cannot/,
+    )
+  })
+
+  it('of bytes in any array of bytes', async () => {
+    const rows = [Buffer.of(1, 2), Uint8Array.of(3, 4), Uint8ClampedArray.of(5, 6)]
+    const warned = vi.spyOn(process, 'emitWarning').mockReturnValue()
+    const batch = await collated(rows)
+    expect([batch.dtype, batch.toArray()]).toEqual([
+      'uint8',
+      [
+        [1, 2],
+        [3, 4],
+        [5, 6],
+      ],
+    ])
+    expect(warned).not.toHaveBeenCalled()
+    warned.mockRestore()
+    await expect(collated([Int32Array.of(1), Float32Array.of(2)])).rejects.toThrow(
+      /item 1: the item is a Float32Array, but that of item 0 a Int32Array/,
+    )
+  })
+
+  it.each([
+    Int16Array.of(1),
+    Uint32Array.of(1),
+    BigUint64Array.of(1n),
+    new Date(0),
+    new Map([['a', 1]]),
+    new (class Custom {
+      a = 1
+    })(),
+  ])('refuses %o, whose values are not its keys', async (value) => {
+    const { name } = value.constructor
+    await expect(collated([value, value] as never[])).rejects.toThrow(DataError)
+    await expect(collated([{ x: value }] as never[])).rejects.toThrow(
+      new RegExp(`item 0: its x is a ${name}, which cannot be made into a batch`),
+    )
+    await expect(collated([{ a: 1 }, value] as never[])).rejects.toThrow(
+      new RegExp(`item 1: the item is a ${name}, but that of item 0 is a plain object`),
+    )
+    const bare = Object.assign(Object.create(null), { a: 1 }) as { a: number }
+    expect((await collated([bare, { a: 2 }])).a.toArray()).toEqual([1, 2])
+  })
+
   it('refuses what is not alike, and says which item it is', async () => {
     await expect(collated([[1, 2], [3]] as number[][])).rejects.toThrow(
       /\[2\] in item 0, but \[1\] in item 1/,
