@@ -27,6 +27,9 @@ const KINDS = {
 // MNIST's largest relative (EMNIST by class) unpacks to 550 MB.
 const MAX_BYTES = 2 ** 30
 
+// Each label up to the largest is a class with a name.
+const MAX_LABEL = 65_535
+
 /**
  * Reads a file of the IDX format, in which MNIST and its kin come, packed with gzip or not.
  * @throws DataError that names the file, if it cannot be read, is cut short or is of another format
@@ -105,18 +108,19 @@ export interface MnistOptions extends ImageDataBunchOptions {
  * MNIST and its kin (Fashion-MNIST, KMNIST) from their four files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
  * `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte` in `dir`, with or without `.gz`; the test pictures are for validation.
  * Pictures are grey, as three equal channels; normalised with `mnistStats` unless `stats` says otherwise.
- * @throws DataError for files that are missing, damaged, or do not belong together
+ * @throws DataError for files that are missing, damaged, or do not belong together, and for pictures that are not of bytes
  */
 export async function mnist(dir: string, options: MnistOptions = {}): Promise<ImageDataBunch> {
   const { classes, ...rest } = options
   const [train, valid] = await Promise.all([readPair(dir, 'train'), readPair(dir, 't10k')])
-  const count = Math.max(...[...train.labels, ...valid.labels].map(Number)) + 1
+  const largest = (labels: Int32Array) => labels.reduce((most, label) => Math.max(most, label), 0)
+  const count = Math.max(largest(train.labels), largest(valid.labels)) + 1
   const names = classes ?? Array.from({ length: count }, (_, at) => String(at))
   const dataset = ({ images, labels, name }: Awaited<ReturnType<typeof readPair>>) =>
     new ImageDataset({
       files: images.map((_, at) => `${name}#${at}`),
       images,
-      labels: Int32Array.from(labels),
+      labels,
       classes: names,
     })
   if (names.length < count)
@@ -139,18 +143,29 @@ async function readPair(dir: string, part: string) {
     throw new DataError(`${resolve(dir)}: there is no file ${names[0]}, packed (.gz) or not`)
   }
   const name = find('images-idx3')
-  const [pictures, labels] = await Promise.all([readIdx(name), readIdx(find('labels-idx1'))])
+  const labelName = find('labels-idx1')
+  const [pictures, labels] = await Promise.all([readIdx(name), readIdx(labelName)])
   const [count = 0, height = 0, width = 0] = pictures.shape
   if (pictures.shape.length !== 3 || labels.shape.length !== 1 || labels.shape[0] !== count || count === 0) {
     throw new DataError(
       `${resolve(name)}: expected pictures [N, H, W] and as many labels [N], got [${pictures.shape.join(', ')}] and [${labels.shape.join(', ')}]`,
     )
   }
+  const { data } = pictures
+  if (!(data instanceof Uint8Array)) {
+    throw new DataError(
+      `${resolve(name)}: expected pictures of bytes (type 8), got a ${data.constructor.name}. Scale their values to 0 … 255 and write those`,
+    )
+  }
+  const odd = labels.data.findIndex((label) => !(Number.isInteger(label) && label >= 0 && label <= MAX_LABEL))
+  if (odd >= 0) {
+    throw new DataError(
+      `${resolve(labelName)}: label ${odd} is ${labels.data[odd]}; labels are whole numbers from 0 to ${MAX_LABEL}`,
+    )
+  }
   const size = height * width
-  const images = Array.from({ length: count }, (_, at) =>
-    fromPlanes(pictures.data as Uint8Array, at * size, 0, width, height),
-  )
-  return { images, labels: labels.data as Uint8Array, name }
+  const images = Array.from({ length: count }, (_, at) => fromPlanes(data, at * size, 0, width, height))
+  return { images, labels: Int32Array.from(labels.data), name }
 }
 
 /** A picture of planes that lie `plane` bytes apart; 0 for grey. */

@@ -481,6 +481,46 @@ describe('IDX files', () => {
     await expect(mnist(dir)).rejects.toThrow(/expected pictures \[N, H, W\] and as many labels/)
   })
 
+  it('MNIST of pictures that are no bytes, or labels that are no classes', async () => {
+    const dir = temporaryFolder()
+    const write = (name: string, bytes: Buffer) => writeFileSync(join(dir, name), bytes)
+    for (const part of ['train', 't10k']) {
+      write(`${part}-images-idx3-ubyte`, idx(8, [2, 1, 1], Buffer.of(1, 2)))
+      write(`${part}-labels-idx1-ubyte`, idx(8, [2], Buffer.of(0, 1)))
+    }
+    expect((await mnist(dir, { batchSize: 1 })).c).toBe(2)
+    for (const label of [-1, 70_000]) {
+      const body = Buffer.alloc(8)
+      body.writeInt32BE(label, 4)
+      write('t10k-labels-idx1-ubyte', idx(12, [2], body))
+      await expect(mnist(dir)).rejects.toThrow(
+        new RegExp(`t10k-labels-idx1-ubyte: label 1 is ${label}; labels are whole numbers from 0`),
+      )
+    }
+    write('t10k-labels-idx1-ubyte', idx(12, [2], Buffer.of(0, 0, 0, 0, 0, 0, 0, 2)))
+    expect((await mnist(dir, { batchSize: 1 })).c).toBe(3)
+    // 300 and 511 would be 44 and 255.
+    write('train-images-idx3-ubyte', idx(11, [2, 1, 1], Buffer.of(1, 44, 1, 255)))
+    await expect(mnist(dir)).rejects.toThrow(DataError)
+    await expect(mnist(dir)).rejects.toThrow(
+      /train-images-idx3-ubyte: expected pictures of bytes .* Int16Array/,
+    )
+  })
+
+  it('of as many pictures as EMNIST has', async () => {
+    const dir = temporaryFolder()
+    const count = 145_600
+    for (const [part, length] of [
+      ['train', count],
+      ['t10k', 1],
+    ] as const) {
+      writeFileSync(join(dir, `${part}-images-idx3-ubyte`), idx(8, [length, 1, 1], Buffer.alloc(length)))
+      writeFileSync(join(dir, `${part}-labels-idx1-ubyte`), idx(8, [length], Buffer.alloc(length, 25)))
+    }
+    const data = await mnist(dir, { batchSize: 1 })
+    expect([data.trainDs.length, data.c]).toEqual([count, 26])
+  })
+
   it.each([
     ['other bytes', Buffer.from('hello, world'), /this is no IDX file/],
     ['nothing', Buffer.alloc(0), /this is no IDX file/],
