@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { DataError } from '../engine/errors.ts'
+import { byCodePoint } from './byCodePoint.ts'
 import { extensionSet, imageExtensions } from './image/extensions.ts'
 import { ImageDataset } from './image/ImageDataset.ts'
 import {
@@ -11,7 +12,7 @@ import {
   type SkippedInFolder,
   tooFewClasses,
 } from './image/ImageFolder.ts'
-import { addSkipped, byName, listPictures, noneSkipped, type PicturePath } from './image/listPictures.ts'
+import { addSkipped, listPictures, noneSkipped, type PicturePath } from './image/listPictures.ts'
 import { randomSplit } from './split.ts'
 
 export interface FolderSourceOptions {
@@ -130,7 +131,7 @@ function splitAtRandom(
         })
       : listed(search, name, { minClasses: 1 }),
   )
-  const classes = [...new Set(folders.flatMap((folder) => folder.classes))].sort()
+  const classes = [...new Set(folders.flatMap((folder) => folder.classes))].sort(byCodePoint)
   if (classes.length < 2) throw tooFewClasses(dir, classes, 2, 'fromFolder')
   const files: PicturePath[] = folders.flatMap((folder) => folder.files)
   const labels = folders.flatMap((folder) =>
@@ -176,7 +177,7 @@ function isFolder(path: string): boolean {
 function folderNames(dir: string): string[] {
   return readdirSync(dir)
     .filter((name) => !name.startsWith('.') && isFolder(join(dir, name)))
-    .sort(byName)
+    .sort(byCodePoint)
 }
 
 function foldersIn(dir: string): string {

@@ -6,6 +6,7 @@ import { torchvisionExtensions } from '../../src/data/image/extensions.ts'
 import { ImageDataset } from '../../src/data/image/ImageDataset.ts'
 import { ImageFolder } from '../../src/data/image/ImageFolder.ts'
 import { RandomStream } from '../../src/data/random.ts'
+import { sortedByValue, sortedLabels } from '../../src/data/sortedLabels.ts'
 import { centerCrop } from '../../src/data/transforms/crop.ts'
 import { resize } from '../../src/data/transforms/resize.ts'
 import { DataError } from '../../src/engine/errors.ts'
@@ -42,6 +43,20 @@ describe('listing', () => {
     ])
     expect([...folder.labels]).toEqual([0, 0, 0, 0, 1, 1])
     expect(folder.length).toBe(6)
+  })
+
+  it('classes and files are in the order of Python’s sorted, beyond UTF-16 too', () => {
+    // sorted(['😀', 'ﬀ', 'z', '😀a', '\ue000', 'é', '𝔸'])
+    const sorted = ['z', 'é', '\ue000', 'ﬀ', '𝔸', '😀', '😀a']
+    const folder = new ImageFolder(folderOf(...[...sorted].reverse().map((name) => `${name}/1.jpg`)))
+    expect(folder.classes).toEqual(sorted)
+    const files = sorted.map((name) => `a/${name}.jpg`)
+    expect(names(new ImageFolder(folderOf('b/1.jpg', ...[...files].reverse())))).toEqual([
+      ...files,
+      'b/1.jpg',
+    ])
+    expect(sortedLabels([...sorted].reverse())).toEqual(sorted)
+    expect(sortedByValue(['1', '01', '0'])).toEqual(['0', '01', '1'])
   })
 
   it('knows pictures by their endings, in capitals too', () => {

@@ -1,5 +1,6 @@
 import { type Dirent, readdirSync, realpathSync, statSync } from 'node:fs'
 import { DataError } from '../../engine/errors.ts'
+import { byCodePoint } from '../byCodePoint.ts'
 import { readableName } from './pictureError.ts'
 
 /** Path of a picture's file. A name that is not valid UTF-8 comes as its bytes. */
@@ -34,10 +35,10 @@ export function addSkipped(total: SkippedFiles, other: SkippedFiles): void {
   }
 }
 
-/** Names in the order of their code units: that of torchvision, and the same on every machine. */
+/** Names in the order of their code points: that of torchvision, and the same on every machine. */
 export function byName(a: PicturePath, b: PicturePath): number {
-  const [x, y] = [a.toString(), b.toString()]
-  return x < y ? -1 : x > y ? 1 : 0
+  if (typeof a === 'string' && typeof b === 'string') return byCodePoint(a, b)
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
 
 /**

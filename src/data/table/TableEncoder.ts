@@ -1,4 +1,5 @@
 import { DataError } from '../../engine/errors.ts'
+import { byCodePoint } from '../byCodePoint.ts'
 import { sortedByValue } from '../sortedLabels.ts'
 import { columnIndex, describeRow, type Table } from './readCsv.ts'
 
@@ -245,9 +246,9 @@ function measure(
   return { name, median, mean, std: deviation > 0 ? deviation : 1, flagged: gaps > 0 }
 }
 
-/** Numbers by size; texts, and what is partly numbers, by their code units, as pandas has it. */
+/** Numbers by size; texts, and what is partly numbers, by their code points, as pandas has it. */
 function sortedCategories(texts: readonly string[]): string[] {
   return texts.every((text) => toNumber(text) !== undefined)
     ? sortedByValue(texts)
-    : [...new Set(texts)].sort()
+    : [...new Set(texts)].sort(byCodePoint)
 }
