@@ -8,7 +8,7 @@ import {
   type FromFolderOptions,
   getTransforms,
   ImageDataBunch,
-  type ImageDataset,
+  ImageDataset,
   imagenetStats,
   transforms as T,
   TensorDataset,
@@ -17,7 +17,7 @@ import { ConfigError, DataError } from '../../src/engine/errors.ts'
 import { arange, manualSeed, type Tensor } from '../../src/engine/index.ts'
 import { Learner } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
-import { draw, temporaryFolder, testPicture, toSharp, writePicture } from './pictures.ts'
+import { applied, channel, draw, temporaryFolder, testPicture, toSharp, writePicture } from './pictures.ts'
 
 const hymenoptera = fileURLToPath(new URL('../../../shared/data/hymenoptera_data', import.meta.url))
 const fixture = JSON.parse(readFileSync(new URL('fixtures/transforms.json', import.meta.url), 'utf8'))
@@ -245,6 +245,35 @@ describe('sizes', () => {
       [8, 8],
       [8, 8],
     ])
+  })
+
+  it.each([
+    [250, 1000],
+    [1000, 250],
+    [1, 40],
+  ])('resizeMethod pad mirrors as often as a picture of %i x %i needs', async (height, width) => {
+    const image = draw(width, height, (x, y) => [x % 256, y % 256, (x + y) % 256])
+    const sources = new ImageDataset({ files: ['a'], images: [image], labels: [0], classes: ['a', 'b'] })
+    const data = new ImageDataBunch(
+      { train: sources, valid: null },
+      { size: 48, resizeMethod: 'pad', batchSize: 1 },
+    )
+    const { x } = await data.oneBatch()
+    expect(x.shape).toEqual([1, 3, 48, 48])
+    const [pixels] = x.mul(255).round().toArray() as number[][][][]
+    const shorter = Math.max(1, Math.round((48 * Math.min(height, width)) / Math.max(height, width)))
+    const small = await applied(T.contain(48), image)
+    // NumPy: np.pad(np.arange(n), before, mode='reflect') for n of 12, and of 1.
+    const order = shorter === 1 ? () => 0 : (at: number) => 11 - Math.abs(((at - 18 + 220) % 22) - 11)
+    for (const [c, plane] of pixels!.entries()) {
+      const part = channel(small, c)
+      for (let y = 0; y < 48; y++) {
+        for (let x = 0; x < 48; x++) {
+          const [row, column] = height < width ? [order(y), x] : [y, order(x)]
+          if (plane[y]![x] !== part[row]![column]) throw new Error(`differs at ${c}, ${y}, ${x}`)
+        }
+      }
+    }
   })
 
   it('[height, width]', async () => {

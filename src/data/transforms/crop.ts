@@ -108,7 +108,7 @@ export interface CropPadOptions {
 }
 
 /**
- * Cuts out a window of `size`, padding a smaller picture around its middle; fastai's `crop_pad`, and with
+ * Cuts out a window of `size`, padding a smaller picture around its middle, mirrored again and again if need be; fastai's `crop_pad`, and with
  * `{ row: [0, 1], column: [0, 1] }` its `rand_crop`. Without a size it takes the data's `size` option, or does nothing.
  */
 export function cropPad(size?: Size, options: CropPadOptions = {}): PictureTransform {
@@ -134,7 +134,6 @@ export function cropPad(size?: Size, options: CropPadOptions = {}): PictureTrans
         const left = Math.floor(x / 2)
         const top = Math.floor(y / 2)
         const sides = { left, top, right: x - left, bottom: y - top }
-        checkReflection('cropPad', picture, sides, paddingMode)
         picture.pad(sides, paddingMode)
       }
       const place = (spare: number, low: number, high: number) => {
@@ -179,7 +178,7 @@ function colourOf(owner: string, fill: number | Colour): Colour {
   )
 }
 
-/** Mirroring can only show what is there: PyTorch and NumPy refuse a wider border too. */
+/** Mirroring once can only show what is there: PyTorch refuses a wider border too. */
 function checkReflection(owner: string, picture: Picture, sides: Padding, mode: PaddingMode): void {
   const spare = mode === 'reflect' ? 1 : 0
   if (mode !== 'reflect' && mode !== 'symmetric') return
