@@ -1,5 +1,7 @@
 import { ConfigError } from '../engine/errors.ts'
+import { Picture } from './image/Picture.ts'
 import { checkChoice, rejectUnknownOptions } from './options.ts'
+import { RandomStream } from './random.ts'
 import type { ImageStats } from './stats.ts'
 import { compose, toPipeline } from './transforms/compose.ts'
 import { cropPad } from './transforms/crop.ts'
@@ -45,8 +47,11 @@ export function imagePipelines({
   const method = resizeMethod ?? (typeof size === 'object' ? 'squish' : 'crop')
   checkChoice('ImageDataBunch', 'resizeMethod', method, ['crop', 'pad', 'squish'])
   const train = complete(transforms.train, size, method, stats)
-  // A training pipeline that fixes the size itself tells what validation needs.
-  const valid = complete(transforms.valid, size ?? fixedSize(train.pictureSteps), method, stats)
+  // A training pipeline that fixes the size itself tells what validation needs, unless that does so too.
+  const validSize = fixedSize(toPipeline(transforms.valid).pictureSteps)
+    ? undefined
+    : fixedSize(train.pictureSteps)
+  const valid = complete(transforms.valid, size ?? validSize, method, stats)
   return { train, valid, stats: stats ?? statsOf(valid) }
 }
 
@@ -92,8 +97,16 @@ function sized(
   return [fit, cropPad(size), ...steps]
 }
 
-function fixedSize(steps: readonly PictureTransform[]): readonly [number, number] | undefined {
-  return steps.findLast((step) => step.outputSize)?.outputSize
+/** Height and width that pictures come out with, where a step fixes them; what always happens after it may change them again. */
+export function fixedSize(steps: readonly PictureTransform[]): readonly [number, number] | undefined {
+  const last = steps.findLastIndex((step) => step.outputSize)
+  if (last < 0) return undefined
+  const [height, width] = steps[last]!.outputSize!
+  // A picture whose size is known to the steps, and which nobody decodes.
+  const picture = new Picture({ source: '' }, { width, height })
+  const random = new RandomStream({ seed: 0 })
+  for (const step of steps.slice(last + 1)) if (step.deterministic) step.apply(picture, random)
+  return [picture.height, picture.width]
 }
 
 function statsOf({ batchSteps }: Pipeline): ImageStats | undefined {

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { fixedSize } from './imagePipelines.ts'
 import { zoom } from './transforms/affine.ts'
 import { compose } from './transforms/compose.ts'
 import { cropPad } from './transforms/crop.ts'
@@ -21,7 +22,7 @@ const replaced = new Set([
  * that training draws at random (rotation, warp, lighting). What validation does too is done once.
  */
 export function augmentedPipelines(train: Pipeline, valid: Pipeline, scale: number): Pipeline[] {
-  const size = valid.pictureSteps.findLast((step) => step.outputSize)?.outputSize
+  const size = fixedSize(valid.pictureSteps)
   const sized = valid.pictureSteps.filter(({ name }) => !replaced.has(name))
   const drawn = train.pictureSteps.filter(
     (step) => !step.deterministic && !replaced.has(step.name) && !sized.some((other) => isSame(step, other)),

@@ -247,6 +247,16 @@ describe('sizes', () => {
     ])
   })
 
+  it('differ where training and validation each fix their own, or tell validation what training comes to', async () => {
+    const sides = async (options: FromFolderOptions) => (await shape(options)).map(([height]) => height)
+    const [crop, middle] = [T.randomResizedCrop(12), T.centerCrop(14)]
+    expect(await sides({ transforms: { train: crop, valid: [T.resize(16), middle] } })).toEqual([12, 14])
+    expect(await sides({ transforms: { train: [crop, T.pad(2)] } })).toEqual([16, 16])
+    expect(await sides({ transforms: { train: [crop, T.resize(9)] } })).toEqual([9, 9])
+    expect(await sides({ size: 16, transforms: { train: [crop, T.pad(2)] } })).toEqual([16, 16])
+    expect(await sides({ size: 8, transforms: { train: T.pad(2) } })).toEqual([12, 8]) // before the transforms
+  })
+
   it.each([
     [250, 1000],
     [1000, 250],
@@ -289,6 +299,10 @@ describe('sizes', () => {
       ImageDataBunch.fromFolder(folder, { batchSize: 4, ...options })
     await expect(make({ size: 8, transforms: { train: T.randomResizedCrop(9) } })).rejects.toThrow(
       /size is 8x8 .* but the transforms make pictures of 9x9/,
+    )
+    const padded = { train: [T.randomResizedCrop(8), T.pad(2)] }
+    await expect(make({ size: 8, transforms: padded })).rejects.toThrow(
+      /size is 8x8 .* but the transforms make pictures of 12x12/,
     )
     await expect((await make({})).oneBatch()).rejects.toThrow(
       /pictures of a batch must have one size, .* Pass size/,
