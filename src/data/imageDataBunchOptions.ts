@@ -67,7 +67,10 @@ export interface FromFolderOptions extends ImageDataBunchOptions {
 export interface FromListsOptions extends ImageDataBunchOptions {
   /** Part of the pictures kept for validation, at random. Default 0.2. */
   validPct?: number
-  /** Which pictures are for validation, counted from 0, instead of a random part. */
+  /**
+   * Which pictures are for validation, counted from 0, instead of a random part. Of a CSV file all rows count, those that `onError: 'skip'`
+   * leaves out too.
+   */
   validIndices?: readonly number[]
   /**
    * The classes, in their order. Default: the labels of the training pictures, sorted: numbers by value (of a CSV file, a column that

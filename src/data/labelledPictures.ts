@@ -19,6 +19,16 @@ export interface LabelledPictures {
   byValue?: boolean | undefined
   /** For each picture where it was named, for error messages. */
   notes?: readonly string[] | undefined
+  /** Where they are the rows of a file of which some are left out: see `FileRows`. */
+  rows?: FileRows | undefined
+}
+
+/** By these numbers `validIndices` and the list of what was left out speak of pictures: others are not to shift them. */
+export interface FileRows {
+  /** For each picture the number of its row, from 0. */
+  numbers: readonly number[]
+  /** Of all rows. */
+  count: number
 }
 
 export interface SplitOptions {
@@ -45,13 +55,13 @@ export interface LabelledSources {
  * lists. @throws DataError that names the picture whose label is not known
  */
 export function labelledSources(pictures: LabelledPictures, options: SplitOptions): LabelledSources {
-  const { files, labels, notes, byValue } = pictures
+  const { files, labels, notes, byValue, rows } = pictures
   if (files.length !== labels.length) {
     throw new DataError(
       `there are ${files.length} files, but ${labels.length} labels: each file has one label`,
     )
   }
-  const { train, valid } = splitOf(files.length, options)
+  const { train, valid } = splitOf(files.length, options, rows)
   const several = labels.some((label) => Array.isArray(label))
   const labelsOf = (index: number) => [labels[index]!].flat() as (string | number)[]
   const textsOf = (index: number) => labelsOf(index).map(String)
@@ -76,7 +86,7 @@ export function labelledSources(pictures: LabelledPictures, options: SplitOption
       const item = `${readableName(files[index]!)}${note === undefined ? '' : ` (${note})`}`
       const reason = `${item}: the label '${unknown}' is not among the classes '${classes.slice(0, 10).join("', '")}'${classes.length > 10 ? ` and ${classes.length - 10} more` : ''}, which are those ${options.classes ? 'given' : 'of the training pictures'}`
       if (options.onError === 'throw') throw new DataError(`${reason}. ${advice}`)
-      skipped.push({ index, item, reason })
+      skipped.push({ index: rows?.numbers[index] ?? index, item, reason })
       return false
     })
     const numbers = kept.map((index) => textsOf(index).map((text) => places.get(text)!))
@@ -96,15 +106,18 @@ export function labelledSources(pictures: LabelledPictures, options: SplitOption
 export function splitOf(
   length: number,
   { validPct, validIndices, seed }: Pick<SplitOptions, 'validPct' | 'validIndices' | 'seed'>,
+  rows?: FileRows,
 ): { train: ArrayLike<number>; valid: ArrayLike<number> } {
   if (length === 0) throw new DataError('there are no pictures')
   if (!validIndices) return randomSplit(length, validPct ?? 0.2, seed())
   if (validPct !== undefined)
     throw new ConfigError('validPct and validIndices exclude each other: give one of them')
-  const odd = validIndices.find((index) => !Number.isInteger(index) || index < 0 || index >= length)
+  const count = rows?.count ?? length
+  const odd = validIndices.find((index) => !Number.isInteger(index) || index < 0 || index >= count)
   if (odd !== undefined)
-    throw new ConfigError(`validIndices: ${odd} is no picture; they are counted from 0 to ${length - 1}`)
+    throw new ConfigError(`validIndices: ${odd} is no picture; they are counted from 0 to ${count - 1}`)
   const chosen = new Set(validIndices)
   const all = Array.from({ length }, (_, index) => index)
-  return { train: all.filter((index) => !chosen.has(index)), valid: [...chosen].sort((a, b) => a - b) }
+  const isChosen = (index: number) => chosen.has(rows?.numbers[index] ?? index)
+  return { train: all.filter((index) => !isChosen(index)), valid: all.filter(isChosen) }
 }

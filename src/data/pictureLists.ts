@@ -13,7 +13,7 @@ import { readableName } from './image/pictureError.ts'
 import type { Label, LabelledPictures } from './labelledPictures.ts'
 import { orLeaveOut } from './skipAdvice.ts'
 import { areWholeNumbers } from './sortedLabels.ts'
-import { columnIndex, describeRow, readCsv } from './table/readCsv.ts'
+import { columnIndex, describeRow, readCsv, type Table } from './table/readCsv.ts'
 
 /** Which files: those of a list, relative to `dir`, or all pictures below it. */
 export function filesOf(
@@ -84,6 +84,7 @@ export async function picturesOfCsv(dir: string, options: CsvOptions) {
   const [file, label] = [columnIndex(table, options.fileColumn), columnIndex(table, options.labelColumn)]
   const valid = options.validColumn === undefined ? undefined : columnIndex(table, options.validColumn)
   const skipped = [...table.skipped]
+  const numbers = rowNumbers(table)
   const kept: number[] = []
   for (const [row, cells] of table.rows.entries()) {
     const lacking =
@@ -99,7 +100,7 @@ export async function picturesOfCsv(dir: string, options: CsvOptions) {
     const item = describeRow(table, row)
     const reason = `${item}: the row has no ${lacking}. Repair or remove it${orLeaveOut('rows')}`
     if (onError === 'throw') throw new DataError(reason)
-    skipped.push({ index: row, item, reason })
+    skipped.push({ index: numbers[row]!, item, reason })
   }
   const texts = kept.map((row) => table.rows[row]![label]!.trim())
   const pictures: LabelledPictures = {
@@ -109,12 +110,24 @@ export async function picturesOfCsv(dir: string, options: CsvOptions) {
     ),
     byValue: labelDelimiter === undefined && areWholeNumbers(texts),
     notes: kept.map((row) => describeRow(table, row)),
+    rows: { numbers: kept.map((row) => numbers[row]!), count: table.rows.length + table.skipped.length },
   }
   const validIndices =
     valid === undefined
       ? undefined
-      : kept.flatMap((row, at) => (/^(true|1|yes)$/i.test(table.rows[row]![valid]!.trim()) ? [at] : []))
+      : kept.flatMap((row) =>
+          /^(true|1|yes)$/i.test(table.rows[row]![valid]!.trim()) ? [numbers[row]!] : [],
+        )
   return { pictures, skipped, validIndices }
+}
+
+/** The numbers of the rows that could be read, in the file. */
+function rowNumbers({ rows, skipped }: Table): number[] {
+  const unreadable = new Set(skipped.map(({ index }) => index))
+  const numbers: number[] = []
+  for (let number = 0; numbers.length < rows.length; number++)
+    if (!unreadable.has(number)) numbers.push(number)
+  return numbers
 }
 
 function within(dir: string, name: string): string {

@@ -191,6 +191,29 @@ describe('one label for each picture', () => {
     expect(data.validDs!.length).toBe(2)
   })
 
+  it('a chosen split of a file is not shifted by rows that are left out', async () => {
+    const { dir, names } = await pets()
+    const rows = names.map((name, at) => `${name},${at % 2},${[0, 6, 7].includes(at)}`)
+    const { validPct: _, ...rest } = settings
+    const options = { ...rest, onError: 'skip', batchSize: 1 } as const
+    const warn = vi.spyOn(process, 'emitWarning').mockReturnValue()
+    for (const header of [true, false]) {
+      const broken = rows.with(1, 'only,two').with(3, `${names[3]},,true`).with(7, `${names[7]},fish,true`)
+      writeFileSync(join(dir, 'labels.csv'), `${header ? 'name,label,valid\n' : ''}${broken.join('\n')}\n`)
+      for (const split of [{ validIndices: [7, 6, 3, 1, 0] }, { validColumn: 2 }]) {
+        const data = await ImageDataBunch.fromCsv(dir, { ...options, ...split, header })
+        expect((data.validDs as ImageDataset).files).toEqual([0, 6].map((at) => join(dir, names[at]!)))
+        expect((data.trainDs as ImageDataset).files).toEqual(
+          [2, 4, 5, 8, 9].map((at) => join(dir, names[at]!)),
+        )
+        expect(data.skipped.map(({ index }) => index)).toEqual([1, 3, 7])
+      }
+      const beyond = ImageDataBunch.fromCsv(dir, { ...options, validIndices: [10], header })
+      await expect(beyond).rejects.toThrow(/10 is no picture; they are counted from 0 to 9/)
+    }
+    warn.mockRestore()
+  })
+
   it('refuses what cannot be', async () => {
     const { dir, names } = await pets()
     const all = (labels: never) => ImageDataBunch.fromLists(dir, names, labels, settings)

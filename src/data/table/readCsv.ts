@@ -29,7 +29,7 @@ export interface Table {
   readonly rows: readonly (readonly string[])[]
   /** Line of the file in which each row ends. */
   readonly lines: readonly number[]
-  /** Rows that were left out. */
+  /** Rows that were left out, each with its number in the file: from 0, whether rows can be read or not. */
   readonly skipped: readonly SkippedItem[]
 }
 
@@ -61,7 +61,7 @@ export function parseCsv(text: Buffer, name: string, options: ReadCsvOptions): T
   const { separator = ',', header = true, onError = 'throw' } = options
   if (text.includes(0)) throw new DataError(`${name}: this is no CSV file: it holds bytes that are no text`)
   const skipped: SkippedItem[] = []
-  const parsed = parseRows(text, name, separator, onError, skipped)
+  const parsed = parseRows(text, name, { separator, header, onError }, skipped)
   const first = parsed[0]
   if (!first) throw new DataError(`${name}: the file is empty; the first line names the columns`)
   const columns = header
@@ -84,19 +84,21 @@ export function parseCsv(text: Buffer, name: string, options: ReadCsvOptions): T
 function parseRows(
   text: Buffer,
   name: string,
-  separator: string,
-  onError: 'throw' | 'skip',
+  { separator, header, onError }: Required<ReadCsvOptions>,
   skipped: SkippedItem[],
 ): Row[] {
   const messageOf = (line: unknown, reason: string) =>
     `${name}, line ${String(line)}: ${reason}. Repair or remove the row${orLeaveOut('rows')}`
+  // Of the next row; what names the columns is none.
+  let number = header ? -1 : 0
   const skip = (line: unknown, reason: string) => {
     if (skipped.length === MAX_SKIPPED) {
       throw new DataError(
         `${name}: more than ${MAX_SKIPPED} rows cannot be read, the last in line ${String(line)} (${reason}). Is it separated by '${separator}'?`,
       )
     }
-    skipped.push({ index: -1, item: `${name}, line ${String(line)}`, reason: messageOf(line, reason) })
+    skipped.push({ index: number, item: `${name}, line ${String(line)}`, reason: messageOf(line, reason) })
+    if (number >= 0) number++
   }
   try {
     const rows: Row[] = []
@@ -112,6 +114,7 @@ function parseRows(
       // What the parser would collect itself takes ten times the memory of the rows.
       on_record: (record: string[], { lines }) => {
         rows.push({ record, line: lines })
+        number++
         return null
       },
     })
