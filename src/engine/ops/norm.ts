@@ -24,12 +24,17 @@ export interface BatchNormOptions {
   residual?: Tensor | null | undefined
 }
 
+const BATCH_NORM_OPTIONS = [
+  ...['runningMean', 'runningVar', 'weight', 'bias', 'training', 'momentum', 'eps'],
+  ...['activation', 'residual'],
+]
+
 /**
  * Batch normalisation (Ioffe and Szegedy 2015) of x [N, C, …] over all dimensions but C; optionally with a residual sum
  * and a ReLU in the same pass over memory: relu(norm(x) + residual).
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
-  requireOptions('batchNorm', options)
+  requireOptions('batchNorm', options, BATCH_NORM_OPTIONS)
   const { training = false, momentum = 0.1, eps = 1e-5, activation } = options
   const weight = options.weight ?? null
   const bias = options.bias ?? null
@@ -104,7 +109,7 @@ export function layerNorm(
   normalizedShape: number | readonly number[],
   options: LayerNormOptions = {},
 ): Tensor {
-  requireOptions('layerNorm', options)
+  requireOptions('layerNorm', options, ['weight', 'bias', 'eps'])
   const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape
   return normByOwn('layerNorm', 'layer_norm', x, shape, options)
 }
@@ -123,7 +128,7 @@ export interface GroupNormOptions {
  * @throws ShapeError, DTypeError.
  */
 export function groupNorm(x: Tensor, groups: number, options: GroupNormOptions = {}): Tensor {
-  requireOptions('groupNorm', options)
+  requireOptions('groupNorm', options, ['weight', 'bias', 'eps'])
   return normByOwn('groupNorm', 'group_norm', x, groups, options)
 }
 
