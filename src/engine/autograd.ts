@@ -117,6 +117,11 @@ export function backward(
   requireTensor('backward', 'first argument', root)
   const alone = gradientOrOptions === null || gradientOrOptions instanceof Tensor
   const options = alone ? { ...more, gradient: gradientOrOptions } : gradientOrOptions
+  if (Array.isArray(gradientOrOptions)) {
+    throw new AutogradError(
+      `backward: the gradient must be a tensor, as in backward(gradient), got ${show(gradientOrOptions)}`,
+    )
+  }
   requireOptions('backward', more, BACKWARD_OPTIONS)
   requireOptions('backward', options, BACKWARD_OPTIONS)
   const { gradient, retainGraph = false } = options
