@@ -1,3 +1,4 @@
+#include "core/words.h"
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
 
@@ -34,21 +35,11 @@ void move(Word* wide, Word* deep, int64_t rows, int64_t width, int64_t channels,
 template <bool toWide>
 void enqueueMove(Context& context, const char* op, const View& wide, const View& deep, int64_t factor) {
     const int64_t rows = wide.sizes[0] * wide.sizes[2], width = deep.sizes[3], channels = wide.sizes[1];
-    const auto run = [&](auto word) {
+    dispatchSize(wide.dtype, [&](auto word) {
         using Word = decltype(word);
         Word *const w = wide.as<Word>(), *const d = deep.as<Word>();
         context.enqueue(op, [=] { move<Word, toWide>(w, d, rows, width, channels, factor); });
-    };
-    switch (dtypeSize(wide.dtype)) {
-        case 1:
-            return run(uint8_t{});
-        case 2:
-            return run(uint16_t{});
-        case 4:
-            return run(uint32_t{});
-        default:
-            return run(uint64_t{});
-    }
+    });
 }
 
 }  // namespace

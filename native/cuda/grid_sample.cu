@@ -1,88 +1,17 @@
 // Sampling channels-last pictures at the positions of a grid, as PyTorch does
 // (aten/src/ATen/native/GridSampler.h). The gradient of the pictures is added with atomics, since any output
 // may read any pixel: its last bits may differ from run to run. All else has a fixed order.
-#include <cmath>
-
+#include "core/grid_corners.h"
 #include "cuda/pixels.h"
 
 namespace anneal::cuda {
 
 namespace {
 
-using cpu::GridBorder;
-using cpu::GridSampleOptions;
-
 template <typename C>
-struct Coordinate {
-    C value;
-    C slope;  // d value / d grid
-};
-
-// A position of the grid, -1 to 1, as a position on the picture. Positions that are no numbers go to the
-// first pixel, or with zeros around stay outside.
-template <typename C>
-__device__ Coordinate<C> coordinateOf(C grid, int64_t size, const GridSampleOptions& options) {
-    const C extent = static_cast<C>(options.alignCorners ? size - 1 : size);
-    C value = (grid + 1) * (extent / 2) - (options.alignCorners ? C(0) : C(0.5));
-    C slope = extent / 2;
-    if (options.border == GridBorder::Zeros) return {value, slope};
-    if (options.border == GridBorder::Reflection) {
-        // Mirrors stand on the outermost pixels' centres, or half a pixel further out.
-        const C low = options.alignCorners ? C(0) : C(-0.5);
-        if (extent == 0) {
-            value = slope = 0;
-        } else {
-            const C distance = std::fabs(value - low);
-            const C rest = distance - std::trunc(distance / (2 * extent)) * (2 * extent);
-            const bool flipped = rest > 2 * extent - rest;
-            if ((value < low) != flipped) slope = -slope;
-            value = (flipped ? 2 * extent - rest : rest) + low;
-        }
-    }
-    const C last = static_cast<C>(size - 1);
-    if (!(value > 0)) return {C(0), C(0)};
-    if (value >= last) return {last, C(0)};
-    return {value, slope};
-}
-
-// The corners around a position: offsets of the pixels in elements, -1 for those outside, with their weights
-// and the weights' slopes by x and y on the grid.
-template <typename C>
-struct Corners {
-    int64_t offsets[4];
-    C weights[4];
-    C byX[4], byY[4];
-};
-
-template <typename C>
-__device__ Corners<C> cornersOf(const C* grid, const PictureSizes& sizes, const GridSampleOptions& options) {
-    Corners<C> corners = {{-1, -1, -1, -1}, {}, {}, {}};
-    const Coordinate<C> x = coordinateOf(grid[0], sizes.width, options),
-                        y = coordinateOf(grid[1], sizes.height, options);
-    const C width = static_cast<C>(sizes.width), height = static_cast<C>(sizes.height);
-    // Compared before they become integers: anything may stand in the grid.
-    if (options.nearest) {
-        const C column = std::rint(x.value), row = std::rint(y.value);
-        if (!(column >= 0 && column < width && row >= 0 && row < height)) return corners;
-        corners.offsets[0] = sizes.offset(0, static_cast<int64_t>(row), static_cast<int64_t>(column));
-        corners.weights[0] = 1;
-        return corners;
-    }
-    const C left = std::floor(x.value), top = std::floor(y.value);
-    if (!(left >= -1 && left < width && top >= -1 && top < height)) return corners;
-    const auto column = static_cast<int64_t>(left), row = static_cast<int64_t>(top);
-    const C right = x.value - left, down = y.value - top;
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const int64_t cornerX = column + (i & 1), cornerY = row + (i >> 1);
-        if (cornerX < 0 || cornerX >= sizes.width || cornerY < 0 || cornerY >= sizes.height) continue;
-        const C wide = i & 1 ? right : 1 - right, high = i >> 1 ? down : 1 - down;
-        corners.offsets[i] = sizes.offset(0, cornerY, cornerX);
-        corners.weights[i] = wide * high;
-        corners.byX[i] = (i & 1 ? high : -high) * x.slope;
-        corners.byY[i] = (i >> 1 ? wide : -wide) * y.slope;
-    }
-    return corners;
+__device__ Corners<C> cornersAt(const C* position, const PictureSizes& sizes,
+                                const GridSampleOptions& options) {
+    return cornersOf(position, sizes.height, sizes.width, sizes.channels, options);
 }
 
 // What a thread takes of an output's channels: all of few, so that the corners are worked out once, or a
@@ -101,7 +30,7 @@ __global__ void sampleForward(C* out, const C* input, const C* grid, PictureSize
     for (int64_t i = globalThread(); i < walk.count; i += globalThreads()) {
         int64_t pixel = i;
         const int64_t begin = walk.packs.take(pixel) * each, end = begin + each;
-        const Corners<C> corners = cornersOf(grid + 2 * pixel, from, options);
+        const Corners<C> corners = cornersAt(grid + 2 * pixel, from, options);
         int64_t row = pixel;
         walk.width.take(row);
         walk.height.take(row);
@@ -127,7 +56,7 @@ __global__ void sampleBackwardInput(C* gradInput, const C* gradOutput, const C* 
     for (int64_t i = globalThread(); i < walk.count; i += globalThreads()) {
         int64_t pixel = i;
         const int64_t begin = walk.packs.take(pixel) * each, end = begin + each;
-        const Corners<C> corners = cornersOf(grid + 2 * pixel, to, options);
+        const Corners<C> corners = cornersAt(grid + 2 * pixel, to, options);
         int64_t picture = pixel;
         walk.width.take(picture);
         walk.height.take(picture);
@@ -151,7 +80,7 @@ __global__ void sampleBackwardGrid(C* gradGrid, const C* gradOutput, const C* in
     forEachRow<LaneTeam>(outputs, from.channels, width, [&](const LaneTeam& team, int64_t pixel) {
         C alongX = 0, alongY = 0;
         if (team.active) {
-            const Corners<C> corners = cornersOf(grid + 2 * pixel, from, options);
+            const Corners<C> corners = cornersAt(grid + 2 * pixel, from, options);
             const C* const picture = input + from.offset(inPicture.quotient(pixel), 0, 0);
             forPacks<1>(team, [&](int64_t c) {
                 const C g = gradOutput[pixel * from.channels + c];

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "core/words.h"
 #include "cuda/submit.h"
 
 // What index.cu and index_list.cu share. Indices are checked where they are used; one out of range is noted,
@@ -112,21 +113,6 @@ __device__ inline void moveElement(T& picked, T& dense) {
         addTo(&picked, dense);
     } else {
         if (dense) picked = dense;
-    }
-}
-
-// Calls body(word), a word of the elements' size, where they are only moved.
-template <typename Body>
-void dispatchSize(DType dtype, const Body& body) {
-    switch (dtypeSize(dtype)) {
-        case 1:
-            return body(uint8_t{});
-        case 2:
-            return body(uint16_t{});
-        case 4:
-            return body(uint32_t{});
-        default:
-            return body(uint64_t{});
     }
 }
 

@@ -2,6 +2,7 @@
 // y, x]. Moves, whatever the dtype, so the elements are plain words of its size. A thread takes a channel of
 // a pixel: r r words that lie together in the deep picture, and in the wide one beside those of the next
 // thread.
+#include "core/words.h"
 #include "cuda/pixels.h"
 
 namespace anneal::cuda {
@@ -52,7 +53,7 @@ void enqueueMove(Context& context, const char* op, const View& wide, const View&
         const int64_t channels = wide.sizes[1];
         const PictureSizes sizes(deep);
         const PackWalk walk(sizes, factor * factor);
-        const auto run = [&](auto word) {
+        dispatchSize(wide.dtype, [&](auto word) {
             using Word = decltype(word);
             const auto move = [&](auto kernel) {
                 launch(kernel, gridFor(walk.count), runtime.stream(), wide.as<Word>(), deep.as<Word>(), sizes,
@@ -62,17 +63,7 @@ void enqueueMove(Context& context, const char* op, const View& wide, const View&
                 if (factor == 2 && isPacked(deep.data)) return move(movePixels<toWide, true, Word>);
             }
             move(movePixels<toWide, false, Word>);
-        };
-        switch (dtypeSize(wide.dtype)) {
-            case 1:
-                return run(uint8_t{});
-            case 2:
-                return run(uint16_t{});
-            case 4:
-                return run(uint32_t{});
-            default:
-                return run(uint64_t{});
-        }
+        });
     });
 }
 

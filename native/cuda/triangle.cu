@@ -1,3 +1,4 @@
+#include "core/words.h"
 #include "cuda/submit.h"
 #include "cuda/walk.h"
 
@@ -26,21 +27,11 @@ void triangle(Context& context, const View& out, const View& input, int64_t diag
         const Walk<2> walk({out, input});
         if (walk.numel == 0) return;
         const int64_t columns = out.sizes[out.dims() - 1], rows = out.sizes[out.dims() - 2];
-        const auto run = [&](auto word) {
+        dispatchSize(out.dtype, [&](auto word) {
             using Word = decltype(word);
             launch(keepTriangle<Word>, gridFor(walk.numel), runtime.stream(), out.as<Word>(), walk, rows,
                    columns, diagonal, upper);
-        };
-        switch (dtypeSize(out.dtype)) {
-            case 1:
-                return run(uint8_t{});
-            case 2:
-                return run(uint16_t{});
-            case 4:
-                return run(uint32_t{});
-            default:
-                return run(uint64_t{});
-        }
+        });
     });
 }
 

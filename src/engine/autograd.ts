@@ -17,6 +17,8 @@ export interface BackwardOptions {
   retainGraph?: boolean | undefined
 }
 
+const BACKWARD_OPTIONS = ['gradient', 'retainGraph']
+
 declare module './tensor.ts' {
   interface Tensor {
     /**
@@ -115,8 +117,13 @@ export function backward(
   requireTensor('backward', 'first argument', root)
   const alone = gradientOrOptions === null || gradientOrOptions instanceof Tensor
   const options = alone ? { ...more, gradient: gradientOrOptions } : gradientOrOptions
-  requireOptions('backward', more)
-  requireOptions('backward', options)
+  if (Array.isArray(gradientOrOptions)) {
+    throw new AutogradError(
+      `backward: the gradient must be a tensor, as in backward(gradient), got ${show(gradientOrOptions)}`,
+    )
+  }
+  requireOptions('backward', more, BACKWARD_OPTIONS)
+  requireOptions('backward', options, BACKWARD_OPTIONS)
   const { gradient, retainGraph = false } = options
   requireHistory('backward', root)
   walking((made) => {
@@ -162,7 +169,7 @@ export function grad(
   inputs: Tensor | readonly Tensor[],
   options: GradOptions = {},
 ): (Tensor | null)[] {
-  requireOptions('grad', options)
+  requireOptions('grad', options, ['gradOutputs', 'createGraph', 'retainGraph', 'allowUnused'])
   const { gradOutputs, createGraph = false, retainGraph = createGraph, allowUnused = false } = options
   if (gradOutputs !== undefined && !Array.isArray(gradOutputs)) {
     throw new AutogradError(`grad: gradOutputs must be a list of tensors, got ${show(gradOutputs)}`)

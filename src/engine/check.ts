@@ -37,10 +37,20 @@ export function requireTensor(op: string, name: string, value: unknown): asserts
   }
 }
 
-/** @throws ConfigError unless `options` is an object (or left out, where the caller has a default). */
-export function requireOptions(op: string, options: unknown): void {
-  if (options === null || typeof options !== 'object') {
+/**
+ * Options may be left out where the caller has a default.
+ * @throws ConfigError unless `options` is an object, and for keys that are none of `names`, where these are given
+ */
+export function requireOptions(op: string, options: unknown, names?: readonly string[]): void {
+  if (options === null || typeof options !== 'object' || Array.isArray(options)) {
     throw new ConfigError(`${op}: the options must be an object, got ${show(options)}`)
+  }
+  if (!names) return
+  // Asked at every call of an op: no list is made unless there is something to tell.
+  for (const name in options) {
+    if (names.includes(name)) continue
+    const unknown = Object.keys(options).filter((key) => !names.includes(key))
+    throw new ConfigError(`${op}: unknown option ${unknown.join(', ')}; the options are ${names.join(', ')}`)
   }
 }
 
@@ -49,6 +59,12 @@ export function requireNumber(op: string, name: string, value: unknown): asserts
   if (typeof value !== 'number') {
     throw new ConfigError(`${op}: the ${name} must be a number, got ${show(value)}`)
   }
+}
+
+/** @throws ConfigError unless `value` is a whole number of at least `least`. */
+export function checkCount(owner: string, name: string, value: number, least: number): void {
+  if (Number.isSafeInteger(value) && value >= least) return
+  throw new ConfigError(`${owner}: ${name} must be a whole number of at least ${least}, got ${show(value)}`)
 }
 
 // What an integer dtype holds, ends included: int64's upper end is the last number below 2^63.

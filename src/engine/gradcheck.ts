@@ -26,7 +26,7 @@ export function gradcheck(
   options: GradcheckOptions = {},
 ): boolean {
   requireFunction('gradcheck', 'first argument', fn)
-  requireOptions('gradcheck', options)
+  requireOptions('gradcheck', options, ['eps', 'atol', 'rtol'])
   if (!Array.isArray(inputs))
     throw new AutogradError(`gradcheck: expected a list of tensors, got ${show(inputs)}`)
   for (const input of inputs) requireTensor('gradcheck', 'input', input)

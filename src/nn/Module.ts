@@ -298,7 +298,7 @@ export class Module<Inputs extends readonly unknown[] = [x: Tensor], Output = Te
 }
 
 function listOptions(owner: string, options: ListOptions): Required<ListOptions> {
-  requireOptions(owner, options)
+  requireOptions(owner, options, ['prefix', 'recurse'])
   const { prefix = '', recurse = true } = options
   if (typeof prefix !== 'string')
     throw new ConfigError(`${owner}: the prefix must be a string, got ${show(prefix)}`)

@@ -12,7 +12,7 @@ import { engineOrigin, handleOnSameMemory } from '../engine/tensor.ts'
 export class Parameter extends Tensor {
   constructor(data: Tensor, options: { requiresGrad?: boolean } = {}) {
     super(handleOnSameMemory(checked(data)), engineOrigin)
-    requireOptions('Parameter', options)
+    requireOptions('Parameter', options, ['requiresGrad'])
     this.keep()
     this.versions = data.versionCounter
     this.requiresGrad_(options.requiresGrad ?? true)

@@ -112,7 +112,7 @@ export function kaimingNormal_(tensor: Tensor, options: KaimingOptions = {}): Te
  * Normal, cut to [a, b], by PyTorch's method (uniform draws through the inverse of the distribution's cumulative function).
  */
 export function truncNormal_(tensor: Tensor, options: TruncNormalOptions = {}): Tensor {
-  requireOptions('truncNormal_', options)
+  requireOptions('truncNormal_', options, ['mean', 'std', 'a', 'b'])
   const { mean = 0, std = 1, a = -2, b = 2 } = options
   for (const [name, value] of Object.entries({ mean, std, a, b })) requireNumber('truncNormal_', name, value)
   if (!(a < b) || !(std > 0)) {
@@ -167,7 +167,7 @@ export function calculateFanInAndFanOut(tensor: Tensor): { fanIn: number; fanOut
 }
 
 function xavierDeviation(tensor: Tensor, options: XavierOptions | number): number {
-  if (typeof options !== 'number') requireOptions('init', options)
+  if (typeof options !== 'number') requireOptions('init', options, ['gain'])
   const gain = typeof options === 'number' ? options : (options.gain ?? 1)
   requireNumber('init', 'gain', gain)
   const { fanIn, fanOut } = calculateFanInAndFanOut(tensor)
@@ -175,7 +175,7 @@ function xavierDeviation(tensor: Tensor, options: XavierOptions | number): numbe
 }
 
 function kaimingDeviation(tensor: Tensor, options: KaimingOptions): number {
-  requireOptions('init', options)
+  requireOptions('init', options, ['a', 'mode', 'nonlinearity'])
   const { a = 0, mode = 'fanIn', nonlinearity = 'leakyRelu' } = options
   requireNumber('init', 'slope a', a)
   if (mode !== 'fanIn' && mode !== 'fanOut') {

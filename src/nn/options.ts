@@ -1,5 +1,7 @@
-import { requireOptions, show } from '../engine/check.ts'
+import { show } from '../engine/check.ts'
 import { ConfigError } from '../engine/errors.ts'
+
+export { requireOptions as rejectUnknownOptions } from '../engine/check.ts'
 
 /** One number for both directions, or `[vertical, horizontal]`. */
 export type Pair = number | readonly [number, number]
@@ -31,15 +33,4 @@ export function probability(value: number, owner: string, name: string): number 
     throw new ConfigError(`${owner}: ${name} must lie between 0 and 1, got ${show(value)}`)
   }
   return value
-}
-
-/** Throws a ConfigError that names every key of `options` that is not in `known`. */
-export function rejectUnknownOptions(owner: string, options: object, known: readonly string[]): void {
-  requireOptions(owner, options)
-  const unknown = Object.keys(options).filter((key) => !known.includes(key))
-  if (unknown.length > 0) {
-    throw new ConfigError(
-      `${owner}: unknown option ${unknown.join(', ')}; the options are ${known.join(', ')}`,
-    )
-  }
 }

@@ -47,7 +47,7 @@ export function loadState(
   state: Readonly<Record<string, Tensor>>,
   options: LoadStateDictOptions,
 ): LoadStateDictResult {
-  requireOptions('loadStateDict', options)
+  requireOptions('loadStateDict', options, ['strict'])
   if (state === null || typeof state !== 'object') {
     throw new CheckpointError(`a state dict is an object of tensors by name, got ${show(state)}`)
   }

@@ -131,7 +131,7 @@ function inputsOf(model: Module, input: SummaryInput, { dtype }: SummaryOptions)
 
 /** Behind {@link Module.summary}. */
 export function summarize(model: Module, input: SummaryInput, options: SummaryOptions): ModuleSummary {
-  requireOptions('summary', options)
+  requireOptions('summary', options, ['dtype'])
   const inputs = noGrad(() => inputsOf(model, input, options))
   const named = model.namedModules()
   const shapesOf = new Map<Module, number[][]>()

@@ -237,6 +237,9 @@ describe('crossEntropy', () => {
     expect(() => crossEntropy(x, ones([4, 2]))).toThrow(
       /expected probabilities of shape \[4, 3\], got \[4, 2\]/,
     )
+    expect(() => crossEntropy(x, tensor([0, 1, 2, 0]))).toThrow(
+      /expected probabilities of shape \[4, 3\], got \[4\]; class labels are integers: target.long\(\)/,
+    )
     expect(() => crossEntropy(x.to('int64'), x)).toThrow(DTypeError)
     expect(() => crossEntropy(x.to('int64'), labels([0, 1, 2, 0]))).toThrow(DTypeError)
     expect(() => crossEntropy(x, labels([0, 1, 2, 0]), { weight: ones([4]) })).toThrow(

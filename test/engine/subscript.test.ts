@@ -49,6 +49,39 @@ describe('index', () => {
     expect([...x.index([]).shape]).toEqual([0, 4])
   })
 
+  // NumPy's answers, for the stops '', 1, -3, -9 and 9.
+  it.each<[string, number, string]>([
+    ['', -1, '43210 432 43 43210 -'],
+    ['3', -1, '3210 32 3 3210 -'],
+    ['9', -1, '43210 432 43 43210 -'],
+    ['-2', -1, '3210 32 3 3210 -'],
+    ['-9', -1, '- - - - -'],
+    ['', -2, '420 42 4 420 -'],
+    ['3', -2, '31 3 3 31 -'],
+    ['9', -2, '420 42 4 420 -'],
+    ['-2', -2, '31 3 3 31 -'],
+    ['-9', -2, '- - - - -'],
+  ])('takes ranges backwards from %j by %d', (start, step, answers) => {
+    const found = ['', '1', '-3', '-9', '9'].map((stop) =>
+      arange(5).index(`${start}:${stop}:${step}`).toArray(),
+    )
+    expect(found.map((row) => (row as number[]).join('') || '-').join(' ')).toBe(answers)
+  })
+
+  it('takes ranges backwards beside other items, with gradients, but does not write to them', () => {
+    const x = grid()
+    expect(x.index('::-2', [0, 2]).toArray()).toEqual([
+      [8, 10],
+      [0, 2],
+    ])
+    expect(x.index(1, '::-1').toArray()).toEqual([7, 6, 5, 4])
+    expect(gradcheck((t) => t.index('::-1', '-1:0:-2').square(), [leaf([2, 4])])).toBe(true)
+    expect(() => x.indexPut_(['::-1'], 1)).toThrow(
+      /negative step cannot be written to; .* flip\(\) the value/,
+    )
+    expect(x.toArray()).toEqual(grid().toArray())
+  })
+
   it('takes a single integer in a tensor as a number', () => {
     const x = grid()
     expect([...x.index(tensor(1, { dtype: 'int64' })).shape]).toEqual([4])
@@ -72,7 +105,7 @@ describe('index', () => {
     ['a number out of range', [5], ShapeError, /5 is out of range for dimension 0 with size 3/],
     ['a list out of range', [0, [1, -5]], ShapeError, /-5 is out of range for dimension 1 with size 4/],
     ['too many', [0, 0, 0], ShapeError, /3 indices for a tensor of shape \[3, 4\]/],
-    ['a negative step', ['::-1'], ShapeError, /step must be positive, got -1/],
+    ['a step of 0', ['::0'], ShapeError, /the step must not be 0 in "::0"/],
     ['a fraction', [0.5], ShapeError, /expected an integer, got 0.5/],
     ['NaN', [Number.NaN], ShapeError, /NaN/],
     ['nonsense', ['a:b'], ShapeError, /"a:b"/],

@@ -62,7 +62,7 @@ export interface GeluOptions {
 /** x · Φ(x) with the normal distribution function Φ (Hendrycks and Gimpel 2016). */
 export function gelu(x: Tensor, options: GeluOptions = {}): Tensor {
   requireTensor('gelu', 'input', x)
-  requireOptions('gelu', options)
+  requireOptions('gelu', options, ['approximate'])
   const { approximate = 'none' } = options
   if (approximate === 'tanh') {
     const cube = x.mul(x).mul(x)

@@ -33,7 +33,7 @@ function requireSameDType(op: string, a: Tensor, b: Tensor): void {
 
 /** Where |a - b| ≤ atol + rtol · |b|, as bool; infinities are close to themselves alone. */
 export function isclose(a: Tensor, b: Tensor, options: ToleranceOptions = {}): Tensor {
-  requireOptions('isclose', options)
+  requireOptions('isclose', options, ['rtol', 'atol', 'equalNan'])
   const { rtol = 1e-5, atol = 1e-8, equalNan = false } = options
   requireSameDType('isclose', a, b)
   let close = call('eq', a, b)

@@ -6,6 +6,8 @@ import { call, callMany } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 import { asPicture, batched, type Pair, pair, single } from './spatial.ts'
 
+const OPTION_NAMES = ['stride', 'padding', 'dilation', 'groups']
+
 export interface ConvOptions {
   /** Steps between neighbouring outputs: one number, or [height, width]. Default 1. */
   stride?: Pair | undefined
@@ -74,7 +76,7 @@ export function conv2d(
   options: ConvOptions = {},
 ): Tensor {
   requireTensor('conv2d', 'weight', weight)
-  requireOptions('conv2d', options)
+  requireOptions('conv2d', options, OPTION_NAMES)
   const geometry = geometryOf('conv2d', weight, options)
   return batched('conv2d', x, 4, (pictures) => convolve('conv2d', pictures, weight, bias, geometry))
 }
@@ -90,7 +92,7 @@ export function conv1d(
   options: ConvOptions = {},
 ): Tensor {
   checkLineWeight('conv1d', weight, '[out, in / groups, length]')
-  requireOptions('conv1d', options)
+  requireOptions('conv1d', options, OPTION_NAMES)
   const stride = single('conv1d', 'stride', options.stride ?? 1, 1)
   const dilation = single('conv1d', 'dilation', options.dilation ?? 1, 1)
   const given = options.padding ?? 0

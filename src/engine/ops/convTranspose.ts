@@ -9,6 +9,8 @@ import { zeros } from './create.ts'
 import { cat } from './indexing.ts'
 import { asPicture, batched, type Pair, pair, single } from './spatial.ts'
 
+const OPTION_NAMES = ['stride', 'padding', 'outputPadding', 'dilation', 'groups']
+
 export interface ConvTransposeOptions {
   /** Steps between the places where neighbouring inputs land: one number, or [height, width]. Default 1. */
   stride?: Pair | undefined
@@ -46,7 +48,7 @@ export function convTranspose2d(
   options: ConvTransposeOptions = {},
 ): Tensor {
   requireTensor('convTranspose2d', 'weight', weight)
-  requireOptions('convTranspose2d', options)
+  requireOptions('convTranspose2d', options, OPTION_NAMES)
   const geometry = {
     stride: pair(options.stride ?? 1),
     padding: pair(options.padding ?? 0),
@@ -71,7 +73,7 @@ export function convTranspose1d(
 ): Tensor {
   const op = 'convTranspose1d'
   checkLineWeight(op, weight, '[in, out / groups, length]')
-  requireOptions(op, options)
+  requireOptions(op, options, OPTION_NAMES)
   const geometry = {
     stride: single(op, 'stride', options.stride ?? 1, 1),
     padding: single(op, 'padding', options.padding ?? 0, 0),

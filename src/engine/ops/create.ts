@@ -10,6 +10,9 @@ import { type Argument, call, callOn } from '../native.ts'
 import { type Tensor, tensorOf } from '../tensor.ts'
 import { toDType } from './convert.ts'
 
+/** Names of {@link TensorOptions}. */
+export const TENSOR_OPTIONS = ['dtype', 'device', 'requiresGrad']
+
 export interface TensorOptions {
   /** Default float32; `tensor` takes the dtype of a typed array. */
   dtype?: DType | undefined
@@ -141,7 +144,7 @@ function upload(array: TypedArray, shape: readonly number[], dtype: DType): Tens
  * dropped, and for uint8 be an integer down to -255, which wraps around. Typed arrays are converted as by `to`.
  */
 export function tensor(data: NestedArray | TypedArray, options: TensorFromOptions = {}): Tensor {
-  requireOptions('tensor', options)
+  requireOptions('tensor', options, [...TENSOR_OPTIONS, 'shape'])
   if (ArrayBuffer.isView(data)) {
     requireAttached(data as TypedArray)
     const array = data as TypedArray
@@ -204,7 +207,7 @@ function toBigInt(value: number | boolean | bigint): bigint {
  * @throws DTypeError where the dtype cannot hold it: see `tensor`.
  */
 export function full(shape: Shape, value: number | boolean, options: TensorOptions = {}): Tensor {
-  requireOptions('full', options)
+  requireOptions('full', options, TENSOR_OPTIONS)
   if (typeof value !== 'boolean') requireNumber('full', 'value', value)
   const dtype = options.dtype ?? (typeof value === 'boolean' ? 'bool' : 'float32')
   const sizes = shapeList(shape)
@@ -214,18 +217,18 @@ export function full(shape: Shape, value: number | boolean, options: TensorOptio
 }
 
 export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
-  requireOptions('zeros', options)
+  requireOptions('zeros', options, TENSOR_OPTIONS)
   return full(shape, 0, { ...options, dtype: options.dtype ?? 'float32' })
 }
 
 export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
-  requireOptions('ones', options)
+  requireOptions('ones', options, TENSOR_OPTIONS)
   return full(shape, 1, { ...options, dtype: options.dtype ?? 'float32' })
 }
 
 /** Uninitialised memory, for what is filled at once. */
 export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
-  requireOptions('empty', options)
+  requireOptions('empty', options, TENSOR_OPTIONS)
   const { dtype = 'float32' } = options
   const sizes = shapeList(shape)
   admit(sizes, dtype)
@@ -253,7 +256,7 @@ export function arange(
   options: TensorOptions = {},
 ): Tensor {
   const settings = [end, step, options].find((value) => typeof value === 'object') as TensorOptions
-  requireOptions('arange', settings)
+  requireOptions('arange', settings, TENSOR_OPTIONS)
   const start = typeof end === 'number' ? startOrEnd : 0
   const stop = typeof end === 'number' ? end : startOrEnd
   const by = typeof step === 'number' ? step : 1
@@ -272,7 +275,7 @@ export function arange(
  * @throws DTypeError where the dtype cannot hold both.
  */
 export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
-  requireOptions('linspace', options)
+  requireOptions('linspace', options, TENSOR_OPTIONS)
   const { dtype = 'float32' } = options
   for (const limit of [start, end]) requireHolds('linspace', limit, dtype, { wraps: false })
   return make(options, 'linspace', start, end, steps, dtypeCode(dtype))
@@ -281,7 +284,7 @@ export function linspace(start: number, end: number, steps: number, options: Ten
 /** The identity matrix. */
 export function eye(rows: number, columns?: number | TensorOptions, options: TensorOptions = {}): Tensor {
   const settings = typeof columns === 'object' ? columns : options
-  requireOptions('eye', settings)
+  requireOptions('eye', settings, TENSOR_OPTIONS)
   const width = typeof columns === 'number' ? columns : rows
   return make(settings, 'eye', rows, width, dtypeCode(settings.dtype ?? 'float32'))
 }

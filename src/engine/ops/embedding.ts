@@ -27,7 +27,7 @@ export function paddingRow(paddingIdx: number | null | undefined, rows: number):
 export function embedding(indices: Tensor, weight: Tensor, options: EmbeddingOptions = {}): Tensor {
   requireTensor('embedding', 'indices', indices)
   requireTensor('embedding', 'weight', weight)
-  requireOptions('embedding', options)
+  requireOptions('embedding', options, ['paddingIdx'])
   if (weight.ndim !== 2) {
     throw new ShapeError(`embedding: the weight must be [rows, features], got [${weight.shape.join(', ')}]`)
   }

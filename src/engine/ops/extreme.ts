@@ -88,7 +88,7 @@ function alongDim(
   dim: number,
   options?: ReduceOptions,
 ): ValuesAndIndices {
-  const keepdim = keepdimOf(op, options)
+  const keepdim = keepdimOf(op.slice(0, 3), options)
   const [values, indices] = callMany(op, x, dim, keepdim) as [Tensor, Tensor]
   if (!isTracked([x])) return { values, indices }
   const { shape } = x
@@ -129,7 +129,7 @@ function place(
   dim: number | null | undefined,
   options: ReduceOptions | undefined,
 ): Tensor {
-  const keepdim = keepdimOf(op, options)
+  const keepdim = keepdimOf(`arg${op.slice(0, 3)}`, options)
   if (dim !== undefined && dim !== null) return callMany(op, x, dim, keepdim)[1] as Tensor
   const found = call(op === 'max_dim' ? 'argmax_all' : 'argmin_all', x)
   return keepdim ? call('reshape', found, new Array<number>(x.ndim).fill(1)) : found
@@ -147,21 +147,21 @@ export function argmin(x: Tensor, dim?: number | null, options?: ReduceOptions):
 
 /** The elements in order along a dimension, and where they were; equal elements keep their order. */
 export function sort(x: Tensor, dim = -1, options: SortOptions = {}): ValuesAndIndices {
-  requireOptions('sort', options)
+  requireOptions('sort', options, ['descending'])
   const { descending = false } = options
   return ordered('sort', x, dim, callMany('sort', x, dim, descending))
 }
 
 /** Where the elements in order along a dimension come from. int64. */
 export function argsort(x: Tensor, dim = -1, options: SortOptions = {}): Tensor {
-  requireOptions('argsort', options)
+  requireOptions('argsort', options, ['descending'])
   const { descending = false } = options
   return callMany('sort', x, dim, descending)[1] as Tensor
 }
 
 /** The k largest (or smallest) along a dimension, in order, and where they were. */
 export function topk(x: Tensor, k: number, dim = -1, options: TopkOptions = {}): ValuesAndIndices {
-  requireOptions('topk', options)
+  requireOptions('topk', options, ['largest'])
   const { largest = true } = options
   return ordered('topk', x, dim, callMany('topk', x, k, dim, largest))
 }

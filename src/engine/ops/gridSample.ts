@@ -26,7 +26,7 @@ const paddingModes = ['zeros', 'border', 'reflection']
  * @throws ShapeError, DTypeError, ConfigError.
  */
 export function gridSample(x: Tensor, grid: Tensor, options: GridSampleOptions = {}): Tensor {
-  requireOptions('gridSample', options)
+  requireOptions('gridSample', options, ['mode', 'paddingMode', 'alignCorners'])
   const { mode = 'bilinear', paddingMode = 'zeros', alignCorners = false } = options
   requireTensor('gridSample', 'input', x)
   requireTensor('gridSample', 'grid', grid)
@@ -64,7 +64,7 @@ export interface AffineGridOptions {
  * @throws ShapeError, DTypeError.
  */
 export function affineGrid(theta: Tensor, size: readonly number[], options: AffineGridOptions = {}): Tensor {
-  requireOptions('affineGrid', options)
+  requireOptions('affineGrid', options, ['alignCorners'])
   const { alignCorners = false } = options
   requireTensor('affineGrid', 'theta', theta)
   if (!isFloatingPoint(theta.dtype)) {

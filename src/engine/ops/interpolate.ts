@@ -36,7 +36,7 @@ const modes = ['nearest', 'linear', 'bilinear']
  */
 export function interpolate(x: Tensor, options: InterpolateOptions = {}): Tensor {
   requireTensor('interpolate', 'input', x)
-  requireOptions('interpolate', options)
+  requireOptions('interpolate', options, ['size', 'scaleFactor', 'mode', 'alignCorners'])
   const { mode = 'nearest', alignCorners } = options
   checkChoice('interpolate', 'mode', mode, modes)
   const rank = mode === 'bilinear' ? 4 : mode === 'linear' ? 3 : x.ndim

@@ -1,7 +1,7 @@
 import { raised } from '../autocast.ts'
 import { requireOptions, requireTensor, show } from '../check.ts'
 import { type DType, isFloatingPoint } from '../dtype.ts'
-import { ConfigError } from '../errors.ts'
+import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { call, callMany, isRecordingGradients } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
@@ -45,7 +45,7 @@ export interface CrossEntropyOptions extends NllLossOptions {
  * @throws ShapeError, DTypeError at once. A label out of range is found by the kernel: a ShapeError at the next read.
  */
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
-  requireOptions('crossEntropy', options)
+  requireOptions('crossEntropy', options, ['weight', 'ignoreIndex', 'reduction', 'labelSmoothing'])
   requireTensor('crossEntropy', 'target', target)
   logits = raised(logits)
   const { ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
@@ -53,6 +53,12 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
   const weight = options.weight ?? null
   if (isFloatingPoint(target.dtype)) {
     requireTensor('crossEntropy', 'scores', logits)
+    if (target.ndim < logits.ndim) {
+      const [expected, got] = [logits.shape.join(', '), target.shape.join(', ')]
+      throw new ShapeError(
+        `crossEntropy: expected probabilities of shape [${expected}], got [${got}]; class labels are integers: target.long()`,
+      )
+    }
     const probabilities = raised(target)
     const dtype = widerFloat(logits.dtype, probabilities.dtype)
     return softCrossEntropy(
@@ -133,7 +139,7 @@ function split(results: readonly Tensor[], wantFirst: boolean, wantSecond: boole
  * @throws ShapeError, DTypeError at once. A label out of range is found by the kernel: a ShapeError at the next read.
  */
 export function nllLoss(logProbabilities: Tensor, target: Tensor, options: NllLossOptions = {}): Tensor {
-  requireOptions('nllLoss', options)
+  requireOptions('nllLoss', options, ['weight', 'ignoreIndex', 'reduction'])
   logProbabilities = raised(logProbabilities)
   const { ignoreIndex = -100, reduction = 'mean' } = options
   const code = reductionCode('nllLoss', reduction)
@@ -179,7 +185,7 @@ export function binaryCrossEntropyWithLogits(
   target: Tensor,
   options: BinaryCrossEntropyWithLogitsOptions = {},
 ): Tensor {
-  requireOptions('binaryCrossEntropyWithLogits', options)
+  requireOptions('binaryCrossEntropyWithLogits', options, ['weight', 'reduction', 'posWeight'])
   input = raised(input)
   target = raised(target)
   const code = reductionCode('binaryCrossEntropyWithLogits', options.reduction ?? 'mean')
@@ -221,7 +227,7 @@ export function binaryCrossEntropy(
   target: Tensor,
   options: BinaryCrossEntropyOptions = {},
 ): Tensor {
-  requireOptions('binaryCrossEntropy', options)
+  requireOptions('binaryCrossEntropy', options, ['weight', 'reduction'])
   input = raised(input)
   target = raised(target)
   const code = reductionCode('binaryCrossEntropy', options.reduction ?? 'mean')

@@ -24,12 +24,17 @@ export interface BatchNormOptions {
   residual?: Tensor | null | undefined
 }
 
+const BATCH_NORM_OPTIONS = [
+  ...['runningMean', 'runningVar', 'weight', 'bias', 'training', 'momentum', 'eps'],
+  ...['activation', 'residual'],
+]
+
 /**
  * Batch normalisation (Ioffe and Szegedy 2015) of x [N, C, …] over all dimensions but C; optionally with a residual sum
  * and a ReLU in the same pass over memory: relu(norm(x) + residual).
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
-  requireOptions('batchNorm', options)
+  requireOptions('batchNorm', options, BATCH_NORM_OPTIONS)
   const { training = false, momentum = 0.1, eps = 1e-5, activation } = options
   const weight = options.weight ?? null
   const bias = options.bias ?? null
@@ -94,17 +99,6 @@ export interface LayerNormOptions {
   eps?: number | undefined
 }
 
-// Gradients of [x, weight, bias] from an op that gives only those asked for.
-function affineGradients(
-  results: readonly Tensor[],
-  wantInput: boolean,
-  wantParameters: boolean,
-): (Tensor | null)[] {
-  const [first = null, second = null, third = null] = results
-  if (!wantParameters) return [first, null, null]
-  return wantInput ? [first, second, third] : [null, first, second]
-}
-
 /**
  * Layer normalisation (Ba et al. 2016) over the last dimensions of x, which must be `normalizedShape`: each row by its
  * own mean and variance, then scaled and shifted.
@@ -115,33 +109,9 @@ export function layerNorm(
   normalizedShape: number | readonly number[],
   options: LayerNormOptions = {},
 ): Tensor {
-  requireOptions('layerNorm', options)
-  const { eps = 1e-5 } = options
+  requireOptions('layerNorm', options, ['weight', 'bias', 'eps'])
   const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape
-  const weight = options.weight ?? null
-  const bias = options.bias ?? null
-  const [out, mean, inverseDeviation] = callMany('layer_norm', x, shape, weight, bias, eps) as [
-    Tensor,
-    Tensor,
-    Tensor,
-  ]
-  const inputs = [x, weight, bias]
-  if (!isTracked(inputs)) return out
-  return record(out, 'layerNorm', inputs, [x, weight, mean, inverseDeviation], (g, node) => {
-    const [wantInput, wantParameters] = [node.needs(0), node.needs(1) || node.needs(2)]
-    const results = callMany(
-      'layer_norm_backward',
-      g,
-      node.saved(0),
-      shape,
-      weight ? node.saved(1) : null,
-      node.saved(2),
-      node.saved(3),
-      wantInput,
-      wantParameters,
-    )
-    return affineGradients(results, wantInput, wantParameters)
-  })
+  return normByOwn('layerNorm', 'layer_norm', x, shape, options)
 }
 
 export interface GroupNormOptions {
@@ -158,30 +128,38 @@ export interface GroupNormOptions {
  * @throws ShapeError, DTypeError.
  */
 export function groupNorm(x: Tensor, groups: number, options: GroupNormOptions = {}): Tensor {
-  requireOptions('groupNorm', options)
-  const { eps = 1e-5 } = options
-  const weight = options.weight ?? null
-  const bias = options.bias ?? null
-  const [out, mean, inverseDeviation] = callMany('group_norm', x, groups, weight, bias, eps) as [
-    Tensor,
-    Tensor,
-    Tensor,
-  ]
+  requireOptions('groupNorm', options, ['weight', 'bias', 'eps'])
+  return normByOwn('groupNorm', 'group_norm', x, groups, options)
+}
+
+/** By the statistics of what `by` sets apart, which are nobody's but the op's. */
+function normByOwn(
+  name: string,
+  op: string,
+  x: Tensor,
+  by: number | readonly number[],
+  { weight = null, bias = null, eps = 1e-5 }: LayerNormOptions,
+): Tensor {
+  const [out, mean, inverseDeviation] = callMany(op, x, by, weight, bias, eps) as [Tensor, Tensor, Tensor]
   const inputs = [x, weight, bias]
   if (!isTracked(inputs)) return out
-  return record(out, 'groupNorm', inputs, [x, weight, mean, inverseDeviation], (g, node) => {
+  return record(out, name, inputs, [x, weight, mean, inverseDeviation], (g, node) => {
     const [wantInput, wantParameters] = [node.needs(0), node.needs(1) || node.needs(2)]
+    const scale = weight ? node.saved(1) : null
+    const statistics = [node.saved(2), node.saved(3)] as const
+    // Only those that are asked for.
     const results = callMany(
-      'group_norm_backward',
+      `${op}_backward`,
       g,
       node.saved(0),
-      groups,
-      weight ? node.saved(1) : null,
-      node.saved(2),
-      node.saved(3),
+      by,
+      scale,
+      ...statistics,
       wantInput,
       wantParameters,
     )
-    return affineGradients(results, wantInput, wantParameters)
+    const toInput = wantInput ? results[0]! : null
+    const [toWeight = null, toBias = null] = wantParameters ? results.slice(wantInput ? 1 : 0) : []
+    return [toInput, toWeight, toBias]
   })
 }

@@ -33,7 +33,7 @@ export interface AvgPoolOptions {
  * @throws ShapeError, DTypeError.
  */
 export function maxPool2d(x: Tensor, kernelSize: Pair, options: MaxPoolOptions = {}): Tensor {
-  requireOptions('maxPool2d', options)
+  requireOptions('maxPool2d', options, ['stride', 'padding', 'dilation', 'ceilMode'])
   return batched('maxPool2d', x, 4, (pictures) => maxPoolBatch(pictures, kernelSize, options))
 }
 
@@ -65,7 +65,13 @@ function maxPoolBatch(x: Tensor, kernelSize: Pair, options: MaxPoolOptions): Ten
  * @throws ShapeError, DTypeError.
  */
 export function avgPool2d(x: Tensor, kernelSize: Pair, options: AvgPoolOptions = {}): Tensor {
-  requireOptions('avgPool2d', options)
+  requireOptions('avgPool2d', options, [
+    'stride',
+    'padding',
+    'ceilMode',
+    'countIncludePad',
+    'divisorOverride',
+  ])
   return batched('avgPool2d', x, 4, (pictures) => avgPoolBatch(pictures, kernelSize, options))
 }
 

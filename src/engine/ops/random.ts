@@ -7,7 +7,7 @@ import { requireChangeable } from '../inPlace.ts'
 import { addMethods } from '../methods.ts'
 import { call, callInPlace, callOn } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
-import { empty, type Shape, type TensorOptions } from './create.ts'
+import { empty, type Shape, TENSOR_OPTIONS, type TensorOptions } from './create.ts'
 import { overwritten } from './fill.ts'
 
 declare module '../tensor.ts' {
@@ -46,7 +46,7 @@ export function setRngState(state: Uint8Array): void {
 }
 
 function filled(shape: Shape, options: TensorOptions, fill: (out: Tensor) => void): Tensor {
-  requireOptions('random numbers', options)
+  requireOptions('random numbers', options, TENSOR_OPTIONS)
   const out = empty(shape, { ...options, requiresGrad: false })
   fill(out)
   return options.requiresGrad ? out.requiresGrad_() : out
@@ -84,7 +84,7 @@ export function randint(
 
 /** The numbers 0 … count - 1 in random order, int64. */
 export function randperm(count: number, options: TensorOptions = {}): Tensor {
-  requireOptions('randperm', options)
+  requireOptions('randperm', options, TENSOR_OPTIONS)
   const out = callOn(deviceNumber(options.device), 'randperm', count)
   return options.dtype && options.dtype !== 'int64' ? call('to_dtype', out, dtypeCode(options.dtype)) : out
 }

@@ -7,6 +7,8 @@ import type { Tensor } from '../tensor.ts'
 import { toDType } from './convert.ts'
 import { log } from './unary.ts'
 
+const VARIANCE_OPTIONS = ['keepdim', 'correction']
+
 export interface ReduceOptions {
   /** Keep reduced dimensions with size one. Default false. */
   keepdim?: boolean | undefined
@@ -39,7 +41,7 @@ declare module '../tensor.ts' {
 /** @internal Whether reduced dimensions are kept. */
 export function keepdimOf(op: string, options: ReduceOptions | undefined): boolean {
   if (options === undefined) return false
-  requireOptions(op, options)
+  requireOptions(op, options, ['keepdim'])
   return options.keepdim ?? false
 }
 
@@ -102,7 +104,7 @@ export function prod(x: Tensor, dim?: Dims | null, options?: ReduceOptions): Ten
 }
 
 export function variance(x: Tensor, dim?: Dims | null, options: VarianceOptions = {}): Tensor {
-  requireOptions('var', options)
+  requireOptions('var', options, VARIANCE_OPTIONS)
   const { keepdim = false, correction = 1 } = options
   const dims = dimList(dim)
   const out = call('variance', x, dims, correction, keepdim)
@@ -116,7 +118,7 @@ export function variance(x: Tensor, dim?: Dims | null, options: VarianceOptions 
 }
 
 export function std(x: Tensor, dim?: Dims | null, options: VarianceOptions = {}): Tensor {
-  requireOptions('var', options)
+  requireOptions('var', options, VARIANCE_OPTIONS)
   const { keepdim = false, correction = 1 } = options
   const dims = dimList(dim)
   const out = call('sqrt', call('variance', x, dims, correction, keepdim))

@@ -139,7 +139,7 @@ const padModes: readonly string[] = ['constant', 'reflect', 'replicate', 'circul
  */
 export function pad(x: Tensor, padding: readonly number[], options: PadOptions = {}): Tensor {
   requireTensor('pad', 'input', x)
-  requireOptions('pad', options)
+  requireOptions('pad', options, ['mode', 'value'])
   const { mode = 'constant', value = 0 } = options
   requireNumber('pad', 'value', value)
   requireHolds('pad', value, x.dtype, { wraps: false })

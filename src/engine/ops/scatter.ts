@@ -139,7 +139,7 @@ export function indexAdd(
 }
 
 function scaled(source: Tensor, options: IndexAddOptions): Tensor {
-  requireOptions('indexAdd', options)
+  requireOptions('indexAdd', options, ['alpha'])
   const { alpha = 1 } = options
   return alpha === 1 ? source : source.mul(alpha)
 }

@@ -9,6 +9,7 @@ import { reduceLike } from './binary.ts'
 import { broadcastShapes } from './dims.ts'
 import { select, slice } from './indexing.ts'
 import { changeRecorded } from './recorded.ts'
+import { flip } from './remap.ts'
 import { type Index, type IndexPlan, plainViewer, planIndex, type Viewer } from './subscriptPlan.ts'
 import { clone, permute, unsqueeze } from './view.ts'
 
@@ -21,7 +22,7 @@ declare module '../tensor.ts' {
   interface Tensor {
     /**
      * NumPy-style indexing: `x.index('1:10', ':')`, `x.index(0, null)`, `x.index(places)`, `x.index(mask)`. Numbers and
-     * ranges give views; tensors and lists of indices, and masks (which are waited for), copies.
+     * ranges give views; ranges with a negative step, tensors and lists of indices, and masks (which are waited for), copies.
      */
     index(...items: Index[]): Tensor
     /** Writes to what `index(...items)` reads; `value` is broadcast. In place: `x.indexPut_([0, '2:4'], 1)`. */
@@ -31,7 +32,7 @@ declare module '../tensor.ts' {
   }
 }
 
-const recordingViewer: Viewer = { select, slice, unsqueeze, permute }
+const recordingViewer: Viewer = { select, slice, unsqueeze, permute, flip }
 
 /** See Tensor.index. */
 export function index(x: Tensor, items: readonly Index[]): Tensor {
@@ -78,7 +79,7 @@ export function indexPut_(
   value: Tensor | number | boolean,
   options: IndexPutOptions = {},
 ): void {
-  requireOptions('indexPut_', options)
+  requireOptions('indexPut_', options, ['accumulate'])
   const { accumulate = false } = options
   if (!Array.isArray(items)) {
     throw new ConfigError(`indexPut_: expected a list of index items, got ${show(items)}`)

@@ -7,7 +7,7 @@ import { MAX_DIMENSIONS, type NestedArray, tensor } from './create.ts'
 import { broadcastShapes } from './dims.ts'
 
 /**
- * One item of an index: a number takes one element (and drops the dimension), `'start:stop:step'` a range, `'...'` all
+ * One item of an index: a number takes one element (and drops the dimension), `'start:stop:step'` a range (with a negative step backwards), `'...'` all
  * dimensions in between, null adds a dimension, integer lists and tensors pick elements (several of them together, after
  * broadcasting), boolean lists and tensors those where they hold.
  */
@@ -19,14 +19,21 @@ export interface Viewer {
   slice(x: Tensor, dim: number, start: number, stop: number, step: number): Tensor
   unsqueeze(x: Tensor, dim: number): Tensor
   permute(x: Tensor, order: readonly number[]): Tensor
+  /** No view, but a copy. */
+  flip(x: Tensor, dims: readonly number[]): Tensor
 }
 
-/** Views that nothing is recorded of. */
+/** Views that nothing is recorded of, to write to. */
 export const plainViewer: Viewer = {
   select: (x, dim, index) => call('select', x, dim, index),
   slice: (x, dim, start, stop, step) => call('slice', x, dim, start, stop, step),
   unsqueeze: (x, dim) => call('unsqueeze', x, dim),
   permute: (x, order) => call('permute', x, order),
+  flip: () => {
+    throw new ShapeError(
+      'indexPut_: a range with a negative step cannot be written to; give it the other way around and flip() the value',
+    )
+  },
 }
 
 /** What an index means for a shape: first a view, then (perhaps) picking by tensors of integers. */
@@ -38,15 +45,17 @@ export interface IndexPlan {
   start: number
 }
 
+/** From `start` to before `stop`, as `slice` takes them; the other way around where `reversed`. */
 interface Range {
   start: number
   stop: number
   step: number
+  reversed: boolean
 }
 
 type ViewStep = (viewer: Viewer, x: Tensor) => Tensor
 
-function parseRange(text: string): Range {
+function parseRange(text: string, size: number): Range {
   const parts = text.split(':')
   if (parts.length < 2 || parts.length > 3 || !parts.every((piece) => /^\s*-?\d*\s*$/.test(piece))) {
     throw new ShapeError(
@@ -58,16 +67,24 @@ function parseRange(text: string): Range {
     throw new ShapeError(`index: a minus sign without a number in ${JSON.stringify(text)}`)
   }
   const by = step === '' ? 1 : Number(step)
-  if (by < 1) {
-    throw new ShapeError(
-      `index: the step must be positive, got ${by} in ${JSON.stringify(text)}; flip() reverses a dimension`,
-    )
+  if (by === 0) throw new ShapeError(`index: the step must not be 0 in ${JSON.stringify(text)}`)
+  if (by > 0) {
+    const [from, to] = [
+      start === '' ? 0 : Number(start),
+      stop === '' ? Number.MAX_SAFE_INTEGER : Number(stop),
+    ]
+    return { start: from, stop: to, step: by, reversed: false }
   }
-  return {
-    start: start === '' ? 0 : Number(start),
-    stop: stop === '' ? Number.MAX_SAFE_INTEGER : Number(stop),
-    step: by,
+  // NumPy's rules: places below 0 count from the end, what is outside is cut off, -1 stands before the first.
+  const place = (piece: string, otherwise: number) => {
+    if (piece === '') return otherwise
+    const at = Number(piece)
+    return Math.min(Math.max(at < 0 ? at + size : at, -1), size - 1)
   }
+  const first = place(start, size - 1)
+  const count = Math.max(0, Math.ceil((first - place(stop, -1)) / -by))
+  const last = first + (count - 1) * by
+  return { start: count > 0 ? last : 0, stop: count > 0 ? first + 1 : 0, step: -by, reversed: true }
 }
 
 // Lists become tensors; whatever else is none of the kinds of an index is refused.
@@ -166,10 +183,11 @@ export function planIndex(shape: readonly number[], items: readonly Index[]): In
       steps.push((viewer, x) => viewer.select(x, at, item))
       source++
     } else if (typeof item === 'string') {
-      const { start, stop, step } = parseRange(item)
+      const { start, stop, step, reversed } = parseRange(item, size)
       if (start !== 0 || step !== 1 || stop !== Number.MAX_SAFE_INTEGER) {
         steps.push((viewer, x) => viewer.slice(x, at, start, stop, step))
       }
+      if (reversed) steps.push((viewer, x) => viewer.flip(x, [at]))
       source++
       dim++
     } else if (item.dtype === 'bool') {

@@ -18,7 +18,7 @@ const reductions: readonly string[] = ['none', 'mean', 'batchmean', 'sum']
 
 /** Kullback-Leibler divergence of the target distribution from log-probabilities: target · (log target - output). */
 export function klDiv(output: Tensor, target: Tensor, options: KLDivLossOptions = {}): Tensor {
-  requireOptions('klDiv', options)
+  requireOptions('klDiv', options, ['reduction', 'logTarget'])
   const { reduction = 'mean', logTarget = false } = options
   checkSameShape('klDiv', output, target)
   output = raised(output)

@@ -23,7 +23,7 @@ function difference(owner: string, output: Tensor, target: Tensor): Tensor {
 
 /** Squared difference. @throws ShapeError when the shapes differ (no broadcasting) */
 export function mseLoss(output: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
-  requireOptions('mseLoss', options)
+  requireOptions('mseLoss', options, ['reduction'])
   const { reduction = 'mean' } = options
   checkSameShape('mseLoss', output, target)
   const [x, y] = [raised(output), raised(target)]
@@ -33,7 +33,7 @@ export function mseLoss(output: Tensor, target: Tensor, options: LossOptions = {
 
 /** Absolute difference. @throws ShapeError when the shapes differ (no broadcasting) */
 export function l1Loss(output: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
-  requireOptions('l1Loss', options)
+  requireOptions('l1Loss', options, ['reduction'])
   const { reduction = 'mean' } = options
   return reduce('l1Loss', difference('l1Loss', output, target).abs(), reduction)
 }
@@ -43,7 +43,7 @@ export function l1Loss(output: Tensor, target: Tensor, options: LossOptions = {}
  * output and target are equal throughout.
  */
 export function rmseLoss(output: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
-  requireOptions('rmseLoss', options)
+  requireOptions('rmseLoss', options, ['reduction'])
   const { reduction = 'mean' } = options
   const apart = difference('rmseLoss', output, target)
   return reduction === 'none' ? apart.abs() : reduce('rmseLoss', apart.square(), reduction).sqrt()
@@ -51,7 +51,7 @@ export function rmseLoss(output: Tensor, target: Tensor, options: LossOptions = 
 
 /** ½d² up to |d| = delta, delta·(|d| - ½delta) beyond (Huber 1964). */
 export function huberLoss(output: Tensor, target: Tensor, options: HuberLossOptions = {}): Tensor {
-  requireOptions('huberLoss', options)
+  requireOptions('huberLoss', options, ['reduction', 'delta'])
   const { reduction = 'mean', delta = 1 } = options
   if (!(typeof delta === 'number' && delta > 0))
     throw new ConfigError(`huberLoss: delta must be positive, got ${show(delta)}`)
@@ -60,7 +60,7 @@ export function huberLoss(output: Tensor, target: Tensor, options: HuberLossOpti
 
 /** {@link huberLoss} divided by beta: ½d²/beta up to |d| = beta, |d| - ½beta beyond (Girshick 2015). */
 export function smoothL1Loss(output: Tensor, target: Tensor, options: SmoothL1LossOptions = {}): Tensor {
-  requireOptions('smoothL1Loss', options)
+  requireOptions('smoothL1Loss', options, ['reduction', 'beta'])
   const { reduction = 'mean', beta = 1 } = options
   if (!(typeof beta === 'number' && beta >= 0))
     throw new ConfigError(`smoothL1Loss: beta must not be negative, got ${show(beta)}`)
