@@ -114,6 +114,21 @@ describe('GANMeasure', () => {
     expect((await measure.measure(gan)).frechetDistance).toBeCloseTo(Math.min(...column), 8)
   })
 
+  it('measures against the pictures of the learner that is trained', async () => {
+    const network = (x: Tensor) => x.mean([2, 3])
+    const measure = new GANMeasure({ network, samples: 12, measures: ['frechetDistance'] })
+    const run = async (pictureSeed: number, callback: GANMeasure) => {
+      const data = pictureData(16, 8, { pictureSeed })
+      const gan = GANLearner.dcgan(data, { latent: 6, features: 4, silent: true })
+      await gan.fit(1, { callbacks: [callback] })
+      return gan.recorder.epochs[0]!.values.frechetDistance
+    }
+    const first = await run(1, measure)
+    const second = await run(2, measure)
+    expect(second).toBe(await run(2, new GANMeasure({ network, samples: 12, measures: ['frechetDistance'] })))
+    expect(second).not.toBe(first)
+  })
+
   it('leaves training as it is', async () => {
     const run = async (measures: boolean) => {
       manualSeed(4)
