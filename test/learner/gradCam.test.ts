@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest'
-import { ConfigError, linspace, manualSeed, nn, noGrad, randn, ShapeError, tensor } from '../../src/index.ts'
+import {
+  ConfigError,
+  linspace,
+  manualSeed,
+  models,
+  nn,
+  noGrad,
+  randn,
+  ShapeError,
+  tensor,
+} from '../../src/index.ts'
 import { gradCam, labelReport, suggestThresholds } from '../../src/learner/index.ts'
 
 describe('gradCam', () => {
@@ -39,6 +49,25 @@ describe('gradCam', () => {
       for (const [y, row] of raw.entries())
         for (const [j, value] of row.entries()) expect(map[y]![j]).toBeCloseTo(value / largest, 4)
     }
+  })
+
+  it.each(['convnextTiny', 'resnet18', 'efficientnetB0', 'mobilenetV2'] as const)(
+    'looks at the end of the body, with what goes past its last layers: %s',
+    async (name) => {
+      manualSeed(4)
+      const model = models[name]({ numClasses: 3 })
+      const x = randn([2, 3, 64, 64])
+      const body = 'features' in model ? model.features : model.layer4
+      const [found, told] = [await gradCam(model, x), await gradCam(model, x, { layer: body })]
+      expect(found.maps.toArray()).toEqual(told.maps.toArray())
+      expect(found.classes).toEqual(told.classes)
+    },
+  )
+
+  it('works where gradients are off', async () => {
+    const [model, x] = [build(), randn([2, 3, 6, 5])]
+    const { maps } = await noGrad(() => gradCam(model, x))
+    expect(maps.toArray()).toEqual((await gradCam(model, x)).maps.toArray())
   })
 
   it('explains a class of your choice, from a layer of your choice, and leaves gradients alone', async () => {
