@@ -6,7 +6,7 @@ import { checkSameShape, checkShare, isClassTarget, singleTarget } from './optio
 
 /** How outputs become answers. */
 export interface AnswerOptions {
-  /** Where each output is a yes-no question: probability from which the answer is yes. Default 0.5. */
+  /** Where each output is a yes-no question: probability above which the answer is yes. Default 0.5. */
   threshold?: number
   /** Outputs of yes-no questions are logits, not probabilities. Default true. */
   sigmoid?: boolean
