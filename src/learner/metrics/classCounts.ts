@@ -129,8 +129,10 @@ export class ClassCounter {
     this.#settle(labels === 1 ? 'question' : 'labels', labels)
     const { threshold, sigmoid, ignoreIndex } = this.#options
     const yes = (sigmoid ? output.sigmoid() : output).gt(threshold)
-    const [isTrue, isFalse] = [target.eq(1), target.eq(0)]
-    const known = isTrue.logicalOr(isFalse).logicalOr(target.eq(ignoreIndex))
+    const ignored = target.eq(ignoreIndex)
+    const isAnswer = (answer: number) => target.eq(answer).logicalAnd(ignored.logicalNot())
+    const [isTrue, isFalse] = [isAnswer(1), isAnswer(0)]
+    const known = isTrue.logicalOr(isFalse).logicalOr(ignored)
     const byLabel = (mask: Tensor) => {
       const counts = mask.to('int64')
       return labels === 1 ? counts.sum().reshape([1]) : counts.movedim(1, 0).reshape([labels, -1]).sum(1)
