@@ -1,5 +1,6 @@
 import type { PictureOverlay } from '../data/showImages.ts'
 import { ConfigError, DataError } from '../engine/errors.ts'
+import { scope } from '../engine/index.ts'
 import { type ConfusionMatrixChartOptions, confusionMatrixChart, type Figure } from '../plot/index.ts'
 import { type ShowItemsOptions, tensorsOf } from './data.ts'
 import { gradCam } from './gradCam.ts'
@@ -208,12 +209,15 @@ export class ClassificationInterpretation {
     const indices = rows.map((row) => this.indices[row]!)
     const predicted = rows.map((row) => this.predicted[row]!)
     const overlays = heatmap ? await this.#heat?.(indices, predicted) : undefined
-    return this.#show(indices, {
-      title: 'predicted / actual / loss / probability',
-      titles,
-      columns: Math.ceil(Math.sqrt(indices.length)),
-      ...(overlays && { overlays }),
-    })
+    const show = this.#show
+    return scope(() =>
+      show(indices, {
+        title: 'predicted / actual / loss / probability',
+        titles,
+        columns: Math.ceil(Math.sqrt(indices.length)),
+        ...(overlays && { overlays }),
+      }),
+    )
   }
 
   /** Precision, recall and their mean for each class. */
@@ -258,12 +262,17 @@ async function heatOf(
   classes: readonly number[],
 ): Promise<readonly (PictureOverlay | undefined)[]> {
   const { data, model } = learner
-  if (!data.itemsOf) throw new ConfigError('this data cannot give single items, which a heat map is made of')
-  const batch = await data.itemsOf(dataset, indices)
-  const [x] = tensorsOf(batch.x)
-  const shown = batch.indices ?? indices
-  const { maps } = await gradCam(model, x!, { classes: shown.map((item) => classes[indices.indexOf(item)]!) })
-  const overlays = await heatOverlays(maps, x!.shape.slice(-2) as [number, number])
-  // One for each that was asked for, even if one of the files cannot be read any more.
-  return indices.map((item) => overlays[shown.indexOf(item)])
+  return scope(async () => {
+    if (!data.itemsOf)
+      throw new ConfigError('this data cannot give single items, which a heat map is made of')
+    const batch = await data.itemsOf(dataset, indices)
+    const [x] = tensorsOf(batch.x)
+    const shown = batch.indices ?? indices
+    const { maps } = await gradCam(model, x!, {
+      classes: shown.map((item) => classes[indices.indexOf(item)]!),
+    })
+    const overlays = await heatOverlays(maps, x!.shape.slice(-2) as [number, number])
+    // One for each that was asked for, even if one of the files cannot be read any more.
+    return indices.map((item) => overlays[shown.indexOf(item)])
+  })
 }
