@@ -40,7 +40,8 @@ export interface ActivationStatsOptions {
 
 /**
  * Mean, standard deviation and share near zero of what layers give, while they train: a net that trains well keeps its means near 0 and
- * its deviations near 1, and few of its values at zero. Figures are computed on the device, and read when an epoch ends.
+ * its deviations near 1, and few of its values at zero. Figures are computed on the device, and read when an epoch ends. Under
+ * `learner.compile()` the batches that it looks at run without recordings: with `every` the others remain fast.
  */
 export class ActivationStats extends Callback {
   override readonly runsInLrFind = false
@@ -49,8 +50,10 @@ export class ActivationStats extends Callback {
   /** In the model's order. Complete after each epoch. */
   readonly layers: LayerStats[] = []
   readonly #modules: readonly AnyModule[] | undefined
-  #handles: HookHandle[] = []
-  #watching = false
+  /** What is watched in the running fit. */
+  #watched: { module: Module; layer: LayerStats }[] = []
+  /** Only while the model answers a batch that is looked at: a compiled Learner repeats no batch that hooks listen to. */
+  readonly #handles: HookHandle[] = []
   /** This batch's figures, one tensor for each layer that has answered. */
   #current = new Map<LayerStats, Tensor>()
   #unread: { batch: number; layers: LayerStats[]; values: Tensor }[] = []
@@ -79,9 +82,7 @@ export class ActivationStats extends Callback {
         layer = { name, batches: [], means: [], stds: [], nearZero: [] }
         this.layers.push(layer)
       }
-      const watched = layer
-      const hook = (_module: unknown, _inputs: unknown, output: unknown) => this.#look(watched, output)
-      this.#handles.push(addForwardHook(module, hook))
+      this.#watched.push({ module, layer })
     }
   }
 
@@ -126,25 +127,25 @@ export class ActivationStats extends Callback {
   }
 
   override onBatchBegin({ train }: BatchBeginContext): void {
-    this.#current.clear()
-    this.#watching = train && this.#handles.length > 0 && this.#batches % this.every === 0
+    this.#stopLooking()
+    if (!train || this.#batches % this.every !== 0) return
+    for (const { module, layer } of this.#watched) {
+      this.#handles.push(addForwardHook(module, (_module, _inputs, output) => this.#look(layer, output)))
+    }
   }
 
   /** The model has answered: what it is asked later, as in a validation between batches, is not of this batch. */
   override onLossBegin({ train }: LossBeginContext): void {
-    if (train && this.#watching && this.#current.size > 0) {
+    if (train && this.#current.size > 0) {
       const values = noGrad(() => stack([...this.#current.values()]).keep())
       this.#unread.push({ batch: this.#batches, layers: [...this.#current.keys()], values })
     }
-    this.#watching = false
-    this.#current.clear()
+    this.#stopLooking()
   }
 
   override onBatchEnd({ train }: BatchEndContext): void {
-    if (!train || this.#handles.length === 0) return
-    this.#watching = false
-    this.#current.clear()
-    this.#batches++
+    this.#stopLooking()
+    if (train && this.#watched.length > 0) this.#batches++
   }
 
   override async onEpochEnd(_context: EpochEndContext): Promise<void> {
@@ -152,9 +153,8 @@ export class ActivationStats extends Callback {
   }
 
   override async onTrainEnd(_context: TrainEndContext): Promise<void> {
-    for (const handle of this.#handles.splice(0)) handle.remove()
-    this.#watching = false
-    this.#current.clear()
+    this.#stopLooking()
+    this.#watched = []
     await this.#read()
   }
 
@@ -170,7 +170,7 @@ export class ActivationStats extends Callback {
   }
 
   #look(layer: LayerStats, output: unknown): undefined {
-    if (!this.#watching || !(output instanceof Tensor)) return undefined
+    if (!(output instanceof Tensor)) return undefined
     const figures = noGrad(() => {
       const values = output.detach().to('float32')
       const isNear = values.abs().le(this.nearZero).to('float32')
@@ -178,6 +178,11 @@ export class ActivationStats extends Callback {
     })
     this.#current.set(layer, figures)
     return undefined
+  }
+
+  #stopLooking(): void {
+    for (const handle of this.#handles.splice(0)) handle.remove()
+    this.#current.clear()
   }
 
   async #read(): Promise<void> {

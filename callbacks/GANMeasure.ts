@@ -47,7 +47,8 @@ export class GANMeasure extends Callback {
   readonly samples: number
   readonly every: number
   readonly seed: number
-  #real: { features: Tensor; statistics: FeatureStatistics } | undefined
+  /** The real pictures that were measured against last. */
+  #real: { dataset: object; features: Tensor; statistics: FeatureStatistics } | undefined
 
   constructor(options: GANMeasureOptions) {
     super()
@@ -70,11 +71,14 @@ export class GANMeasure extends Callback {
   }
 
   override async onTrainBegin({ learner }: TrainBeginContext): Promise<void> {
-    if (this.#real) return
     const { fixDl } = learner.data
     if (!fixDl) throw new DataError('GANMeasure: the data needs a loader of all pictures in order, fixDl')
+    const { dataset } = fixDl
+    if (this.#real?.dataset === dataset) return
     const features = await realFeatures(fixDl, this.samples, this.network)
-    this.#real = { features, statistics: await featureStatistics(features) }
+    const statistics = await featureStatistics(features)
+    this.#real?.features.dispose()
+    this.#real = { dataset, features, statistics }
   }
 
   override async onEpochEnd({ learner, epoch, epochs }: EpochEndContext) {
@@ -83,7 +87,7 @@ export class GANMeasure extends Callback {
     return { lastMetrics: await this.measure(learner as unknown as GANLearner) }
   }
 
-  /** Measures a learner's generator now. Before the first fit it needs the real pictures: `onTrainBegin` takes them. */
+  /** Measures a learner's generator now, against the real pictures of its data: they are taken in where they are others than before. */
   async measure(learner: GANLearner): Promise<Record<string, number>> {
     await this.onTrainBegin({ learner } as unknown as TrainBeginContext)
     const { features: real, statistics } = this.#real!

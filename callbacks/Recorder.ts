@@ -124,9 +124,12 @@ export class Recorder extends Callback {
     return this.#validated.map(({ values }) => values.validLoss!)
   }
 
-  /** Metrics of each epoch that was validated, in the order of `metricNames`. */
+  /** Metrics of each epoch that was validated or has any without, in the order of `metricNames`. */
   get metrics(): (number | null)[][] {
-    return this.#validated.map(({ values }) => this.metricNames.map((name) => values[name] ?? null))
+    return this.epochs.flatMap(({ values }) => {
+      const row = this.metricNames.map((name) => values[name] ?? null)
+      return isNumber(values.validLoss) || row.some(isNumber) ? [row] : []
+    })
   }
 
   override onTrainBegin({ metricNames }: TrainBeginContext): void {
@@ -239,9 +242,9 @@ export class Recorder extends Callback {
     return scheduleChart(this.lrs, hasMomentum ? this.momentums : undefined)
   }
 
-  /** Each metric by epoch. */
+  /** Each metric by epoch, counted over all fits, of the epochs that have it. */
   plotMetrics(): Figure {
-    const column = (name: string) => this.#validated.map(({ values }) => values[name] ?? Number.NaN)
+    const column = (name: string) => this.epochs.map(({ values }) => values[name] ?? null)
     return metricsChart(Object.fromEntries(this.metricNames.map((name) => [name, column(name)])))
   }
 
@@ -266,11 +269,15 @@ export class Recorder extends Callback {
   }
 
   get #validated(): readonly EpochRecord[] {
-    return this.epochs.filter(({ values }) => typeof values.validLoss === 'number')
+    return this.epochs.filter(({ values }) => isNumber(values.validLoss))
   }
 
   #needBatches(): void {
     if (this.losses.length === 0)
       throw new ConfigError('there is no training to plot: await learner.fit(…) first')
   }
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number'
 }

@@ -60,6 +60,7 @@ export class CompiledStep {
       return false
     const key = compiledKey(fit, [...input, ...target])
     this.#keepTo(key)
+    if (key.isHooked) return false
     let pass = [...this.#passes].find((known) => isOf(known.key, key))
     if (pass === undefined) {
       if (!this.#isDue(key)) return false

@@ -193,7 +193,8 @@ export abstract class LearnerBase<Model extends AnyModule = nn.Module> {
    *
    * What the forward pass does must depend on the shapes of its inputs alone, not on values, nor on numbers that JavaScript
    * draws. Callbacks may look at everything; `onLossBegin` and `onBackwardBegin`, which come after the passes then, may change
-   * nothing (mixed precision and scaled losses are part of the recording).
+   * nothing (mixed precision and scaled losses are part of the recording). While a hook is registered on a layer, on the loss or on a
+   * parameter's gradient, batches run as without `compile()`, since a recording calls no hooks.
    *
    * Each fit records anew. During one, another loss, other parameters to train, and what fields of layers and of the loss hold
    * (modes, numbers, text) are noticed: a batch that finds them changed is not repeated from what was recorded before. A field that

@@ -6,10 +6,16 @@ import { ProgressCallback } from '../../callbacks/ProgressCallback.ts'
 import { TerminateOnNonFiniteCallback } from '../../callbacks/TerminateOnNonFiniteCallback.ts'
 import { ConfigError, DataError } from '../engine/errors.ts'
 import type * as nn from '../nn/index.ts'
-import { type BatchSizeResult, type FindBatchSizeOptions, findLargestBatch } from './batchSizeFinder.ts'
+import {
+  type BatchSizeResult,
+  type FindBatchSizeOptions,
+  findLargestBatch,
+  type TrialFit,
+} from './batchSizeFinder.ts'
 import type { Callback } from './Callback.ts'
 import { CallbackHandler } from './CallbackHandler.ts'
 import { checkpointFile } from './checkpoint.ts'
+import type { BatchLoader } from './data.ts'
 import { FitLimits, Rehearsal } from './FitLimits.ts'
 import { newFitState } from './FitState.ts'
 import { LearnerBase } from './LearnerBase.ts'
@@ -130,13 +136,24 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
   }
 
   /**
-   * The largest training batch that fits into memory, found by doubling, and the one with the most samples a second. Nothing has changed
-   * afterwards; `data.batchSize = found.batchSize` puts it to use.
+   * The largest training batch that fits into memory, found by doubling, and the one with the most samples a second. Its steps are those
+   * of a fit, with mixed precision and the other callbacks of the Learner. Nothing has changed afterwards;
+   * `data.batchSize = found.batchSize` puts it to use.
    * @throws ConfigError if not even the first size fits, or the loader's batch size cannot be changed
    */
   async findBatchSize(options: FindBatchSizeOptions = {}): Promise<BatchSizeResult> {
     if (this.#fit) throw new ConfigError('this Learner is training: await the fit before findBatchSize')
-    return findLargestBatch(this.self, options)
+    this.settleLoaders()
+    const own = this.callbacks.filter(({ runsInLrFind }) => runsInLrFind)
+    const fit: TrialFit = (loader, epochs, callbacks) => {
+      const all = [new Rehearsal({ skipValidate: true }), ...own, ...callbacks]
+      return this.#keepingRates(() => this.#train(epochs, all, { loader }))
+    }
+    try {
+      return await findLargestBatch(this.self, fit, options)
+    } finally {
+      this.compiled?.dispose()
+    }
   }
 
   /**
@@ -182,11 +199,12 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
   async #train(
     epochs: number,
     callbacks: readonly Callback[],
-    { lr = slice(3e-3), wd = this.wd, maxBatches = Infinity }: FitOptions,
+    options: FitOptions & { loader?: BatchLoader },
     resumption?: Resumption,
   ): Promise<void> {
+    const { lr = slice(3e-3), wd = this.wd, maxBatches = Infinity, loader } = options
     checkCount('fit', 'epochs', epochs, 1)
-    const batchesPerEpoch = Math.min(this.#trainBatches(), maxBatches)
+    const batchesPerEpoch = Math.min(this.#trainBatches(loader), maxBatches)
     if (this.#fit) throw new ConfigError('this Learner is training already: await one fit before the next')
     const request = {
       epochs,
@@ -201,7 +219,8 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
     this.settleLoaders()
     // Between fits anything may have changed.
     this.compiled?.dispose()
-    this.#fit = { learner: this.self, state, callbacks: handler, metrics: this.metrics, request, resumption }
+    const { self: learner, metrics } = this
+    this.#fit = { learner, loader, state, callbacks: handler, metrics, request, resumption }
     try {
       this.optimizer.resetMomentum()
       this.optimizer.lr = request.lr
@@ -231,8 +250,7 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
     return this.silent ? own : [...own, new SweepProgress(title, batches)]
   }
 
-  #trainBatches(): number {
-    const { length, dataset } = this.data.trainDl
+  #trainBatches({ length, dataset }: BatchLoader = this.data.trainDl): number {
     if (length > 0) return length
     throw new DataError(
       `the training data gives no batch: it has ${dataset.length} item(s), fewer than a batch takes. Lower the batch size`,

@@ -1,14 +1,18 @@
 import { freemem } from 'node:os'
 import { ConfigError, OutOfMemoryError } from '../engine/errors.ts'
-import type { Tensor } from '../engine/index.ts'
-import { emptyCache, memoryStats, resetPeakMemory, synchronize } from '../engine/index.ts'
-import { type BatchLoader, batchSizeOf, type Target, tensorsOf } from './data.ts'
-import { eachBatch } from './eachBatch.ts'
+import {
+  emptyCache,
+  getRngState,
+  memoryStats,
+  resetPeakMemory,
+  setRngState,
+  synchronize,
+} from '../engine/index.ts'
+import { Callback } from './Callback.ts'
+import { type BatchLoader, batchSizeOf } from './data.ts'
+import type { BatchEndContext } from './events.ts'
 import type { Learner } from './Learner.ts'
-import type { AnyModule } from './layerGroups.ts'
-import { computeLoss } from './lossFunction.ts'
 import { checkCount, rejectUnknownOptions } from './options.ts'
-import { takeSnapshot } from './snapshot.ts'
 
 export interface FindBatchSizeOptions {
   /** The first size that is tried; each is twice the one before. Default 2. */
@@ -44,6 +48,7 @@ export interface BatchSizeResult {
  */
 export async function findLargestBatch(
   learner: Learner,
+  fit: TrialFit,
   options: FindBatchSizeOptions = {},
 ): Promise<BatchSizeResult> {
   rejectUnknownOptions('findBatchSize', options, ['start', 'max', 'steps', 'memory'])
@@ -62,21 +67,17 @@ export async function findLargestBatch(
   if (!(memory > 0))
     throw new ConfigError(`findBatchSize: memory must be above 0 bytes, got ${String(memory)}`)
   const trials: BatchSizeTrial[] = []
-  const snapshot = await takeSnapshot(learner)
+  const random = getRngState()
   try {
     const limit = Math.min(max, trainDl.dataset.length)
     for (let size = start; size <= limit && expectedBytes(trials, size) <= memory; size *= 2) {
-      const trial = await tryBatchSize(
-        learner as unknown as Learner<AnyModule>,
-        trainDl.with({ batchSize: size }),
-        steps,
-      )
+      const trial = await tryBatchSize(fit, trainDl.with({ batchSize: size }), steps)
       if (!trial || trial.peakBytes > memory) break
       trials.push({ batchSize: size, ...trial })
       if (!learner.silent) process.stdout.write(`${describe(trials.at(-1)!)}\n`)
     }
   } finally {
-    await snapshot.restore()
+    setRngState(random)
     emptyCache()
   }
   const fitting = trials.at(-1)
@@ -104,36 +105,50 @@ function expectedBytes(trials: readonly BatchSizeTrial[], size: number): number 
   return last.peakBytes + Math.max(0, slope) * (size - last.batchSize)
 }
 
+/** Runs a fit of so many epochs of `loader`, which one of the callbacks may end, and after which all is as before. */
+export type TrialFit = (loader: BatchLoader, epochs: number, callbacks: readonly Callback[]) => Promise<void>
+
 /** @returns undefined if memory ran out */
 async function tryBatchSize(
-  { model, lossFunction, optimizer }: Learner<AnyModule>,
+  fit: TrialFit,
   loader: BatchLoader,
   steps: number,
 ): Promise<Omit<BatchSizeTrial, 'batchSize'> | undefined> {
   resetPeakMemory()
-  let step = 0
-  let began = 0
-  let samples = 0
-  model.train()
+  const watch = new Stopwatch(steps)
   try {
-    await eachBatch(loader, async ({ x, y }) => {
-      const output = model.forward(...(tensorsOf(x) as never[])) as Tensor
-      computeLoss(lossFunction, output, y as Target).backward()
-      optimizer.step()
-      optimizer.zeroGrad()
-      synchronize()
-      if (step > 0) samples += batchSizeOf(x)
-      else began = performance.now()
-      return ++step >= steps ? 'enough' : undefined
-    })
+    await fit(loader, Math.ceil(steps / Math.max(1, loader.length)), [watch])
   } catch (error) {
     if (!(error instanceof OutOfMemoryError)) throw error
-    optimizer.zeroGrad()
     return undefined
   }
-  const seconds = (performance.now() - began) / 1000
-  return {
-    peakBytes: memoryStats().peakBytes,
-    samplesPerSecond: samples > 0 ? samples / seconds : Number.NaN,
+  return { peakBytes: memoryStats().peakBytes, samplesPerSecond: watch.samplesPerSecond }
+}
+
+/** Ends a fit after so many steps. Counts the samples of all but the first, and the time that they take. */
+class Stopwatch extends Callback {
+  /** After all others. */
+  override order = Number.POSITIVE_INFINITY
+  readonly #steps: number
+  #done = 0
+  #samples = 0
+  #began = 0
+  #ended = 0
+
+  constructor(steps: number) {
+    super()
+    this.#steps = steps
+  }
+
+  override onBatchEnd({ lastInput }: BatchEndContext) {
+    synchronize()
+    this.#ended = performance.now()
+    if (this.#done++ === 0) this.#began = this.#ended
+    else this.#samples += batchSizeOf(lastInput)
+    return this.#done >= this.#steps ? { stopEpoch: true, stopTraining: true } : undefined
+  }
+
+  get samplesPerSecond(): number {
+    return this.#samples > 0 ? (1000 * this.#samples) / (this.#ended - this.#began) : Number.NaN
   }
 }

@@ -1,5 +1,6 @@
 import { tf32 } from '../engine/device.ts'
 import type { Tensor } from '../engine/index.ts'
+import { hasHooks } from '../nn/hooks.ts'
 import { Module } from '../nn/Module.ts'
 import { Parameter } from '../nn/Parameter.ts'
 import type { AnyModule } from './layerGroups.ts'
@@ -14,18 +15,21 @@ export interface CompiledKey {
   settings: readonly unknown[]
   /** The batch, and what it is computed in. */
   batch: readonly unknown[]
+  /** Whether hooks of layers, of the loss or of gradients listen: a recording does not call them. */
+  isHooked: boolean
 }
+
+/** What is gathered over the layers and the loss. */
+type Parts = { memory: unknown[]; settings: unknown[]; isHooked: boolean }
 
 /** The callbacks that take part in what is recorded stay the same during a fit, and recordings do not outlive it. */
 export function compiledKey({ learner, state }: Fit, batch: readonly Tensor[]): CompiledKey {
   // Gradients go to the optimizer's parameters.
-  const memory: unknown[] = [...learner.optimizer.parameters()]
-  const settings: unknown[] = []
-  addModules(learner.model, memory, settings)
-  addLoss(learner.lossFunction, memory, settings)
+  const parts: Parts = { memory: [...learner.optimizer.parameters()], settings: [], isHooked: false }
+  addModules(learner.model, parts)
+  addLoss(learner.lossFunction, parts)
   return {
-    memory,
-    settings,
+    ...parts,
     batch: [
       state.autocast,
       tf32.allowed,
@@ -39,29 +43,35 @@ export function isSame(one: readonly unknown[], other: readonly unknown[]): bool
 }
 
 /** Modes and numbers of the layers, and their tensors: one that lies elsewhere by now has another handle. */
-function addModules(model: AnyModule, memory: unknown[], settings: unknown[]): void {
+function addModules(model: AnyModule, parts: Parts): void {
+  const { memory, settings } = parts
   for (const module of model.modules()) {
     settings.push(module)
+    parts.isHooked ||= hasHooks(module)
     // In one go over the fields: this runs in every step.
     for (const value of Object.values(module)) {
       if (typeof value !== 'object') settings.push(value)
-      else if (value instanceof Parameter) memory.push(value.liveHandle(), value.requiresGrad)
+      else if (value instanceof Parameter) {
+        memory.push(value.liveHandle(), value.requiresGrad)
+        parts.isHooked ||= !!value.gradHooks?.length
+      }
     }
     for (const [, buffer] of module.ownBuffers()) memory.push(buffer.liveHandle())
   }
 }
 
-function addLoss(loss: LossFunction, memory: unknown[], settings: unknown[]): void {
+function addLoss(loss: LossFunction, parts: Parts): void {
+  const { settings } = parts
   settings.push(loss)
   if (typeof loss === 'function') return
   if (loss instanceof Module) {
-    addModules(loss as unknown as AnyModule, memory, settings)
+    addModules(loss as unknown as AnyModule, parts)
     return
   }
   for (const value of Object.values(loss)) {
     if (typeof value !== 'object') settings.push(value)
     // A loss around another, as that of mixed samples.
-    else if (isLossModule(value)) addLoss(value, memory, settings)
+    else if (isLossModule(value)) addLoss(value, parts)
   }
 }
 

@@ -1,5 +1,5 @@
 import { ConfigError, ShapeError } from '../engine/errors.ts'
-import { grad, noGrad, scope, Tensor, tensor } from '../engine/index.ts'
+import { enableGrad, grad, noGrad, scope, Tensor, tensor } from '../engine/index.ts'
 import type * as nn from '../nn/index.ts'
 import { inEvalMode } from './evaluate.ts'
 import type { AnyModule } from './layerGroups.ts'
@@ -8,8 +8,8 @@ import { rejectUnknownOptions } from './options.ts'
 /** Options of {@link gradCam}. */
 export interface GradCamOptions {
   /**
-   * The layer whose feature maps are looked at. Default: the last one that gives feature maps `[N, C, h, w]` of more than one
-   * pixel, which is where the body of a model for pictures ends.
+   * The layer whose feature maps are looked at. Default: the module, of one layer or of many, that is the last to give feature maps
+   * `[N, C, h, w]` of more than one pixel, which is where the body of a model for pictures ends.
    */
   layer?: nn.Module
   /** The class to explain, for each picture. Default: what the model predicts. */
@@ -27,7 +27,7 @@ export interface ClassActivation {
 /**
  * Class activation maps by gradients ("Grad-CAM", Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391): how much each place
  * of a picture spoke for a class. Of a classifier `model` of pictures `x` `[N, C, H, W]` with outputs `[N, classes]`; runs in
- * evaluation mode and leaves parameters and their gradients alone.
+ * evaluation mode and leaves parameters and their gradients alone. It works inside `noGrad` too.
  *
  * @throws ConfigError if the model has no such layer or no such class; ShapeError if its outputs are no logits
  */
@@ -37,7 +37,7 @@ export async function gradCam(
   options: GradCamOptions = {},
 ): Promise<ClassActivation> {
   rejectUnknownOptions('gradCam', options, ['layer', 'classes'])
-  return scope(() =>
+  const body = () =>
     inEvalMode(model, async () => {
       const layer = options.layer ?? lastFeatureLayer(model, x)
       const [features, logits] = runFrom(model, layer, x)
@@ -57,8 +57,8 @@ export async function gradCam(
           .contiguous()
       })
       return { maps, classes }
-    }),
-  )
+    })
+  return scope(() => enableGrad(body))
 }
 
 /** The features as a leaf, and the logits that the rest of the model makes of them. */
@@ -98,12 +98,14 @@ function checkClasses(classes: readonly number[], [items, outputs]: readonly num
   )
 }
 
-/** Watches one pass of the first picture. */
+/**
+ * Watches one pass of the first picture. Blocks are watched beside their layers: what a block adds to the output of its last layer (the
+ * way past a residual branch) counts too, and of those that give the same the outermost ends last.
+ */
 function lastFeatureLayer(model: AnyModule, x: Tensor): nn.Module {
   let last: nn.Module | undefined
-  const leaves = model.modules().filter((module) => module.children().length === 0)
-  const hooks = leaves.map((leaf) =>
-    leaf.registerForwardHook((module, _inputs, output) => {
+  const hooks = model.modules().map((each) =>
+    each.registerForwardHook((module, _inputs, output) => {
       if (output instanceof Tensor && output.ndim === 4 && output.shape[2]! * output.shape[3]! > 1) {
         last = module as nn.Module
       }

@@ -1,9 +1,11 @@
 import type { PictureOverlay } from '../data/showImages.ts'
-import { ConfigError } from '../engine/errors.ts'
+import { ConfigError, DataError } from '../engine/errors.ts'
+import { scope } from '../engine/index.ts'
 import { type ConfusionMatrixChartOptions, confusionMatrixChart, type Figure } from '../plot/index.ts'
 import { type ShowItemsOptions, tensorsOf } from './data.ts'
 import { gradCam } from './gradCam.ts'
 import type { Learner } from './Learner.ts'
+import type { LossFunction } from './lossFunction.ts'
 import { countsOf } from './metrics/classCounts.ts'
 import { rejectUnknownOptions } from './options.ts'
 import { heatOverlays } from './overlays.ts'
@@ -91,7 +93,10 @@ export class ClassificationInterpretation {
     this.#heat = heat
   }
 
-  /** @throws ConfigError unless each item has one class */
+  /**
+   * Of the items that count: those whose target the loss ignores (`ignoreIndex`) are left out.
+   * @throws ConfigError unless each item has one class; DataError for a target that is no class
+   */
   static async fromLearner(
     learner: Learner,
     options: Omit<PredictionOptions, 'withLoss'> = {},
@@ -111,18 +116,21 @@ export class ClassificationInterpretation {
           `and [${targets.shape.join(', ')}]`,
       )
     }
-    const classes = learner.data.classes ?? Array.from({ length: outputs! }, (_, i) => String(i))
     const [predicted, actual, values] = await Promise.all(
       [decoded, targets, losses!].map(async (tensor) => Array.from(await tensor.data(), Number)),
     )
     const table = await predictions.data()
-    const probabilities = actual!.map((label, i) => Number(table[i * outputs! + label]))
     for (const tensor of [predictions, decoded, targets, losses!]) tensor[Symbol.dispose]()
+    const rows = countedRows(actual!, outputs!, learner.lossFunction)
+    const kept = <Value>(list: readonly Value[]) => rows.map((row) => list[row]!)
+    const probabilities = rows.map((row) => Number(table[row * outputs! + actual![row]!]))
+    const { classes: names = [] } = learner.data
+    const classes = Array.from({ length: Math.max(outputs!, names.length) }, (_, i) => names[i] ?? String(i))
     const { dataset = 'valid' } = options
     const show = learner.data.showItems?.bind(learner.data)
-    return new ClassificationInterpretation(classes, predicted!, actual!, values!, {
+    return new ClassificationInterpretation(classes, kept(predicted!), kept(actual!), kept(values!), {
       probabilities,
-      indices,
+      indices: kept(indices),
       ...(show &&
         typeof dataset === 'string' && {
           show: (items, shown) => show(dataset === 'fix' ? 'train' : dataset, items, shown),
@@ -161,8 +169,8 @@ export class ClassificationInterpretation {
   }
 
   /**
-   * The `k` items (default: all) with the highest losses, or with `largest` false the lowest, by their positions in the dataset. What
-   * else is known of one stands in `predicted`, `actual` … at the place of its position in `indices`.
+   * The `k` items (default: all) with the highest losses, or with `largest` false the lowest, by their positions in the dataset; NaN
+   * counts as the highest. What else is known of one stands in `predicted`, `actual` … at the place of its position in `indices`.
    */
   topLosses(k = this.losses.length, { largest = true } = {}): TopLosses {
     const rows = this.#ranked(k, largest)
@@ -172,9 +180,8 @@ export class ClassificationInterpretation {
   /** Of the `k` highest or lowest losses the places in `losses`. */
   #ranked(k: number, largest: boolean): number[] {
     const sign = largest ? -1 : 1
-    return this.losses
-      .map((_, row) => row)
-      .sort((a, b) => sign * (this.losses[a]! - this.losses[b]!) || a - b)
+    return [...this.losses.keys()]
+      .sort((a, b) => sign * compareLosses(this.losses[a]!, this.losses[b]!) || a - b)
       .slice(0, k)
   }
 
@@ -202,12 +209,15 @@ export class ClassificationInterpretation {
     const indices = rows.map((row) => this.indices[row]!)
     const predicted = rows.map((row) => this.predicted[row]!)
     const overlays = heatmap ? await this.#heat?.(indices, predicted) : undefined
-    return this.#show(indices, {
-      title: 'predicted / actual / loss / probability',
-      titles,
-      columns: Math.ceil(Math.sqrt(indices.length)),
-      ...(overlays && { overlays }),
-    })
+    const show = this.#show
+    return scope(() =>
+      show(indices, {
+        title: 'predicted / actual / loss / probability',
+        titles,
+        columns: Math.ceil(Math.sqrt(indices.length)),
+        ...(overlays && { overlays }),
+      }),
+    )
   }
 
   /** Precision, recall and their mean for each class. */
@@ -226,6 +236,25 @@ export class ClassificationInterpretation {
   }
 }
 
+/** Infinity differs from itself by NaN, and NaN is worse than any number. */
+function compareLosses(a: number, b: number): number {
+  if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b))
+  return Number(a > b) - Number(a < b)
+}
+
+/** The rows whose targets the loss does not ignore. @throws DataError for another target that is no class */
+function countedRows(targets: readonly number[], outputs: number, loss: LossFunction): number[] {
+  const { ignoreIndex } = loss as { ignoreIndex?: unknown }
+  const rows = [...targets.keys()].filter((row) => targets[row] !== ignoreIndex)
+  const isClass = (target: number) => Number.isInteger(target) && target >= 0 && target < outputs
+  const broken = rows.find((row) => !isClass(targets[row]!))
+  if (broken === undefined) return rows
+  throw new DataError(
+    `interpret: the target of item ${broken} is ${targets[broken]}, which is no class from 0 to ${outputs - 1}, those of the ` +
+      "model's outputs",
+  )
+}
+
 async function heatOf(
   learner: Learner,
   dataset: 'valid' | 'train' | 'test',
@@ -233,12 +262,17 @@ async function heatOf(
   classes: readonly number[],
 ): Promise<readonly (PictureOverlay | undefined)[]> {
   const { data, model } = learner
-  if (!data.itemsOf) throw new ConfigError('this data cannot give single items, which a heat map is made of')
-  const batch = await data.itemsOf(dataset, indices)
-  const [x] = tensorsOf(batch.x)
-  const shown = batch.indices ?? indices
-  const { maps } = await gradCam(model, x!, { classes: shown.map((item) => classes[indices.indexOf(item)]!) })
-  const overlays = await heatOverlays(maps, x!.shape.slice(-2) as [number, number])
-  // One for each that was asked for, even if one of the files cannot be read any more.
-  return indices.map((item) => overlays[shown.indexOf(item)])
+  return scope(async () => {
+    if (!data.itemsOf)
+      throw new ConfigError('this data cannot give single items, which a heat map is made of')
+    const batch = await data.itemsOf(dataset, indices)
+    const [x] = tensorsOf(batch.x)
+    const shown = batch.indices ?? indices
+    const { maps } = await gradCam(model, x!, {
+      classes: shown.map((item) => classes[indices.indexOf(item)]!),
+    })
+    const overlays = await heatOverlays(maps, x!.shape.slice(-2) as [number, number])
+    // One for each that was asked for, even if one of the files cannot be read any more.
+    return indices.map((item) => overlays[shown.indexOf(item)])
+  })
 }

@@ -1,12 +1,12 @@
-import { ConfigError, ShapeError } from '../engine/errors.ts'
-import type { Tensor } from '../engine/index.ts'
+import { ConfigError, DataError, ShapeError } from '../engine/errors.ts'
+import { noGrad, scope, type Tensor } from '../engine/index.ts'
 import { rejectUnknownOptions } from './options.ts'
 
 /** Options of {@link labelReport}. */
 export interface LabelReportOptions {
   /** Names of the labels. Default: their numbers. */
   classes?: readonly string[]
-  /** From which probability on a label counts as given: one for all, or one each. Default 0.5. */
+  /** Above which probability a label counts as given: one for all, or one each. Default 0.5. */
   thresholds?: number | readonly number[]
 }
 
@@ -25,9 +25,10 @@ export interface LabelReport {
 }
 
 /**
- * Precision, recall and F1 for every label, where an item may have several: of probabilities and targets (zeros and ones), both
- * `[N, labels]`, as `learner.getPredictions()` gives them.
- * @throws ShapeError for other shapes; ConfigError for thresholds or classes of another number
+ * Precision, recall and F1 for every label, where an item may have several: of probabilities and targets (zeros and ones, or no and
+ * yes), both `[N, labels]`, as `learner.getPredictions()` gives them.
+ * @throws ShapeError for other shapes; ConfigError for thresholds or classes of another number; DataError for other targets, and for
+ * probabilities that are NaN
  */
 export function labelReport(
   predictions: Tensor,
@@ -45,9 +46,12 @@ export function labelReport(
   }
   const odd = limits.find((limit) => !(limit >= 0 && limit <= 1))
   if (odd !== undefined) throw new ConfigError(`labelReport: a threshold must be from 0 to 1, got ${odd}`)
-  return columns.map(({ scores, present }, i) => {
+  return columns.map(({ present }, i) => {
     const threshold = limits[i]!
-    const given = scores.map((score) => score >= threshold)
+    // By the comparison of the losses and metrics: a threshold is rounded as the probabilities are.
+    const given = scope(() =>
+      noGrad(() => predictions.narrow(1, i, 1).gt(threshold).reshape([-1]).toArray()),
+    ) as boolean[]
     const hits = count(given, (yes, at) => yes && present[at]!)
     const [answers, support] = [count(given, Boolean), count(present, Boolean)]
     return {
@@ -64,6 +68,7 @@ export function labelReport(
 /**
  * For every label the threshold that gives the highest F1 on these probabilities and targets, both `[N, labels]`: halfway between
  * the probabilities on its two sides; 0.5 for a label that no item has. Take them from other items than those they are judged by.
+ * @throws as {@link labelReport}
  */
 export function suggestThresholds(predictions: Tensor, targets: Tensor): number[] {
   return columnsOf('suggestThresholds', predictions, targets).map(({ scores, present }) => {
@@ -76,7 +81,10 @@ export function suggestThresholds(predictions: Tensor, targets: Tensor): number[
       const next = order[at + 1] === undefined ? 0 : scores[order[at + 1]!]!
       if (next === scores[item]) continue // equal ones stand on the same side
       const f1 = (2 * hits) / (at + 1 + support)
-      if (f1 > best.f1) best = { f1, threshold: (scores[item]! + next) / 2 }
+      if (f1 <= best.f1) continue
+      const middle = (scores[item]! + next) / 2
+      // Between neighbours there is nothing: what is given lies above the lower one.
+      best = { f1, threshold: Math.fround(middle) < scores[item]! ? middle : next }
     }
     return best.threshold
   })
@@ -96,9 +104,15 @@ function columnsOf(
     )
   }
   const scores = predictions.toArray() as number[][]
-  const rows = targets.toArray() as number[][]
+  const rows = targets.toArray() as (number | boolean)[][]
+  for (const [item, row] of rows.entries()) {
+    const odd = row.find((target) => Number(target) !== 0 && Number(target) !== 1)
+    if (odd !== undefined)
+      throw new DataError(`${owner}: a target of item ${item} is ${odd}, neither 0 nor 1`)
+    if (scores[item]!.some(Number.isNaN)) throw new DataError(`${owner}: a prediction of item ${item} is NaN`)
+  }
   return Array.from({ length: predictions.shape[1]! }, (_, label) => ({
     scores: scores.map((row) => row[label]!),
-    present: rows.map((row) => row[label] === 1),
+    present: rows.map((row) => Number(row[label]) === 1),
   }))
 }

@@ -1,7 +1,7 @@
 import type { Tensor, TensorData } from '../engine/index.ts'
 import type { CallbackHandler } from './CallbackHandler.ts'
 import { CancelBatch, CancelEpoch, CancelFit, CancelValidation, leftBy } from './cancel.ts'
-import type { Batch } from './data.ts'
+import type { Batch, BatchLoader } from './data.ts'
 import { eachBatch } from './eachBatch.ts'
 import { evaluate, forward } from './evaluate.ts'
 import type { FitState } from './FitState.ts'
@@ -13,6 +13,8 @@ import type { FitRequest, Resumption } from './resume.ts'
 /** A fit under way: who takes part in it. */
 export interface Fit {
   learner: Learner
+  /** Brings the training batches where batch sizes are tried. Else that of the data does, which callbacks may change. */
+  loader?: BatchLoader | undefined
   state: FitState
   callbacks: CallbackHandler
   metrics: readonly Metric[]
@@ -74,7 +76,7 @@ async function train(fit: Fit): Promise<void> {
     }
     return state.stopEpoch ? 'enough' : undefined
   }
-  await eachBatch(learner.data.trainDl, runBatch, state.stopEpoch)
+  await eachBatch(fit.loader ?? learner.data.trainDl, runBatch, state.stopEpoch)
   await stepWithRest(fit)
 }
 

@@ -67,6 +67,11 @@ function hooksOf(module: Module): HookSet {
   return hooks
 }
 
+/** Whether a hook is registered on the module itself. */
+export function hasHooks(module: Module): boolean {
+  return hookSets.has(module)
+}
+
 function releaseWhenEmpty(module: Module, hooks: HookSet): void {
   if (hooks.before.size > 0 || hooks.after.size > 0 || hookSets.get(module) !== hooks) return
   hookSets.delete(module)

@@ -17,11 +17,11 @@ export interface MetricsChartOptions {
 /**
  * Metrics by epoch, each in a panel with its own axis, since their units differ.
  *
- * @param metrics values by name, one an epoch
+ * @param metrics values by name, one an epoch: null where there was none, and the line goes on to the next; NaN leaves a gap
  * @throws ConfigError if there are no metrics
  */
 export function metricsChart(
-  metrics: Readonly<Record<string, ArrayLike<number>>>,
+  metrics: Readonly<Record<string, ArrayLike<number | null>>>,
   { title = 'Metrics', firstEpoch = 0, columns = 2 }: MetricsChartOptions = {},
 ): Figure {
   const names = Object.keys(metrics)
@@ -29,8 +29,10 @@ export function metricsChart(
     throw new ConfigError('there are no metrics to plot; give the Learner some with { metrics: [...] }')
   const [width, height] = names.length === 1 ? [600, 340] : [380, 240]
   const panels = names.map((name, i) => {
-    const y = metrics[name]!
-    const x = Array.from(y, (_, epoch) => firstEpoch + epoch)
+    const points = Array.from(metrics[name]!, (value, epoch) => ({ x: firstEpoch + epoch, y: value })).filter(
+      (point): point is { x: number; y: number } => point.y !== null,
+    )
+    const [x, y] = [points.map((point) => point.x), points.map((point) => point.y)]
     return linePanel([{ name, x, y, color: seriesColor(i) }], {
       xLabel: 'epoch',
       yLabel: name,

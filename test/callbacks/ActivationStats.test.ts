@@ -61,6 +61,23 @@ describe('ActivationStats', () => {
     expect(stats.layers[0]!.nearZero.every((share) => share > 0.2 && share < 0.9)).toBe(true)
   })
 
+  it('sees every batch of a compiled Learner, whose other batches are repeated from recordings', async () => {
+    const figures = async (every: number, compiled: boolean) => {
+      const { learner } = make()
+      const stats = new ActivationStats({ every })
+      await learner.compile(compiled).fit(3, { callbacks: [stats] })
+      return [stats.layers, learner.compiled?.recordings] as const
+    }
+    for (const [every, recordings] of [
+      [1, 0],
+      [3, 1],
+    ] as const) {
+      const [plain] = await figures(every, false)
+      expect(plain[0]!.batches).toHaveLength(9 / every)
+      expect(await figures(every, true)).toEqual([plain, recordings])
+    }
+  })
+
   it('does not take a validation between two batches for a part of the batch before it', async () => {
     const figures = async (...others: Callback[]) => {
       const stats = new ActivationStats()

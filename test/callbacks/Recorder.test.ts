@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { StopAfterNBatches } from '../../callbacks/index.ts'
 import { Callback, CancelValidation, metrics } from '../../src/learner/index.ts'
 import { lineLearner } from '../learner/support.ts'
 
@@ -98,6 +99,35 @@ describe('Recorder', () => {
     await expect(learner.fit(1, { callbacks: [new Broken()] })).rejects.toThrow('out of luck')
     const { lrs, momentums, losses, rawLosses } = learner.recorder
     for (const list of [lrs, momentums, losses, rawLosses]) expect(list).toHaveLength(3)
+  })
+
+  it('has metrics of epochs without validation, and draws each epoch at its number', async () => {
+    class Measure extends Callback {
+      override order = -15
+      override readonly extraMetrics = ['measure']
+      override onEpochEnd({ epoch }: { epoch: number }) {
+        return { lastMetrics: { measure: epoch % 2 === 0 ? 10 + epoch : null } }
+      }
+    }
+    const drawn = (name: number) => {
+      const { concat, layer } = learner.recorder.plotMetrics().spec as never as {
+        concat: { layer: { data: { values: { x: number; y: number }[] } }[] }[]
+        layer: never
+      }
+      return (concat?.[name]?.layer ?? layer)[0]!.data.values.map(({ x, y }) => [x, y])
+    }
+    let learner = lineLearner({ validBatches: 0, callbacks: [new Measure()] })
+    await learner.fit(3)
+    expect(learner.recorder.metrics).toEqual([[10], [12]])
+    expect(drawn(0)).toEqual([
+      [0, 10],
+      [2, 12],
+    ])
+    learner = lineLearner({ metrics: [metrics.mae] })
+    for (let i = 0; i < 2; i++) await learner.fit(1, { callbacks: [new StopAfterNBatches(1)] })
+    await learner.fit(2)
+    expect(learner.recorder.metrics).toHaveLength(2)
+    expect(drawn(0)).toEqual([2, 3].map((epoch) => [epoch, learner.recorder.epochs[epoch]!.values.mae]))
   })
 
   it('draws losses, rates and metrics', async () => {

@@ -131,6 +131,51 @@ describe('learner.compile', () => {
     expect(other.sums.length).toBe(12)
   })
 
+  it.each<[string, (learner: Learner, look: () => void) => () => void]>([
+    [
+      'after a layer, changing its output',
+      ({ model }, look) =>
+        model.modules()[3]!.registerForwardHook((_module, _inputs, output) => {
+          look()
+          return output.mul(2)
+        }).remove,
+    ],
+    ['before a layer', ({ model }, look) => model.modules()[3]!.registerForwardPreHook(() => look()).remove],
+    [
+      'after the loss',
+      ({ lossFunction }, look) =>
+        (lossFunction as nn.CrossEntropyLoss).registerForwardHook(() => look()).remove,
+    ],
+    [
+      'of a gradient',
+      ({ model }, look) =>
+        model.parameters()[0]!.registerHook(() => {
+          look()
+          return null
+        }),
+    ],
+  ])('runs batches without recordings while there is a hook %s', async (_title, watch) => {
+    const [plain, compiled] = [make(), make().compile()]
+    const runs: number[] = []
+    for (const learner of [plain, compiled]) {
+      let seen = 0
+      manualSeed(2)
+      await learner.fit(1, { lr: 1e-2 })
+      const remove = watch(learner, () => {
+        seen++
+      })
+      await learner.fit(2, { lr: 1e-2 })
+      if (learner === compiled) expect(compiled.compiled?.recordings).toBe(0)
+      remove()
+      await learner.fit(2, { lr: 1e-2 })
+      runs.push(seen)
+    }
+    expect(runs[0]).toBeGreaterThanOrEqual(12)
+    expect(runs[1]).toBe(runs[0])
+    expect(values(compiled)).toEqual(values(plain))
+    expect(compiled.compiled?.recordings).toBe(2)
+  })
+
   it('refuses a callback that changes what is recorded', async () => {
     class Doubled extends Callback {
       override onLossBegin({ lastOutput }: LossBeginContext) {
@@ -207,10 +252,6 @@ describe('what a recording was made for', () => {
       },
     ],
     ['scaled losses', (learner) => learner.toFp16({ initialScale: 1024 })],
-    [
-      'a layer in between',
-      (learner) => learner.model.registerForwardHook((_self, _inputs, output) => output.mul(2)),
-    ],
   ])('is noticed to be gone: %s', async (_title, change) => {
     await sameAfter(change)
   })

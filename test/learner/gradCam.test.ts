@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { ConfigError, linspace, manualSeed, nn, noGrad, randn, ShapeError, tensor } from '../../src/index.ts'
-import { gradCam, labelReport, suggestThresholds } from '../../src/learner/index.ts'
+import { ConfigError, linspace, manualSeed, models, nn, noGrad, randn, ShapeError } from '../../src/index.ts'
+import { gradCam } from '../../src/learner/index.ts'
 
 describe('gradCam', () => {
   const build = () => {
@@ -41,6 +41,25 @@ describe('gradCam', () => {
     }
   })
 
+  it.each(['convnextTiny', 'resnet18', 'efficientnetB0', 'mobilenetV2'] as const)(
+    'looks at the end of the body, with what goes past its last layers: %s',
+    async (name) => {
+      manualSeed(4)
+      const model = models[name]({ numClasses: 3 })
+      const x = randn([2, 3, 64, 64])
+      const body = 'features' in model ? model.features : model.layer4
+      const [found, told] = [await gradCam(model, x), await gradCam(model, x, { layer: body })]
+      expect(found.maps.toArray()).toEqual(told.maps.toArray())
+      expect(found.classes).toEqual(told.classes)
+    },
+  )
+
+  it('works where gradients are off', async () => {
+    const [model, x] = [build(), randn([2, 3, 6, 5])]
+    const { maps } = await noGrad(() => gradCam(model, x))
+    expect(maps.toArray()).toEqual((await gradCam(model, x)).maps.toArray())
+  })
+
   it('explains a class of your choice, from a layer of your choice, and leaves gradients alone', async () => {
     const model = build()
     const x = randn([2, 3, 6, 5])
@@ -55,43 +74,5 @@ describe('gradCam', () => {
     await expect(gradCam(model, x, { layer: model[1]!.children()[2]! })).rejects.toThrow(/no feature maps/)
     await expect(gradCam(model[0]!, x)).rejects.toThrow(ShapeError)
     await expect(gradCam(new nn.Linear(3, 2), linspace(0, 1, 6).view(2, 3))).rejects.toThrow(ConfigError)
-  })
-})
-
-describe('labelReport', () => {
-  const predictions = tensor([
-    [0.9, 0.2, 0.1],
-    [0.6, 0.4, 0.2],
-    [0.4, 0.3, 0.1],
-    [0.2, 0.1, 0.3],
-  ])
-  const targets = tensor([
-    [1, 1, 0],
-    [0, 1, 0],
-    [1, 0, 0],
-    [0, 0, 0],
-  ])
-
-  it('counts each label by itself', () => {
-    const [first, second, third] = labelReport(predictions, targets, { classes: ['a', 'b', 'c'] })
-    expect(first).toEqual({ label: 'a', threshold: 0.5, precision: 0.5, recall: 0.5, f1: 0.5, support: 2 })
-    expect(second).toEqual({ label: 'b', threshold: 0.5, precision: 0, recall: 0, f1: 0, support: 2 })
-    expect(third).toMatchObject({ f1: 0, support: 0 })
-    const [lower] = labelReport(predictions, targets, { thresholds: [0.3, 0.2, 0.5] })
-    expect(lower).toMatchObject({ label: '0', precision: 2 / 3, recall: 1, f1: 0.8 })
-  })
-
-  it('suggests the thresholds of the highest F1', () => {
-    const thresholds = suggestThresholds(predictions, targets)
-    expect(thresholds[0]).toBeCloseTo(0.3, 6) // all three above: precision 2/3, recall 1
-    expect(thresholds[1]).toBeCloseTo(0.15, 6)
-    expect(thresholds[2]).toBe(0.5)
-    expect(labelReport(predictions, targets, { thresholds }).map(({ f1 }) => f1)).toEqual([0.8, 0.8, 0])
-  })
-
-  it('names what does not fit', () => {
-    expect(() => labelReport(predictions, targets.index(':2'))).toThrow(ShapeError)
-    expect(() => labelReport(predictions, targets, { classes: ['a'] })).toThrow(/3 labels, but 1 classes/)
-    expect(() => labelReport(predictions, targets, { thresholds: 2 })).toThrow(/from 0 to 1, got 2/)
   })
 })

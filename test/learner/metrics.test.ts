@@ -187,6 +187,8 @@ describe("scikit-learn's values", () => {
   })
 })
 
+const range = (count: number) => Array.from({ length: count }, (_, i) => i)
+
 describe('metrics at their edges', () => {
   const [output, target] = dataOf('auroc', 'four')
 
@@ -204,6 +206,31 @@ describe('metrics at their edges', () => {
       await metrics.measure(metrics.iou, ...kept),
       12,
     )
+  })
+
+  it.each([0, 1])('leave out answers to yes-no questions that are to be ignored: %i', async (ignoreIndex) => {
+    const answers = tensor([0.9, 0.8, 0.3, 0.2, 0.1])
+    const questions = tensor([1, 0, 1, 0, 0])
+    const options = { sigmoid: false, ignoreIndex }
+    const matrix = await metrics.confusionMatrix(answers, questions, options)
+    // Of [actual][predicted]: no, no; no, yes; yes, no; yes, yes.
+    expect(matrix).toEqual(
+      ignoreIndex === 0
+        ? [
+            [0, 0],
+            [1, 1],
+          ]
+        : [
+            [2, 1],
+            [0, 0],
+          ],
+    )
+    const labels = await metrics.measure(
+      metrics.recall({ ...options, average: 'micro' }),
+      answers.reshape([5, 1]).expand(5, 2),
+      questions.reshape([5, 1]).expand(5, 2),
+    )
+    expect(labels).toBe(ignoreIndex === 0 ? 0.5 : 0)
   })
 
   it('say which targets cannot be', async () => {
@@ -259,6 +286,24 @@ describe('metrics at their edges', () => {
     const guess = truth.add(tensor([0.5, -0.5, 0.5, -0.5], { dtype: 'float64' }))
     const parts = cut(guess, 2).map((part, i) => [part, cut(truth, 2)[i]!] as const)
     expect(await over(metrics.r2Score, ...parts)).toBeCloseTo(1 - 1 / 5, 12)
+  })
+
+  it('of targets that never change are 1 if these are met, and else 0', async () => {
+    // The mean of 0.1s is not 0.1.
+    const constant = (count: number, value: number) =>
+      tensor(new Array<number>(count).fill(value), { dtype: 'float64' })
+    const truth = [3, 7, 11].map((count) => constant(count, 0.1))
+    const of = (metric: metrics.MetricLike, guess: (target: Tensor) => Tensor) =>
+      over(metric, ...truth.map((target) => [guess(target), target] as const))
+    const uneven = (target: Tensor) =>
+      target.add(tensor([...target.shape.flatMap(range)], { dtype: 'float64' }))
+    expect(await of(metrics.r2Score, (target) => target)).toBe(1)
+    expect(await of(metrics.r2Score, (target) => target.add(0.3))).toBe(0)
+    expect(await of(metrics.r2Score, uneven)).toBe(0)
+    expect(await of(metrics.explainedVariance, (target) => target)).toBe(1)
+    // A constant error explains all.
+    expect(await of(metrics.explainedVariance, (target) => target.add(0.3))).toBe(1)
+    expect(await of(metrics.explainedVariance, uneven)).toBe(0)
   })
 
   it('compare log errors as fastai does', async () => {

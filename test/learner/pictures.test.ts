@@ -11,7 +11,7 @@ import {
   transforms,
 } from '../../src/data/index.ts'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
-import { getRngState, manualSeed, type Tensor, tensor } from '../../src/engine/index.ts'
+import { getRngState, manualSeed, memoryStats, type Tensor, tensor } from '../../src/engine/index.ts'
 import { saveWeights } from '../../src/io/index.ts'
 import { Learner, loadLearner, metrics, plotClassActivations } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
@@ -90,7 +90,9 @@ describe('pictures under colours', () => {
     const learner = await pictureLearner()
     const interpretation = await learner.interpret()
     const plain = images(await interpretation.plotTopLosses(4))
+    const before = memoryStats().tensors
     const heated = images(await interpretation.plotTopLosses(4, { heatmap: true }))
+    expect(memoryStats().tensors).toBeLessThanOrEqual(before)
     expect(heated.map(({ title }) => title)).toEqual(plain.map(({ title }) => title))
     for (const [i, { url }] of heated.entries()) expect(url).not.toBe(plain[i]!.url)
 

@@ -2,8 +2,8 @@ import { readdirSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { CheckpointCallback, CSVLogger, SaveModelCallback } from '../../callbacks/index.ts'
 import { DataLoader, TensorDataset } from '../../src/data/index.ts'
-import { getRngState, manualSeed, memoryStats, randn } from '../../src/engine/index.ts'
-import { Callback, Learner } from '../../src/learner/index.ts'
+import { getRngState, manualSeed, memoryStats, randn, type Tensor } from '../../src/engine/index.ts'
+import { type BatchEndContext, Callback, Learner } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
 import * as optim from '../../src/optim/index.ts'
 import { temporaryFolder } from '../io/temporaryFolder.ts'
@@ -137,11 +137,11 @@ describe('profile', () => {
 })
 
 describe('findBatchSize', () => {
-  const wide = () => {
+  const wide = (width = 1000) => {
     manualSeed(0)
-    const dataset = new TensorDataset(randn([300, 1000]), randn([300, 1]))
+    const dataset = new TensorDataset(randn([300, width]), randn([300, 1]))
     const trainDl = new DataLoader(dataset, { batchSize: 4 })
-    const model = new nn.Sequential(new nn.Linear(1000, 1000), new nn.ReLU(), new nn.Linear(1000, 1))
+    const model = new nn.Sequential(new nn.Linear(width, width), new nn.ReLU(), new nn.Linear(width, 1))
     return new Learner({ trainDl }, model, { lossFunction: new nn.MSELoss(), silent: true })
   }
 
@@ -160,6 +160,31 @@ describe('findBatchSize', () => {
     const tight = await learner.findBatchSize({ start: 4, memory })
     expect(tight.batchSize).toBeLessThan(256)
     expect(memoryStats().bytesInUse).toBeLessThan(memory)
+  })
+
+  it('tries steps as fits make them: in bfloat16, with callbacks, and of whole trials only', async () => {
+    const learner = wide(20).toBf16()
+    const dtypes = new Set<string>()
+    const { remove } = learner.model.registerForwardHook((module, _inputs, output) => {
+      if (module.training) dtypes.add((output as Tensor).dtype)
+    })
+    const steps = new Map<number, number>()
+    class Count extends Callback {
+      override onBatchEnd({ lastInput }: BatchEndContext) {
+        const size = (lastInput as Tensor).size(0)
+        steps.set(size, (steps.get(size) ?? 0) + 1)
+      }
+    }
+    learner.callbacks.push(new Count())
+    const before = outcome(learner)
+    const { trials } = await learner.findBatchSize({ start: 75, steps: 5 })
+    remove()
+    expect([...dtypes]).toEqual(['bfloat16'])
+    // Four batches of 75 an epoch, two of 150, one of 300.
+    expect(Object.fromEntries(steps)).toEqual({ 75: 5, 150: 5, 300: 5 })
+    expect(trials.every(({ samplesPerSecond }) => samplesPerSecond > 0)).toBe(true)
+    expect(outcome(learner)).toEqual(before)
+    expect(learner.recorder.losses).toEqual([])
   })
 
   it('says what cannot be', async () => {

@@ -173,6 +173,8 @@ describe('scheduleChart and metricsChart', () => {
     expect(paths).toHaveLength(2)
     expect(texts).toEqual(expect.arrayContaining(['accuracy', 'mae', 'epoch', '0', '1', '2']))
     expect(() => metricsChart({})).toThrow(ConfigError)
+    const sparse = await draw(metricsChart({ distance: [null, 3, null, 2, null, 1] }))
+    expect([sparse.paths.length, sparse.texts.includes('5')]).toEqual([1, true])
   })
 })
 

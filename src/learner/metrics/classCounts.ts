@@ -6,7 +6,7 @@ import { checkSameShape, checkShare, isClassTarget, singleTarget } from './optio
 
 /** How outputs become answers. */
 export interface AnswerOptions {
-  /** Where each output is a yes-no question: probability from which the answer is yes. Default 0.5. */
+  /** Where each output is a yes-no question: probability above which the answer is yes. Default 0.5. */
   threshold?: number
   /** Outputs of yes-no questions are logits, not probabilities. Default true. */
   sigmoid?: boolean
@@ -129,8 +129,10 @@ export class ClassCounter {
     this.#settle(labels === 1 ? 'question' : 'labels', labels)
     const { threshold, sigmoid, ignoreIndex } = this.#options
     const yes = (sigmoid ? output.sigmoid() : output).gt(threshold)
-    const [isTrue, isFalse] = [target.eq(1), target.eq(0)]
-    const known = isTrue.logicalOr(isFalse).logicalOr(target.eq(ignoreIndex))
+    const ignored = target.eq(ignoreIndex)
+    const isAnswer = (answer: number) => target.eq(answer).logicalAnd(ignored.logicalNot())
+    const [isTrue, isFalse] = [isAnswer(1), isAnswer(0)]
+    const known = isTrue.logicalOr(isFalse).logicalOr(ignored)
     const byLabel = (mask: Tensor) => {
       const counts = mask.to('int64')
       return labels === 1 ? counts.sum().reshape([1]) : counts.movedim(1, 0).reshape([labels, -1]).sum(1)

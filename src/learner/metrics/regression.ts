@@ -182,7 +182,10 @@ interface MomentValues {
   squares: number[]
 }
 
-/** Mean and squared deviations of the columns of `[N, D]`, merged batch by batch on the device (Chan, Golub, LeVeque 1979). */
+/**
+ * Mean and squared deviations of the columns of `[N, D]`, merged batch by batch on the device (Chan, Golub, LeVeque 1979). All is
+ * reckoned from the first row, so that of a column that never changes the deviations are 0 and not what rounding leaves.
+ */
 class Moments {
   readonly #state = new DeviceSum()
   #count = 0
@@ -192,12 +195,18 @@ class Moments {
     const before = this.#count
     this.#count += size
     this.#state.change(
-      () => zeros([2, width], { dtype: 'float64', device: values.device }),
+      () => zeros([3, width], { dtype: 'float64', device: values.device }),
       (state) => {
-        const [mean, squares] = [state.narrow(0, 0, 1), state.narrow(0, 1, 1)]
-        const batchMean = values.mean(0, { keepdim: true })
+        const [mean, squares, first] = [0, 1, 2].map((row) => state.narrow(0, row, 1)) as [
+          Tensor,
+          Tensor,
+          Tensor,
+        ]
+        if (before === 0) first.copy_(values.narrow(0, 0, 1))
+        const shifted = values.sub(first)
+        const batchMean = shifted.mean(0, { keepdim: true })
         const delta = batchMean.sub(mean)
-        squares.add_(values.sub(batchMean).square().sum(0, { keepdim: true }))
+        squares.add_(shifted.sub(batchMean).square().sum(0, { keepdim: true }))
         squares.add_(delta.square().mul((before * size) / this.#count))
         mean.add_(delta.mul(size / this.#count))
       },
@@ -206,8 +215,9 @@ class Moments {
 
   async read(): Promise<MomentValues> {
     const values = await this.#state.read()
-    const width = values.length / 2
-    return { count: this.#count, means: values.slice(0, width), squares: values.slice(width) }
+    const width = values.length / 3
+    const [means, squares, first] = [0, 1, 2].map((row) => values.slice(row * width, (row + 1) * width))
+    return { count: this.#count, means: means!.map((mean, i) => mean + first![i]!), squares: squares! }
   }
 }
 

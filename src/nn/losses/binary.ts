@@ -5,7 +5,7 @@ import { Loss, type LossOptions } from './Loss.ts'
 export interface BCELossOptions extends LossOptions {
   /** A factor for each element; any shape that broadcasts to the output's. */
   weight?: Tensor | null
-  /** Probability from which {@link BCELoss.decode} says yes. Default 0.5. */
+  /** Probability above which {@link BCELoss.decode} says yes. Default 0.5. */
   threshold?: number
 }
 

@@ -20,6 +20,8 @@ import {
 import type { LearnerData } from '../../learner/data.ts'
 import { inEvalMode } from '../../learner/evaluate.ts'
 import {
+  type BatchSizeResult,
+  type FindBatchSizeOptions,
   type FitFlatCosineOptions,
   type FitOneCycleOptions,
   type FitOptions,
@@ -222,6 +224,12 @@ export class GANLearner extends Learner<GANModule> {
   override async profile(options: ProfileOptions = {}): Promise<FitProfile> {
     this.#seedLoaders()
     return super.profile(options)
+  }
+
+  /** As every Learner's; 6 steps a trial by default, so that with five turns of the critic to one of the generator both have been seen. */
+  override async findBatchSize(options: FindBatchSizeOptions = {}): Promise<BatchSizeResult> {
+    this.#seedLoaders()
+    return super.findBatchSize({ steps: 6, ...options })
   }
 
   /** Layers of the network whose turn it is (after a fit and before a DCGAN's, the generator) with their output shapes; optimizer, loss. */

@@ -201,6 +201,7 @@ describe('GANLearner.dcgan', () => {
         const found = await gan.lrFind({ numIt: 12, startLr: 1e-6, endLr: 1e-2 })
         expect(found.losses.length).toBeGreaterThan(5)
         await gan.profile({ batches: 1, warmup: 1 })
+        expect((await gan.findBatchSize({ max: 8 })).batchSize).toBe(8)
         await gan.fit(1, { fastDevRun: true })
       }
       await gan.fit(1)

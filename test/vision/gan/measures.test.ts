@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { GANMeasure, SaveModelCallback } from '../../../callbacks/index.ts'
-import { getRngState, manualSeed, randn, type Tensor, tensor } from '../../../src/engine/index.ts'
+import {
+  getRngState,
+  manualSeed,
+  memoryStats,
+  randn,
+  type Tensor,
+  tensor,
+} from '../../../src/engine/index.ts'
 import * as nn from '../../../src/nn/index.ts'
 import {
   extractFeatures,
@@ -51,6 +58,33 @@ describe('measures', () => {
     const [a, b] = [matrix([[1], [3]]), matrix([[2], [8]])]
     const deviation = (x: number, y: number) => Math.abs(x - y) / Math.SQRT2
     expect(await frechetDistance(a, b)).toBeCloseTo(9 + (deviation(1, 3) - deviation(2, 8)) ** 2, 10)
+  })
+
+  it('the Fréchet distance of few pictures is that of their covariances', async () => {
+    manualSeed(6)
+    const [few, fewer, many] = [12, 8, 40].map((count) => randn([count, 20], { dtype: 'float64' }))
+    for (const [a, b] of [
+      [few, fewer],
+      [few, many],
+      [many, fewer],
+    ] as const) {
+      const [one, other] = await Promise.all([a!, b!].map(featureStatistics))
+      expect([one!.factor?.length, other!.factor?.length]).toEqual(
+        [a!, b!].map((set) => (set === many ? undefined : set.numel)),
+      )
+      const whole = await frechetDistance({ ...one!, factor: undefined }, { ...other!, factor: undefined })
+      expect(Math.abs((await frechetDistance(a!, b!)) - whole)).toBeLessThan(1e-6 * whole)
+      expect(Math.abs((await frechetDistance(b!, a!)) - whole)).toBeLessThan(1e-6 * whole)
+    }
+  })
+
+  it('leave no tensors behind', async () => {
+    const [a, b] = [randn([20, 3]), randn([30, 3])]
+    const before = memoryStats().tensors
+    await kernelDistance(a, b, { subsets: 3 })
+    await frechetDistance(a, b)
+    await precisionRecall(a, b)
+    expect(memoryStats().tensors).toBe(before)
   })
 
   it('leave the random stream alone, and say what cannot be', async () => {
@@ -112,6 +146,21 @@ describe('GANMeasure', () => {
     ])
     // The best is back, and the same noise gives the same figure.
     expect((await measure.measure(gan)).frechetDistance).toBeCloseTo(Math.min(...column), 8)
+  })
+
+  it('measures against the pictures of the learner that is trained', async () => {
+    const network = (x: Tensor) => x.mean([2, 3])
+    const measure = new GANMeasure({ network, samples: 12, measures: ['frechetDistance'] })
+    const run = async (pictureSeed: number, callback: GANMeasure) => {
+      const data = pictureData(16, 8, { pictureSeed })
+      const gan = GANLearner.dcgan(data, { latent: 6, features: 4, silent: true })
+      await gan.fit(1, { callbacks: [callback] })
+      return gan.recorder.epochs[0]!.values.frechetDistance
+    }
+    const first = await run(1, measure)
+    const second = await run(2, measure)
+    expect(second).toBe(await run(2, new GANMeasure({ network, samples: 12, measures: ['frechetDistance'] })))
+    expect(second).not.toBe(first)
   })
 
   it('leaves training as it is', async () => {

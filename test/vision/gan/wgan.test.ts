@@ -405,6 +405,17 @@ describe('GANGuard', () => {
   })
 })
 
+it('batch sizes are tried with turns of both networks, and leave no trace', async () => {
+  const turns = new Turns()
+  const gan = smallGan(smallData(8), { callbacks: [turns] })
+  const before = outcome(gan)
+  const { batchSize, trials } = await gan.findBatchSize({ start: 8 })
+  expect([batchSize, trials.length]).toEqual([32, 3])
+  // Four batches of 8 an epoch, two of 16, one of 32; five of the critic to one of the generator.
+  expect(turns.turns).toBe('CCCC CG CC CC CG C C C C C G ')
+  expect(outcome(gan)).toEqual(before)
+})
+
 async function firstNoise(gan: GANLearner): Promise<Tensor> {
   for await (const { x } of gan.data.trainDl) return x as Tensor
   throw new Error('no batch')

@@ -10,7 +10,7 @@ export interface FeatureStatistics {
   readonly mean: Float64Array
   /** [F, F], row by row; unbiased. */
   readonly covariance: Float64Array
-  /** Of fewer pictures than features: [count, F], whose product with itself the covariance is. */
+  /** Of fewer pictures than features: A, [count, F], with AᵀA the covariance. */
   readonly factor?: Float64Array | undefined
 }
 
@@ -19,27 +19,23 @@ export async function featureStatistics(features: Tensor): Promise<FeatureStatis
   checkFeatures('featureStatistics', features, features, 2)
   const count = features.size(0)
   return scope(async () => {
-    const [mean, covariance] = noGrad(() => {
+    const tensors = noGrad(() => {
       const values = features.double()
       const mean = values.mean(0)
-      const centred = values.sub(mean)
-      return [
-        mean,
-        centred
-          .t()
-          .matmul(centred)
-          .div(count - 1),
-      ] as const
+      const factor = values.sub(mean).div(Math.sqrt(count - 1))
+      const covariance = factor.t().matmul(factor)
+      return count < features.size(1) ? [mean, covariance, factor] : [mean, covariance]
     })
-    const read = await Promise.all([mean.data(), covariance.data()])
-    return { count, mean: read[0] as Float64Array, covariance: read[1] as Float64Array }
+    const read = await Promise.all(tensors.map((tensor) => tensor.data() as Promise<Float64Array>))
+    const [mean, covariance, factor] = read as [Float64Array, Float64Array, Float64Array | undefined]
+    return { count, mean, covariance, factor }
   })
 }
 
 /**
  * Fréchet distance between the normal distributions of two sets of features, the FID of Heusel et al. (2017) where they are Inception's:
  * ‖μ₁ - μ₂‖² + tr(C₁ + C₂ - 2 √(C₁ C₂)), in float64. With C₁ = AᵀA the trace of the root is that of √(A C₂ Aᵀ), by its eigenvalues.
- * A is the root of C₁, or the centred features themselves where they are fewer than their numbers.
+ * A is the root of C₁, or, where one of the sets has fewer pictures than features, its centred features themselves: a small matrix then.
  *
  * @param real features [N, F], or their statistics: worked out once, they spare half of the time
  * @throws ShapeError

@@ -45,7 +45,9 @@ export async function kernelDistance(
   const state = getRngState()
   manualSeed(seed)
   const picks = Array.from({ length: subsets }, () =>
-    [real, fake].map((set) => (whole ? undefined : randperm(set.size(0)).index(`:${subsetSize}`).keep())),
+    [real, fake].map((set) =>
+      whole ? undefined : scope(() => randperm(set.size(0)).index(`:${subsetSize}`)).keep(),
+    ),
   )
   setRngState(state)
   const values: number[] = []

@@ -5,13 +5,28 @@ import type { FeatureStatistics } from './frechetDistance.ts'
 /** Factors of covariances that have been worked out: those of the real pictures are asked for again and again. */
 const factors = new WeakMap<FeatureStatistics, Matrix>()
 
-/** tr √(C₁ C₂), which with C₁ = AᵀA is that of √(A C₂ Aᵀ), whose eigenvalues are real. */
+/**
+ * tr √(C₁ C₂), which with C₁ = AᵀA is that of √(A C₂ Aᵀ), whose eigenvalues are real. The trace is the same the other way round: the
+ * smaller of the factors is taken.
+ */
 export function traceOfRoot(first: FeatureStatistics, second: FeatureStatistics): number {
-  const factor = factorOf(first)
-  const product = factor.mmul(toMatrix(second)).mmul(factor.transpose())
+  const [inner, outer] = rankOf(second) < rankOf(first) ? [first, second] : [second, first]
+  const factor = factorOf(outer)
+  const product = inner.factor
+    ? squareOf(factor.mmul(factorOf(inner).transpose()))
+    : factor.mmul(toMatrix(inner)).mmul(factor.transpose())
   let trace = 0
   for (const value of eigen(product).realEigenvalues) trace += Math.sqrt(Math.max(0, value))
   return trace
+}
+
+/** Rows of the factor. */
+function rankOf({ factor, count, mean }: FeatureStatistics): number {
+  return factor ? count : mean.length
+}
+
+function squareOf(matrix: Matrix): Matrix {
+  return matrix.mmul(matrix.transpose())
 }
 
 function toMatrix({ mean, covariance }: FeatureStatistics): Matrix {
