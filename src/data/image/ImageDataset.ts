@@ -10,7 +10,7 @@ import type { PicturePath } from './listPictures.ts'
 import { Picture } from './Picture.ts'
 import type { PictureStore } from './PictureCache.ts'
 import { pictureError, readableName } from './pictureError.ts'
-import type { ClassMask, Decoding, PictureRoom, RgbImage } from './RgbImage.ts'
+import { type ClassMask, checkRgbImage, type Decoding, type PictureRoom, type RgbImage } from './RgbImage.ts'
 
 /** Pictures and what they show. */
 export interface ImageDatasetParts {
@@ -74,6 +74,7 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
         : Int32Array.from(labels)
     this.#images = images
     this.#notes = notes
+    for (const [at, image] of (images ?? []).entries()) checkRgbImage(image, () => this.describe(at))
     this.classes = classes
     this.transform = toPipeline(transform)
     this.#sizes = sizes ?? new Uint32Array(files.length * 2)

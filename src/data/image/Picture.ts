@@ -13,6 +13,7 @@ import { applyPlan, decodeNumbers, decodePicture, type EncodedPicture, readPictu
 import { addCrop, addResize, emptyPlan, type PixelSize, planSize } from './decodePlan.ts'
 import { nearestBytes } from './nearest.ts'
 import {
+  checkRgbImage,
   type Decoding,
   isRgbImage,
   isSampledPicture,
@@ -71,8 +72,9 @@ export class Picture {
     return new Picture({ source, name }, await readPictureSize({ source, name }, decoding))
   }
 
-  /** A picture that is decoded already. */
+  /** A picture that is decoded already. @throws DataError unless its bytes are as many as its size says */
   static of(image: RgbImage): Picture {
+    checkRgbImage(image, () => 'the picture')
     return new Picture(image, image)
   }
 
@@ -82,8 +84,9 @@ export class Picture {
    * @throws DataError that names the file, for colours and for values above 255 too
    */
   static async openMask(source: string | Uint8Array | RgbImage, name?: string): Promise<Picture> {
-    if (isRgbImage(source)) return new Picture(source, source, true)
-    const image = await decodeNumbers({ source, name })
+    const encoded = typeof source === 'string' || source instanceof Uint8Array
+    const image = encoded ? await decodeNumbers({ source, name }) : source
+    checkRgbImage(image, () => name ?? 'the mask')
     return new Picture(image, image, true)
   }
 
@@ -320,8 +323,14 @@ async function carryOut(
   if (step.kind === 'pad') return padBytes(image, step.padding, step.mode, step.fill)
   if (step.kind === 'lookup') return lookupBytes(image, step.table, ours ? image.data : undefined)
   const changed = await step.change(ours ? image : { ...image, data: image.data.slice() })
-  if (changed.width === image.width && changed.height === image.height) return changed
+  const { width, height } = image
+  if (changed?.width !== width || changed.height !== height) {
+    throw new ShapeError(
+      `a picture of ${width}x${height} came back from map() as ${changed?.width}x${changed?.height}: map() must keep the size`,
+    )
+  }
+  if (isRgbImage(changed) && changed.data.length === width * height * 3) return changed
   throw new ShapeError(
-    `a picture of ${image.width}x${image.height} came back from map() as ${changed.width}x${changed.height}: map() must keep the size`,
+    `map() must give back a Uint8Array of ${width * height * 3} bytes for a picture of ${width}x${height}: red, green and blue of each pixel`,
   )
 }
