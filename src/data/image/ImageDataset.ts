@@ -6,6 +6,8 @@ import type { RandomStream } from '../random.ts'
 import { toPipeline } from '../transforms/compose.ts'
 import { isKnownTransform } from '../transforms/describe.ts'
 import type { PictureTransform, Pipeline, Transform } from '../transforms/Transform.ts'
+import type { InkDepth } from './cmyk.ts'
+import { readPictureHeader } from './decode.ts'
 import type { PicturePath } from './listPictures.ts'
 import { Picture } from './Picture.ts'
 import type { PictureStore } from './PictureCache.ts'
@@ -47,8 +49,9 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
   readonly masks: readonly PicturePath[] | undefined
   readonly classes: readonly string[]
   readonly transform: Pipeline
-  // Width and height of each picture, 0 until it is known: headers are read once, not once an epoch.
-  readonly #sizes: Uint32Array
+  // Width, height and bits of its inks (0 for none) of each picture, width 0 until it is known: headers are read once, not once an
+  // epoch.
+  readonly #headers: Uint32Array
   readonly #cache: PictureStore | undefined
   readonly #images: readonly RgbImage[] | undefined
   readonly #notes: readonly string[] | undefined
@@ -56,7 +59,7 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
   readonly #fixed: readonly PictureTransform[]
   readonly #fixedName: string
 
-  constructor(parts: ImageDatasetParts, sizes?: Uint32Array) {
+  constructor(parts: ImageDatasetParts, headers?: Uint32Array) {
     const { files, labels, classes, transform, cache, images, notes, masks } = parts
     for (const [what, list] of Object.entries({ labels: masks ? undefined : labels, images, notes, masks })) {
       if (list === undefined || list.length === files.length) continue
@@ -77,7 +80,7 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
     for (const [at, image] of (images ?? []).entries()) checkRgbImage(image, () => this.describe(at))
     this.classes = classes
     this.transform = toPipeline(transform)
-    this.#sizes = sizes ?? new Uint32Array(files.length * 2)
+    this.#headers = headers ?? new Uint32Array(files.length * 3)
     this.#cache = cache
     const { pictureSteps } = this.transform
     const drawing = pictureSteps.findIndex(
@@ -174,12 +177,13 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
     if (this.#images) return Picture.of(this.#images[index]!)
     const name = this.describe(index)
     const source = await this.#source(file)
-    const width = this.#sizes[index * 2]!
-    if (width > 0) return new Picture({ source, name }, { width, height: this.#sizes[index * 2 + 1]! })
-    const picture = await Picture.open(source, name, decoding)
-    this.#sizes[index * 2] = picture.width
-    this.#sizes[index * 2 + 1] = picture.height
-    return picture
+    const known = this.#headers.subarray(index * 3, index * 3 + 3)
+    if (known[0] === 0) {
+      const { width, height, inks = 0 } = await readPictureHeader({ source, name }, decoding)
+      known.set([width, height, inks])
+    }
+    const [width, height, inks] = known as unknown as [number, number, InkDepth | 0]
+    return new Picture({ source, name, inks: inks || undefined }, { width, height })
   }
 
   #source(file: PicturePath): string | Promise<Buffer> {
@@ -202,7 +206,7 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
 
   /** The same pictures with other transforms; `cache` takes the place of the one they had. */
   withTransform(transform: Transform | readonly Transform[], cache = this.#cache): ImageDataset {
-    return new ImageDataset({ ...this.parts(), transform, cache }, this.#sizes)
+    return new ImageDataset({ ...this.parts(), transform, cache }, this.#headers)
   }
 
   /** Some of the pictures, in the given order. */

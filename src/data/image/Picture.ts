@@ -9,7 +9,7 @@ import {
   transposeBytes,
   type Window,
 } from './bytes.ts'
-import { applyPlan, decodeNumbers, decodePicture, type EncodedPicture, readPictureSize } from './decode.ts'
+import { applyPlan, decodeNumbers, decodePicture, type EncodedPicture, readPictureHeader } from './decode.ts'
 import { addCrop, addResize, emptyPlan, type PixelSize, planSize } from './decodePlan.ts'
 import { nearestBytes } from './nearest.ts'
 import {
@@ -69,7 +69,8 @@ export class Picture {
    * @throws DataError that names the file.
    */
   static async open(source: string | Uint8Array, name?: string, decoding?: Decoding): Promise<Picture> {
-    return new Picture({ source, name }, await readPictureSize({ source, name }, decoding))
+    const { inks, ...size } = await readPictureHeader({ source, name }, decoding)
+    return new Picture({ source, name, inks }, size)
   }
 
   /** A picture that is decoded already. @throws DataError unless its bytes are as many as its size says */
