@@ -5,6 +5,7 @@ import type { BatchedItems, BatchFinisher, Dataset, Sample } from '../Dataset.ts
 import type { RandomStream } from '../random.ts'
 import { toPipeline } from '../transforms/compose.ts'
 import { isKnownTransform } from '../transforms/describe.ts'
+import { identityOf } from '../transforms/known.ts'
 import type { PictureTransform, Pipeline, Transform } from '../transforms/Transform.ts'
 import type { InkDepth } from './cmyk.ts'
 import { readPictureHeader } from './decode.ts'
@@ -84,10 +85,10 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
     this.#cache = cache
     const { pictureSteps } = this.transform
     const drawing = pictureSteps.findIndex(
-      ({ deterministic, name }) => !deterministic || (cache?.lasting && !isKnownTransform(name)),
+      (step) => !step.deterministic || (cache?.lasting && !isKnownTransform(step)),
     )
     this.#fixed = drawing < 0 ? pictureSteps : pictureSteps.slice(0, drawing)
-    this.#fixedName = JSON.stringify(this.#fixed.map(({ name, parameters }) => [name, parameters]))
+    this.#fixedName = JSON.stringify(this.#fixed.map(identityOf))
   }
 
   get length(): number {
