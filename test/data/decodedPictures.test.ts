@@ -4,8 +4,9 @@ import { ImageDataset } from '../../src/data/image/ImageDataset.ts'
 import { Picture } from '../../src/data/image/Picture.ts'
 import type { RgbImage } from '../../src/data/image/RgbImage.ts'
 import { pictureItem } from '../../src/data/pictureItem.ts'
+import { rotation } from '../../src/data/transforms/affine.ts'
 import { toPipeline } from '../../src/data/transforms/compose.ts'
-import { DataError, ShapeError } from '../../src/engine/errors.ts'
+import { ConfigError, DataError, ShapeError } from '../../src/engine/errors.ts'
 import { ramp } from './pictures.ts'
 
 describe('decoded pictures whose bytes do not fit their size', () => {
@@ -46,4 +47,18 @@ describe('decoded pictures whose bytes do not fit their size', () => {
     await expect(map((image) => ({ ...image, data: image.data.subarray(3) }))).rejects.toThrow(ShapeError)
     await expect(map((image) => ({ ...image, width: 3 }))).rejects.toThrow(/must keep the size/)
   })
+})
+
+it('a table of fewer or more than 256 entries is refused, before a warp and after one', () => {
+  for (const length of [0, 100, 255, 257]) {
+    const table = new Uint8Array(length)
+    expect(() => Picture.of(ramp(4)).lookup(table)).toThrow(ConfigError)
+    expect(() =>
+      Picture.of(ramp(4))
+        .warp(rotation(10, 4, 4))
+        .lookup(table),
+    ).toThrow(/256 entries.*got/)
+  }
+  const list = Array(256).fill(0) as unknown as Uint8Array
+  expect(() => Picture.of(ramp(4)).lookup(list)).toThrow(ConfigError)
 })

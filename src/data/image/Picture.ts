@@ -1,6 +1,7 @@
 import { ShapeError } from '../../engine/errors.ts'
 import { warpPixels, warpPixelsAhead } from '../../engine/pictures.ts'
 import {
+  checkTable,
   cropBytes,
   lookupBytes,
   type Padding,
@@ -171,8 +172,9 @@ export class Picture {
     return this
   }
 
-  /** Replaces every byte by its entry in a table of 256. */
+  /** Replaces every byte by its entry in a table. @throws ConfigError unless it has 256 */
   lookup(table: Uint8Array): this {
+    checkTable(table)
     if (this.#mask) return this
     return this.#add({ kind: 'lookup', table }, this.width, this.height)
   }
