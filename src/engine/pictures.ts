@@ -16,7 +16,7 @@ export interface ResamplePlan {
 }
 
 /** Sides that are longer are refused. */
-const MAX_SIDE = 2 ** 22
+export const MAX_SIDE = 2 ** 22
 
 /** Background work of which so much is done at a time: who has a lane may ask for all of it at once. */
 export interface Lane {

@@ -161,12 +161,12 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
   ): Promise<Picture> {
     const file = this.files[index]!
     const found = await cache.get(this.#fixedName, index, file)
-    if (found) return Picture.of(found)
+    if (found) return Picture.of(found, this.describe(index))
     const picture = await this.picture(index, decoding)
     for (const step of this.#fixed) step.apply(picture, random)
     const image = await picture.bytes()
     await cache.add(this.#fixedName, index, file, image)
-    return Picture.of(image)
+    return Picture.of(image, this.describe(index))
   }
 
   /** The picture at `index`, before any transform, not decoded yet. @throws DataError that names the file. */
@@ -175,7 +175,7 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
     if (file === undefined) {
       throw new DataError(`there is no picture ${index}: the dataset has ${this.length}`)
     }
-    if (this.#images) return Picture.of(this.#images[index]!)
+    if (this.#images) return Picture.of(this.#images[index]!, this.describe(index))
     const name = this.describe(index)
     const source = await this.#source(file)
     const known = this.#headers.subarray(index * 3, index * 3 + 3)

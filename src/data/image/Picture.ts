@@ -1,5 +1,5 @@
 import { ShapeError } from '../../engine/errors.ts'
-import { warpPixels, warpPixelsAhead } from '../../engine/pictures.ts'
+import { MAX_SIDE, warpPixels, warpPixelsAhead } from '../../engine/pictures.ts'
 import {
   checkTable,
   cropBytes,
@@ -10,9 +10,18 @@ import {
   transposeBytes,
   type Window,
 } from './bytes.ts'
-import { applyPlan, decodeNumbers, decodePicture, type EncodedPicture, readPictureHeader } from './decode.ts'
+import {
+  applyPlan,
+  decodeNumbers,
+  decodePicture,
+  type EncodedPicture,
+  nameOf,
+  readPictureHeader,
+} from './decode.ts'
 import { addCrop, addResize, emptyPlan, type PixelSize, planSize } from './decodePlan.ts'
+import { DEFAULT_MAX_PIXELS } from './limits.ts'
 import { nearestBytes } from './nearest.ts'
+import { tooLargeError } from './pictureError.ts'
 import {
   checkRgbImage,
   type Decoding,
@@ -54,10 +63,12 @@ export class Picture {
   readonly #original: PixelSize
   // Of masks every pixel keeps its value: nothing is mixed, and colours are let alone.
   readonly #mask: boolean
+  readonly #name: string | undefined
   #width: number
   #height: number
 
-  constructor(source: EncodedPicture | RgbImage, size: PixelSize, mask = false) {
+  constructor(source: EncodedPicture | RgbImage, size: PixelSize, mask = false, name?: string) {
+    this.#name = isRgbImage(source) ? name : nameOf(source)
     this.#mask = mask
     this.#source = source
     this.#original = { width: size.width, height: size.height }
@@ -74,10 +85,13 @@ export class Picture {
     return new Picture({ source, name, inks }, size)
   }
 
-  /** A picture that is decoded already. @throws DataError unless its bytes are as many as its size says */
-  static of(image: RgbImage): Picture {
-    checkRgbImage(image, () => 'the picture')
-    return new Picture(image, image)
+  /**
+   * A picture that is decoded already. `name` is for error messages.
+   * @throws DataError unless its bytes are as many as its size says
+   */
+  static of(image: RgbImage, name?: string): Picture {
+    checkRgbImage(image, () => name ?? 'the picture')
+    return new Picture(image, image, false, name)
   }
 
   /**
@@ -89,7 +103,7 @@ export class Picture {
     const encoded = typeof source === 'string' || source instanceof Uint8Array
     const image = encoded ? await decodeNumbers({ source, name }) : source
     checkRgbImage(image, () => name ?? 'the mask')
-    return new Picture(image, image, true)
+    return new Picture(image, image, true, name)
   }
 
   /** Width in pixels, after all that has been asked for so far. */
@@ -288,6 +302,9 @@ export class Picture {
   }
 
   #add(step: Step, width: number, height: number): this {
+    // Of a mask each step is done in full; of a picture only what comes out in the end.
+    const tooLarge = this.#mask ? width * height > DEFAULT_MAX_PIXELS : Math.max(width, height) > MAX_SIDE
+    if (tooLarge && this.#name !== undefined) throw tooLargeError(this.#name, width, height)
     this.#steps.push(step)
     this.#width = width
     this.#height = height

@@ -12,7 +12,7 @@ import type { Window } from './bytes.ts'
 import { type InkDepth, inksToRgb } from './cmyk.ts'
 import { type DecodePlan, emptyPlan, type PixelSize } from './decodePlan.ts'
 import { DEFAULT_MAX_PIXELS } from './limits.ts'
-import { type PictureStage, pictureError, readableName } from './pictureError.ts'
+import { type PictureStage, pictureError, readableName, tooLargeError } from './pictureError.ts'
 import type { Decoding, RgbImage } from './RgbImage.ts'
 
 /** A picture that is not decoded: the path of its file, or what the file holds, and the name to report it by. */
@@ -83,6 +83,7 @@ export async function decodePicture(
 ): Promise<RgbImage> {
   const whole = toResamplePlan(plan)
   const { width, height } = whole.window
+  if (width * height > DEFAULT_MAX_PIXELS) throw tooLargeError(nameOf(picture), width, height)
   const into = room?.(width * height * 3)
   const tried = jpegDecoder.usable && !picture.inks
   const data = tried ? await decodeJpeg(picture.source, whole, into, decoding?.lane) : undefined
@@ -219,7 +220,7 @@ async function opener(): Promise<(picture: EncodedPicture) => Sharp> {
     sharp(source, { failOn: 'error', ignoreIcc: true, limitInputPixels: DEFAULT_MAX_PIXELS, pages: 1 })
 }
 
-function nameOf({ source, name }: EncodedPicture): string {
+export function nameOf({ source, name }: EncodedPicture): string {
   return name ?? (typeof source === 'string' ? readableName(source) : 'the picture')
 }
 

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { DataError } from '../../engine/errors.ts'
+import { MAX_SIDE } from '../../engine/pictures.ts'
 import { orLeaveOut } from '../skipAdvice.ts'
 import { DEFAULT_MAX_PIXELS } from './limits.ts'
 
@@ -26,6 +27,13 @@ export async function pictureError(
 ): Promise<DataError> {
   const reason = await reasonOf(source, stage, cause)
   return new DataError(`${name}: ${reason}. Repair or remove it${orLeaveOut('pictures')}`, { cause })
+}
+
+/** The error for a picture of which transforms would make one that cannot be made, or would fill the memory. */
+export function tooLargeError(name: string, width: number, height: number): DataError {
+  return new DataError(
+    `${name}: the transforms would make a picture of ${width}x${height} pixels of it; sides are at most ${MAX_SIDE.toLocaleString('en')}, and pixels ${DEFAULT_MAX_PIXELS.toLocaleString('en')}. Remove or cut it${orLeaveOut('pictures')}`,
+  )
 }
 
 async function reasonOf(source: string | Uint8Array, stage: PictureStage, cause: unknown): Promise<string> {
