@@ -97,7 +97,7 @@ export class Picture {
   /**
    * A mask, whose grey values are class indices: resizing and warping take the nearest pixel, changes of colour are left out, what
    * padding adds in the mode 'constant' is class 0.
-   * @throws DataError that names the file, for colours and for values above 255 too
+   * @throws DataError that names the file, for colours and for values that are not whole numbers from 0 to 255 too
    */
   static async openMask(source: string | Uint8Array | RgbImage, name?: string): Promise<Picture> {
     const encoded = typeof source === 'string' || source instanceof Uint8Array

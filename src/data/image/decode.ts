@@ -91,14 +91,14 @@ export async function decodePicture(
 }
 
 /**
- * Decodes a picture whose values are numbers, such as classes: those of 16-bit files as they stand, where `decodePicture` would keep
- * the upper half of each.
- * @throws DataError that names the file, for colours and for values above 255 too
+ * Decodes a picture whose values are numbers, such as classes: those of files with more than 8 bits as they stand, where
+ * `decodePicture` would keep the upper half of each, or cut them off.
+ * @throws DataError that names the file, for colours and for values that are not whole numbers from 0 to 255 too
  */
 export async function decodeNumbers(picture: EncodedPicture): Promise<RgbImage> {
   const open = await opener()
   const { depth, space } = await withErrors(picture, 'header', () => open(picture).metadata())
-  const image = depth === 'ushort' ? await decodeWide(picture, space) : await decodeWhole(picture)
+  const image = depth === 'uchar' ? await decodeWhole(picture) : await decodeWide(picture, space, depth)
   const { data } = image
   for (let at = 0; at < data.length; at += 3) {
     if (data[at] !== data[at + 1] || data[at] !== data[at + 2]) {
@@ -111,24 +111,39 @@ export async function decodeNumbers(picture: EncodedPicture): Promise<RgbImage> 
   return image
 }
 
-async function decodeWide(picture: EncodedPicture, space: string): Promise<RgbImage> {
+async function decodeWide(picture: EncodedPicture, space: string, depth: string): Promise<RgbImage> {
   const open = await opener()
+  // Of the numbers below 0 that 16 bits can hold sharp makes 0.
+  const stats =
+    depth === 'short' ? await withErrors(picture, 'decode', () => open(picture).stats()) : undefined
+  const negative = stats?.channels.find(({ min }) => min < 0)
+  if (negative) throw noClass(picture, negative.min)
   const { data, info } = await withErrors(picture, 'decode', () =>
     open(picture)
       .autoOrient()
       .toColourspace(space)
-      .raw({ depth: 'ushort' })
+      .raw({ depth: depth === 'ushort' ? 'ushort' : 'double' })
       .toBuffer({ resolveWithObject: true }),
   )
   const { width, height, channels } = info
-  const values = new Uint16Array(data.buffer, data.byteOffset, data.length / 2)
+  const { buffer, byteOffset, length } = data
+  const values =
+    depth === 'ushort'
+      ? new Uint16Array(buffer, byteOffset, length / 2)
+      : new Float64Array(buffer, byteOffset, length / 8)
   const rgb = new Uint8Array(width * height * 3)
   for (let at = 0; at < rgb.length; at++) {
     const value = values[Math.floor(at / 3) * channels + (channels < 3 ? 0 : at % 3)]!
-    if (value > 255) throw new DataError(`${nameOf(picture)}: a mask holds the value ${value}, above 255`)
+    if (!(Number.isInteger(value) && value >= 0 && value <= 255)) throw noClass(picture, value)
     rgb[at] = value
   }
   return { data: rgb, width, height }
+}
+
+function noClass(picture: EncodedPicture, value: number): DataError {
+  return new DataError(
+    `${nameOf(picture)}: a mask holds the value ${value}, but classes are whole numbers from 0 to 255`,
+  )
 }
 
 async function decodeWhole(picture: EncodedPicture): Promise<RgbImage> {
