@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { show } from '../../engine/check.ts'
 import { DataError } from '../../engine/errors.ts'
 import type { Tensor } from '../../engine/index.ts'
 import type { BatchedItems, BatchFinisher, Dataset, Sample } from '../Dataset.ts'
@@ -18,7 +19,7 @@ import { type ClassMask, checkRgbImage, type Decoding, type PictureRoom, type Rg
 /** Pictures and what they show. */
 export interface ImageDatasetParts {
   files: readonly PicturePath[]
-  /** One class index for each file; or, for pictures that show several things at once, a list of them for each. */
+  /** One class index for each file, from 0 (all 0 where there are no classes); or, for pictures that show several things at once, a list of them for each. */
   labels: ArrayLike<number> | readonly (readonly number[])[]
   classes: readonly string[]
   /** The pictures themselves, if they are decoded already; `files` are then only their names. */
@@ -80,6 +81,7 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
     this.#notes = notes
     for (const [at, image] of (images ?? []).entries()) checkRgbImage(image, () => this.describe(at))
     this.classes = classes
+    if (!masks) this.#checkLabels(labels)
     this.transform = toPipeline(transform)
     this.#headers = headers ?? new Uint32Array(files.length * 3)
     this.#cache = cache
@@ -89,6 +91,23 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
     )
     this.#fixed = drawing < 0 ? pictureSteps : pictureSteps.slice(0, drawing)
     this.#fixedName = JSON.stringify(this.#fixed.map(identityOf))
+  }
+
+  // Numbers of other classes would end up as rows of zeros, and fractions as the class below.
+  #checkLabels(labels: ImageDatasetParts['labels']): void {
+    const several = isLabelSets(labels)
+    // Pictures without classes are all of number 0.
+    const count = Math.max(1, this.classes.length)
+    const isClass = (label: unknown) =>
+      Number.isInteger(label) && (label as number) >= 0 && (label as number) < count
+    for (let at = 0; at < labels.length; at++) {
+      const given: unknown = labels[at]
+      const list = several ? given : [given]
+      if (Array.isArray(list) && list.every(isClass)) continue
+      throw new DataError(
+        `${this.describe(at)}: the label is ${show(given)}, but it must be ${several ? 'a list of numbers of classes' : 'the number of a class'}, and there are ${this.classes.length} classes, numbered from 0`,
+      )
+    }
   }
 
   get length(): number {
