@@ -72,6 +72,11 @@ export function hasJpegDecoder(): boolean {
 
 let found: boolean | undefined
 
+/** Name and version of the library that decodes JPEG files here, if there is one. */
+export function jpegDecoderName(): string | undefined {
+  return hasJpegDecoder() ? addon.buildInfo().jpeg : undefined
+}
+
 /**
  * Width and height of an upright JPEG picture, of a file's path or of what a file holds, read in the background. Undefined for
  * what is no JPEG, is damaged, or is of a kind that is not decoded here.

@@ -3,11 +3,13 @@ import { DataError } from '../../engine/errors.ts'
 import {
   decodeJpeg,
   hasJpegDecoder,
+  jpegDecoderName,
   jpegSize,
   type ResamplePlan,
   resamplePixels,
   resamplePixelsAhead,
 } from '../../engine/pictures.ts'
+import { versionOf } from '../../packageFolder.ts'
 import type { Window } from './bytes.ts'
 import { type InkDepth, inksToRgb } from './cmyk.ts'
 import { type DecodePlan, emptyPlan, type PixelSize } from './decodePlan.ts'
@@ -36,6 +38,15 @@ export const jpegDecoder = {
     return this.allowed && hasJpegDecoder()
   },
 }
+
+/** What decodes pictures here, with versions: others may come to other bytes. */
+export function decoderNames(): string[] {
+  sharpVersion ??= versionOf('sharp')
+  const jpeg = jpegDecoder.usable ? jpegDecoderName() : undefined
+  return [`sharp ${sharpVersion}`, ...(jpeg === undefined ? [] : [jpeg])]
+}
+
+let sharpVersion: string | undefined
 
 /**
  * Width and height of the upright picture (EXIF orientation applied), and its inks, if it is in such.
