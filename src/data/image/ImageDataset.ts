@@ -13,7 +13,7 @@ import { readPictureHeader } from './decode.ts'
 import type { PicturePath } from './listPictures.ts'
 import { Picture } from './Picture.ts'
 import type { PictureStore } from './PictureCache.ts'
-import { pictureError, readableName } from './pictureError.ts'
+import { pictureError, plainFileSize, readableName } from './pictureError.ts'
 import { type ClassMask, checkRgbImage, type Decoding, type PictureRoom, type RgbImage } from './RgbImage.ts'
 
 /** Pictures and what they show. */
@@ -261,6 +261,7 @@ function isLabelSets(labels: ImageDatasetParts['labels']): labels is readonly (r
 /** sharp takes paths as text only, so a file whose name is none is read here. */
 async function readOddlyNamed(file: Buffer): Promise<Buffer> {
   try {
+    await plainFileSize(file)
     return await readFile(file)
   } catch (error) {
     throw await pictureError(readableName(file), file, 'header', error)

@@ -14,7 +14,13 @@ import type { Window } from './bytes.ts'
 import { type InkDepth, inksToRgb } from './cmyk.ts'
 import { type DecodePlan, emptyPlan, type PixelSize } from './decodePlan.ts'
 import { DEFAULT_MAX_PIXELS } from './limits.ts'
-import { type PictureStage, pictureError, readableName, tooLargeError } from './pictureError.ts'
+import {
+  type PictureStage,
+  pictureError,
+  plainFileSize,
+  readableName,
+  tooLargeError,
+} from './pictureError.ts'
 import type { Decoding, RgbImage } from './RgbImage.ts'
 
 /** A picture that is not decoded: the path of its file, or what the file holds, and the name to report it by. */
@@ -256,6 +262,8 @@ async function withErrors<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   try {
+    // The engine's own reader has looked already; sharp would wait. Headers come first, and are read once.
+    if (stage === 'header' && typeof source === 'string') await plainFileSize(source)
     return await work()
   } catch (error) {
     throw await pictureError(nameOf({ source, name }), source, stage, error)
