@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -17,4 +18,27 @@ export function packageFolder(): string {
 export function packageVersion(): string {
   return (JSON.parse(readFileSync(join(packageFolder(), 'package.json'), 'utf8')) as { version: string })
     .version
+}
+
+/** The installed version of a dependency, read from its package.json (which its exports may hide). */
+export function versionOf(name: string): string {
+  try {
+    let folder = dirname(createRequire(import.meta.url).resolve(name))
+    for (;;) {
+      const found = readManifest(join(folder, 'package.json'))
+      if (found?.name === name && found.version) return found.version
+      if (folder === dirname(folder)) return 'unknown'
+      folder = dirname(folder)
+    }
+  } catch {
+    return 'missing'
+  }
+}
+
+function readManifest(file: string): { name?: string; version?: string } | undefined {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as { name?: string; version?: string }
+  } catch {
+    return undefined // no package.json in this folder; the next one up may have it
+  }
 }

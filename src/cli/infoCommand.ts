@@ -1,11 +1,9 @@
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { availableParallelism, cpus, totalmem } from 'node:os'
-import { dirname, join, relative } from 'node:path'
+import { join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Command } from 'commander'
 import type { CudaInfo } from '../engine/addon.ts'
-import { packageFolder, packageVersion } from '../packageFolder.ts'
+import { packageFolder, packageVersion, versionOf } from '../packageFolder.ts'
 
 interface BuildReport {
   addon: string
@@ -85,29 +83,6 @@ async function engineFacts(): Promise<Pick<Info, 'engine' | 'cuda' | 'loadError'
     return { engine: addon.buildInfo(), cuda: addon.cudaInfo() }
   } catch (error) {
     return { loadError: (error as Error).message }
-  }
-}
-
-/** The installed version of a dependency, read from its package.json (which its exports may hide). */
-function versionOf(name: string): string {
-  try {
-    let folder = dirname(createRequire(import.meta.url).resolve(name))
-    for (;;) {
-      const found = readManifest(join(folder, 'package.json'))
-      if (found?.name === name && found.version) return found.version
-      if (folder === dirname(folder)) return 'unknown'
-      folder = dirname(folder)
-    }
-  } catch {
-    return 'missing'
-  }
-}
-
-function readManifest(file: string): { name?: string; version?: string } | undefined {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as { name?: string; version?: string }
-  } catch {
-    return undefined // no package.json in this folder; the next one up may have it
   }
 }
 

@@ -3,7 +3,13 @@ import { type Tensor, tensor } from '../engine/index.ts'
 import { warpPictures } from '../engine/ops/image.ts'
 import { placementOf } from '../engine/pictures.ts'
 import type { PixelSize } from './image/decodePlan.ts'
-import { isRgbImage, isSampledPicture, type RgbImage, type SampledPicture } from './image/RgbImage.ts'
+import {
+  checkRgbImage,
+  isRgbImage,
+  isSampledPicture,
+  type RgbImage,
+  type SampledPicture,
+} from './image/RgbImage.ts'
 import { identityMatrix } from './image/warp.ts'
 
 /** The pictures of a batch, before there are tensors. */
@@ -25,11 +31,13 @@ const PLACEMENT_SLOTS = 16
 export const isPicture = (item: unknown): item is RgbImage | SampledPicture =>
   isRgbImage(item) || isSampledPicture(item)
 
-/** Puts pictures together. @throws DataError unless they have one size */
+/** Puts pictures together. @throws DataError unless they have one size, and as many bytes as it takes */
 export function assemblePictures(
   pictures: readonly (RgbImage | SampledPicture)[],
   describe: Describe,
 ): AssembledPictures {
+  for (const [at, picture] of pictures.entries())
+    if (!isSampledPicture(picture)) checkRgbImage(picture, () => describe(at))
   if (pictures.some(isSampledPicture)) return assembleSampled(pictures.map(asSampled), describe)
   return assembleImages(pictures as readonly RgbImage[], describe)
 }

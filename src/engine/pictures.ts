@@ -16,7 +16,7 @@ export interface ResamplePlan {
 }
 
 /** Sides that are longer are refused. */
-const MAX_SIDE = 2 ** 22
+export const MAX_SIDE = 2 ** 22
 
 /** Background work of which so much is done at a time: who has a lane may ask for all of it at once. */
 export interface Lane {
@@ -71,6 +71,11 @@ export function hasJpegDecoder(): boolean {
 }
 
 let found: boolean | undefined
+
+/** Name and version of the library that decodes JPEG files here, if there is one. */
+export function jpegDecoderName(): string | undefined {
+  return hasJpegDecoder() ? addon.buildInfo().jpeg : undefined
+}
 
 /**
  * Width and height of an upright JPEG picture, of a file's path or of what a file holds, read in the background. Undefined for

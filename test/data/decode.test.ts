@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
-import { readPictureSize } from '../../src/data/image/decode.ts'
+import { inksToRgb } from '../../src/data/image/cmyk.ts'
+import { readPictureHeader } from '../../src/data/image/decode.ts'
+import { ImageDataset } from '../../src/data/image/ImageDataset.ts'
 import { Picture } from '../../src/data/image/Picture.ts'
 import { RandomStream } from '../../src/data/random.ts'
 import { centerCrop } from '../../src/data/transforms/crop.ts'
@@ -86,18 +88,41 @@ describe('kinds of files', () => {
     expect(difference(await (await Picture.open(file)).bytes(), few).max).toBeLessThanOrEqual(2)
   })
 
-  it.each(['jpeg', 'tiff'] as const)('CMYK in %s', async (format) => {
-    const file = join(temporaryFolder(), `a.${format}`)
-    const halves = draw(32, 16, (x) => (x < 16 ? [255, 255, 255] : [255, 0, 0]))
-    await toSharp(halves).toColourspace('cmyk').toFormat(format, { quality: 100 }).toFile(file)
-    expect((await sharp(file).metadata()).space).toBe('cmyk')
-    const { data } = await (await Picture.open(file)).bytes()
-    for (const value of data.subarray(0, 3)) expect(value).toBeGreaterThan(250)
-    // printing inks reach less than screens do
-    const [red, green, blue] = data.subarray(31 * 3)
-    expect(red).toBeGreaterThan(220)
-    expect(green).toBeLessThan(20)
-    expect(blue).toBeLessThan(20)
+  describe("CMYK, by Pillow's formula", () => {
+    interface InkCase {
+      width: number
+      height: number
+      file: string
+      rgb: string
+    }
+    const cases = JSON.parse(readFileSync(new URL('fixtures/cmyk.json', import.meta.url), 'utf8')) as Record<
+      string,
+      InkCase
+    >
+
+    it.each(Object.keys(cases))('%s', async (kind) => {
+      const { width, height, file, rgb } = cases[kind]!
+      const path = join(temporaryFolder(), 'inks')
+      writeFileSync(path, Buffer.from(file, 'base64'))
+      expect((await sharp(path).metadata()).space).toBe('cmyk')
+      const expected = { data: new Uint8Array(Buffer.from(rgb, 'base64')), width, height }
+      expect(difference(await (await Picture.open(path)).bytes(), expected)).toEqual(lossless)
+      const steps = (picture: Picture) => picture.crop(2, 1, 13, 10).resize(4, 3).flipHorizontal()
+      const small = await steps(Picture.of(expected)).bytes()
+      expect(difference(await steps(await Picture.open(path)).bytes(), small)).toEqual(lossless)
+      // in later epochs too, when the header is known
+      const dataset = new ImageDataset({ files: [path], labels: [0], classes: ['a'] })
+      for (let epoch = 0; epoch < 2; epoch++) {
+        const { x } = await dataset.get(0, new RandomStream({ seed: 0 }))
+        expect(difference(x, expected)).toEqual(lossless)
+      }
+    })
+
+    it('what is transparent is laid on white', () => {
+      // half of pure cyan, nothing of black
+      const inks = Uint8Array.of(255, 0, 0, 0, 128, 0, 0, 0, 255, 0)
+      expect([...inksToRgb(inks, 5)]).toEqual([127, 255, 255, 255, 255, 255])
+    })
   })
 
   it('transparency is laid on white', async () => {
@@ -149,7 +174,7 @@ describe('EXIF orientation', () => {
         .withMetadata({ orientation })
         .toFile(file)
       expect((await sharp(file).metadata()).orientation).toBe(orientation)
-      expect(await readPictureSize({ source: file })).toEqual({ width: 32, height: 24 })
+      expect(await readPictureHeader({ source: file })).toEqual({ width: 32, height: 24 })
       expect(difference(await (await Picture.open(file)).bytes(), upright).max).toBeLessThan(12)
       for (const steps of [
         (p: Picture) => p.crop(3, 2, 20, 18).resize(10, 9),

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { ImageDataBunch } from '../../src/data/ImageDataBunch.ts'
 import { DiskCache } from '../../src/data/image/DiskCache.ts'
+import { jpegDecoder } from '../../src/data/image/decode.ts'
 import { ImageDataset } from '../../src/data/image/ImageDataset.ts'
 import type { FromFolderOptions } from '../../src/data/imageDataBunchOptions.ts'
 import { RandomStream } from '../../src/data/random.ts'
@@ -10,6 +11,12 @@ import * as T from '../../src/data/transforms/index.ts'
 import { ConfigError, DataError } from '../../src/engine/errors.ts'
 import { fillUp, smallDisk } from '../learner/smallDisk.ts'
 import { smoothPicture, temporaryFolder, writePicture } from './pictures.ts'
+
+const version = vi.hoisted(() => ({ now: '1.0.0' }))
+vi.mock(import('../../src/packageFolder.ts'), async (original) => ({
+  ...(await original()),
+  packageVersion: () => version.now,
+}))
 
 async function pictures(): Promise<string> {
   const folder = temporaryFolder()
@@ -85,6 +92,51 @@ describe('pictures kept on disk', () => {
     utimesSync(file, times, times)
     expect(await read(again)).toEqual(before)
     expect(await read(new DiskCache({ folder: cache.folder }))).toEqual(before)
+  })
+
+  it('what another decoder or version has made of a file is not taken for what this one would', async () => {
+    const folder = await pictures()
+    const cache = { folder: temporaryFolder() }
+    const file = join(folder, 'train', 'a', '1.jpg')
+    const read = async () => {
+      const parts = { files: [file], labels: [0], classes: ['a'], cache: new DiskCache(cache) }
+      return (await new ImageDataset(parts).get(0, new RandomStream({ seed: 0 }))).x.data
+    }
+    const times = new Date(1_700_000_000_000)
+    utimesSync(file, times, times)
+    const before = await read()
+    // The same to look at, but only what was kept can be read.
+    writeFileSync(file, Buffer.alloc(readFileSync(file).length))
+    utimesSync(file, times, times)
+    expect(await read()).toEqual(before)
+    version.now = '1.0.1'
+    await expect(read()).rejects.toThrow(DataError)
+    version.now = '1.0.0'
+    expect(await read()).toEqual(before)
+    if (!jpegDecoder.usable) return
+    jpegDecoder.allowed = false
+    await expect(read()).rejects.toThrow(DataError)
+    jpegDecoder.allowed = true
+    expect(await read()).toEqual(before)
+  })
+
+  it('a file that is replaced is not kept as what it was', async () => {
+    const folder = await pictures()
+    const [file, other] = [join(folder, 'train', 'a', '1.jpg'), join(folder, 'train', 'a', '3.jpg')]
+    const cache = new DiskCache({ folder: temporaryFolder() })
+    const kept = { data: new Uint8Array(3), width: 1, height: 1 }
+    const times = new Date(1_700_000_000_000)
+    utimesSync(file, times, times)
+    const bytes = readFileSync(file)
+    expect(await cache.get('', 0, file)).toBeUndefined()
+    writeFileSync(file, readFileSync(other))
+    await cache.add('', 0, file, kept)
+    expect(await cache.get('', 0, file)).toBeUndefined()
+    writeFileSync(file, bytes)
+    utimesSync(file, times, times)
+    await cache.add('', 0, file, kept)
+    for (const store of [cache, new DiskCache({ folder: cache.folder })])
+      expect((await store.get('', 0, file))?.data).toEqual(kept.data)
   })
 
   it('what was cut off or damaged is decoded anew', async () => {

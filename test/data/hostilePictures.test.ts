@@ -1,12 +1,23 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { describe, expect, it, vi } from 'vitest'
 import { DataLoader } from '../../src/data/DataLoader.ts'
 import { ImageDataBunch } from '../../src/data/ImageDataBunch.ts'
+import { ImageDataset } from '../../src/data/image/ImageDataset.ts'
 import { ImageFolder } from '../../src/data/image/ImageFolder.ts'
 import { Picture } from '../../src/data/image/Picture.ts'
+import { RandomStream } from '../../src/data/random.ts'
 import * as T from '../../src/data/transforms/index.ts'
 import { getTransforms } from '../../src/data/transforms/index.ts'
 import { DataError } from '../../src/engine/errors.ts'
@@ -132,6 +143,35 @@ describe('a folder full of bad pictures', () => {
     const picture = await Picture.open(claiming(jpeg, 60, 400))
     const { data } = await picture.crop(0, 200, 60, 100).bytes()
     expect(new Set(data)).toEqual(new Set([128]))
+  })
+
+  it('a pipe that is given for a file is not waited for', async () => {
+    const folder = temporaryFolder()
+    const good = await writePicture(join(folder, 'good.png'), smoothPicture(4, 4))
+    const pipes: (string | Buffer)[] = [
+      join(folder, 'pipe.jpg'),
+      Buffer.from(`${folder}/pipe\xe9.png`, 'latin1'),
+    ]
+    for (const pipe of pipes)
+      execFileSync('sh', ['-c', 'mkfifo "$(printf "$0")"', pipe.toString('latin1').replace('\xe9', '\\351')])
+    const labels = { labels: [0], classes: ['a'] }
+    try {
+      for (const file of pipes) {
+        for (const parts of [
+          { files: [file], ...labels },
+          { files: [good], masks: [file], ...labels },
+        ]) {
+          const item = new ImageDataset(parts).get(0, new RandomStream({ seed: 0 }))
+          const late = new Promise((_, reject) => setTimeout(reject, 3000, new Error('still waiting')))
+          const error: unknown = await Promise.race([item, late]).catch((reason: unknown) => reason)
+          expect(error).toBeInstanceOf(DataError)
+          expect((error as Error).message).toMatch(/pipe.*: .*\(it is a folder, a pipe or a device\)/)
+        }
+      }
+    } finally {
+      // Lets go of whoever waits.
+      for (const pipe of pipes) closeSync(openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK))
+    }
   })
 
   it('predictions from what is no picture', async () => {

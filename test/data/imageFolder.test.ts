@@ -163,6 +163,30 @@ describe('items', () => {
       /1 files, but 0 labels/,
     )
   })
+
+  it('which are numbers of classes', () => {
+    const files = ['a.jpg', 'b.jpg']
+    const made = (labels: unknown) => () =>
+      new ImageDataset({ files, labels: labels as number[], classes: ['a', 'b'] })
+    for (const [labels, got] of [
+      [[0, 2], '2'],
+      [[0, -1], '-1'],
+      [[0, 1.7], '1.7'],
+      [Float32Array.of(0, Number.NaN), 'NaN'],
+      [Int32Array.of(0, 7), '7'],
+      [[0, [1]], '[1]'],
+      [[0, '1'], '"1"'],
+      [[[0], [1, 7]], '[1, 7]'],
+      [[[0], [0.5]], '[0.5]'],
+      [[[0], 1], '1'],
+    ] as const) {
+      expect(made(labels), got).toThrow(DataError)
+      expect(made(labels)).toThrow(`b.jpg: the label is ${got}, but`)
+      expect(made(labels)).toThrow(/there are 2 classes/)
+    }
+    expect(made(new Uint8Array([0, 1]))().labels).toEqual(Int32Array.of(0, 1))
+    expect(made([[], [1, 0]])().labelSets).toEqual([[], [1, 0]])
+  })
 })
 
 describe('folders that cannot be used', () => {

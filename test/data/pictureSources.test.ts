@@ -371,6 +371,61 @@ describe('masks', () => {
     )
   })
 
+  it('keep whole numbers of files with 32 bits, and refuse others', async () => {
+    const dir = temporaryFolder()
+    const picture = await writePicture(join(dir, 'picture.png'), ramp(2))
+    // An uncompressed grey TIFF: numbers without a sign (1), with one (2), or floating (3).
+    const mask = (
+      name: string,
+      values: Int16Array | Int32Array | Uint32Array | Float32Array,
+      format: number,
+    ) => {
+      const entries = [
+        [256, 2],
+        [257, 2],
+        [258, values.BYTES_PER_ELEMENT * 8],
+        [259, 1],
+        [262, 1],
+        [273, 122],
+        [277, 1],
+        [279, values.byteLength],
+        [339, format],
+      ] as const
+      const head = Buffer.alloc(122)
+      head.write('II*\0\x08\0\0\0', 'latin1')
+      head.writeUInt16LE(entries.length, 8)
+      for (const [at, [tag, value]] of entries.entries()) {
+        head.writeUInt16LE(tag, 10 + at * 12)
+        head.writeUInt16LE(4, 12 + at * 12)
+        head.writeUInt32LE(1, 14 + at * 12)
+        head.writeUInt32LE(value, 18 + at * 12)
+      }
+      writeFileSync(join(dir, name), Buffer.concat([head, Buffer.from(values.buffer)]))
+      return join(dir, name)
+    }
+    const read = async (file: string) => {
+      const classes = Array.from({ length: 256 }, (_, at) => String(at))
+      const { y } = await new DataLoader(
+        new ImageDataset({ files: [picture], masks: [file], labels: [], classes }),
+      ).first()
+      return (y.flatten().toArray() as number[]).map(Number)
+    }
+    const good = [0, 2, 255, 7]
+    expect(await read(mask('a.tif', Int16Array.from(good), 2))).toEqual(good)
+    expect(await read(mask('b.tif', Int32Array.from(good), 2))).toEqual(good)
+    expect(await read(mask('c.tif', Uint32Array.from(good), 1))).toEqual(good)
+    expect(await read(mask('d.tif', Float32Array.from(good), 3))).toEqual(good)
+    const bad: [string, RegExp][] = [
+      [mask('e.tif', Int32Array.of(0, 2, 300, 1), 2), /e\.tif: a mask holds the value 300/],
+      [mask('f.tif', Int32Array.of(0, 2, -1, 1), 2), /f\.tif: a mask holds the value -1/],
+      [mask('g.tif', Uint32Array.of(0, 70000, 1, 1), 1), /the value 70000/],
+      [mask('h.tif', Float32Array.of(0, 2.5, 1, 1), 3), /the value 2.5/],
+      [mask('i.tif', Float32Array.of(0, Number.NaN, 1, 1), 3), /the value NaN/],
+      [mask('j.tif', Int16Array.of(0, 2, -4, 1), 2), /the value -4/],
+    ]
+    for (const [file, message] of bad) await expect(read(file)).rejects.toThrow(message)
+  })
+
   it('must fit their pictures and classes', async () => {
     const { files, masks } = await marked()
     const few = new ImageDataset({ files, masks: masks!, labels: [], classes: ['a', 'b'] })

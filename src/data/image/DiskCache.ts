@@ -15,6 +15,8 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import { ConfigError, DataError } from '../../engine/errors.ts'
+import { packageVersion } from '../../packageFolder.ts'
+import { decoderNames } from './decode.ts'
 import type { PicturePath } from './listPictures.ts'
 import type { PictureStore } from './PictureCache.ts'
 import type { RgbImage } from './RgbImage.ts'
@@ -31,6 +33,8 @@ export interface DiskCacheOption {
 const MAGIC = 0x50434e41
 const HEADER = 48
 const SUFFIX = '.pictures'
+// To be raised with any change of what becomes of a picture that was decoded, between versions of the package too.
+const REVISION = 2
 
 const readAsync = promisify(read)
 const writeAsync = promisify(write)
@@ -48,8 +52,9 @@ const descriptors = new FinalizationRegistry<number>((file) => close(file))
 
 /**
  * Decoded pictures in files. Each program writes a file of its own and reads those of all before it, so that several may share
- * a folder; a record that was cut off by a crash is not believed. A picture is known by what had been done to it and by its
- * file's path, size and time of change: one that was changed is decoded anew.
+ * a folder; a record that was cut off by a crash is not believed. A picture is known by what had been done to it, by which versions
+ * of what, and by its file's path, size and time of change. These are asked once by each cache: a file that is changed later is decoded
+ * anew by the next one, while this one gives what it holds of the file as it was, and keeps nothing of the file as it is.
  */
 export class DiskCache implements PictureStore {
   readonly lasting = true
@@ -57,6 +62,7 @@ export class DiskCache implements PictureStore {
   readonly maxBytes: number
   readonly #entries = new Map<string, Entry>()
   readonly #identities = new Map<string, Promise<string>>()
+  readonly #version = packageVersion()
   #file: number | undefined
   #end = 0
   #used = 0
@@ -103,7 +109,9 @@ export class DiskCache implements PictureStore {
   async add(state: string, _index: number, picture: PicturePath, image: RgbImage): Promise<void> {
     const key = await this.#key(state, picture)
     const size = HEADER + image.data.length
-    if (!key || this.#full || this.#entries.has(key)) return
+    // What was decoded may be another file by now, which must not be known by the name of the first.
+    if (!key || (await identify(picture)) !== (await this.#identity(picture))) return
+    if (this.#full || this.#entries.has(key)) return
     if (this.#used + size > this.maxBytes)
       return this.#stop(`it holds ${this.#used} bytes, and maxBytes is ${this.maxBytes}`)
     const record = Buffer.allocUnsafeSlow(size)
@@ -167,18 +175,24 @@ export class DiskCache implements PictureStore {
 
   /** Undefined for a file that is not there. */
   async #key(state: string, picture: PicturePath): Promise<string | undefined> {
+    const known = await this.#identity(picture)
+    const maker = JSON.stringify([REVISION, this.#version, ...decoderNames()])
+    return known && createHash('sha256').update(`${maker}\n${state}\n${known}`).digest('hex')
+  }
+
+  /** Of a file when it was first asked for: this goes through all files in each epoch. */
+  #identity(picture: PicturePath): Promise<string> {
     const name = Buffer.from(picture).toString('latin1')
     let identity = this.#identities.get(name)
     if (!identity) {
       identity = identify(picture)
       this.#identities.set(name, identity)
     }
-    const known = await identity
-    return known && createHash('sha256').update(`${state}\n${known}`).digest('hex')
+    return identity
   }
 }
 
-/** A file as it is now; asked once, as files are not meant to change while they are learned from. */
+/** A file as it is now; empty for one that is not there. */
 async function identify(picture: PicturePath): Promise<string> {
   try {
     const { size, mtimeMs } = await statAsync(picture)

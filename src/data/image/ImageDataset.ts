@@ -1,21 +1,25 @@
 import { readFile } from 'node:fs/promises'
+import { show } from '../../engine/check.ts'
 import { ConfigError, DataError } from '../../engine/errors.ts'
 import { Tensor } from '../../engine/index.ts'
 import type { BatchedItems, BatchFinisher, Dataset, Sample } from '../Dataset.ts'
 import type { RandomStream } from '../random.ts'
 import { toPipeline } from '../transforms/compose.ts'
 import { isKnownTransform } from '../transforms/describe.ts'
+import { identityOf } from '../transforms/known.ts'
 import type { PictureTransform, Pipeline, Transform } from '../transforms/Transform.ts'
+import type { InkDepth } from './cmyk.ts'
+import { readPictureHeader } from './decode.ts'
 import type { PicturePath } from './listPictures.ts'
 import { Picture } from './Picture.ts'
 import type { PictureStore } from './PictureCache.ts'
-import { pictureError, readableName } from './pictureError.ts'
-import type { ClassMask, Decoding, PictureRoom, RgbImage } from './RgbImage.ts'
+import { pictureError, plainFileSize, readableName } from './pictureError.ts'
+import { type ClassMask, checkRgbImage, type Decoding, type PictureRoom, type RgbImage } from './RgbImage.ts'
 
 /** Pictures and what they show. */
 export interface ImageDatasetParts {
   files: readonly PicturePath[]
-  /** One class index for each file; or, for pictures that show several things at once, a list of them for each. */
+  /** One class index for each file, from 0 (all 0 where there are no classes); or, for pictures that show several things at once, a list of them for each. */
   labels: ArrayLike<number> | readonly (readonly number[])[]
   classes: readonly string[]
   /** The pictures themselves, if they are decoded already; `files` are then only their names. */
@@ -47,8 +51,9 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
   readonly masks: readonly PicturePath[] | undefined
   readonly classes: readonly string[]
   readonly transform: Pipeline
-  // Width and height of each picture, 0 until it is known: headers are read once, not once an epoch.
-  readonly #sizes: Uint32Array
+  // Width, height and bits of its inks (0 for none) of each picture, width 0 until it is known: headers are read once, not once an
+  // epoch.
+  readonly #headers: Uint32Array
   readonly #cache: PictureStore | undefined
   readonly #images: readonly RgbImage[] | undefined
   readonly #notes: readonly string[] | undefined
@@ -56,7 +61,7 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
   readonly #fixed: readonly PictureTransform[]
   readonly #fixedName: string
 
-  constructor(parts: ImageDatasetParts, sizes?: Uint32Array) {
+  constructor(parts: ImageDatasetParts, headers?: Uint32Array) {
     const { files, labels, classes, transform, cache, images, notes, masks } = parts
     for (const [what, list] of Object.entries({ labels: masks ? undefined : labels, images, notes, masks })) {
       if (list === undefined || list.length === files.length) continue
@@ -74,16 +79,35 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
         : Int32Array.from(labels)
     this.#images = images
     this.#notes = notes
+    for (const [at, image] of (images ?? []).entries()) checkRgbImage(image, () => this.describe(at))
     this.classes = classes
+    if (!masks) this.#checkLabels(labels)
     this.transform = toPipeline(transform)
-    this.#sizes = sizes ?? new Uint32Array(files.length * 2)
+    this.#headers = headers ?? new Uint32Array(files.length * 3)
     this.#cache = cache
     const { pictureSteps } = this.transform
     const drawing = pictureSteps.findIndex(
-      ({ deterministic, name }) => !deterministic || (cache?.lasting && !isKnownTransform(name)),
+      (step) => !step.deterministic || (cache?.lasting && !isKnownTransform(step)),
     )
     this.#fixed = drawing < 0 ? pictureSteps : pictureSteps.slice(0, drawing)
-    this.#fixedName = JSON.stringify(this.#fixed.map(({ name, parameters }) => [name, parameters]))
+    this.#fixedName = JSON.stringify(this.#fixed.map(identityOf))
+  }
+
+  // Numbers of other classes would end up as rows of zeros, and fractions as the class below.
+  #checkLabels(labels: ImageDatasetParts['labels']): void {
+    const several = isLabelSets(labels)
+    // Pictures without classes are all of number 0.
+    const count = Math.max(1, this.classes.length)
+    const isClass = (label: unknown) =>
+      Number.isInteger(label) && (label as number) >= 0 && (label as number) < count
+    for (let at = 0; at < labels.length; at++) {
+      const given: unknown = labels[at]
+      const list = several ? given : [given]
+      if (Array.isArray(list) && list.every(isClass)) continue
+      throw new DataError(
+        `${this.describe(at)}: the label is ${show(given)}, but it must be ${several ? 'a list of numbers of classes' : 'the number of a class'}, and there are ${this.classes.length} classes, numbered from 0`,
+      )
+    }
   }
 
   get length(): number {
@@ -156,12 +180,12 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
   ): Promise<Picture> {
     const file = this.files[index]!
     const found = await cache.get(this.#fixedName, index, file)
-    if (found) return Picture.of(found)
+    if (found) return Picture.of(found, this.describe(index))
     const picture = await this.picture(index, decoding)
     for (const step of this.#fixed) step.apply(picture, random)
     const image = await picture.bytes()
     await cache.add(this.#fixedName, index, file, image)
-    return Picture.of(image)
+    return Picture.of(image, this.describe(index))
   }
 
   /** The picture at `index`, before any transform, not decoded yet. @throws DataError that names the file. */
@@ -170,15 +194,16 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
     if (file === undefined) {
       throw new DataError(`there is no picture ${index}: the dataset has ${this.length}`)
     }
-    if (this.#images) return Picture.of(this.#images[index]!)
+    if (this.#images) return Picture.of(this.#images[index]!, this.describe(index))
     const name = this.describe(index)
     const source = await this.#source(file)
-    const width = this.#sizes[index * 2]!
-    if (width > 0) return new Picture({ source, name }, { width, height: this.#sizes[index * 2 + 1]! })
-    const picture = await Picture.open(source, name, decoding)
-    this.#sizes[index * 2] = picture.width
-    this.#sizes[index * 2 + 1] = picture.height
-    return picture
+    const known = this.#headers.subarray(index * 3, index * 3 + 3)
+    if (known[0] === 0) {
+      const { width, height, inks = 0 } = await readPictureHeader({ source, name }, decoding)
+      known.set([width, height, inks])
+    }
+    const [width, height, inks] = known as unknown as [number, number, InkDepth | 0]
+    return new Picture({ source, name, inks: inks || undefined }, { width, height })
   }
 
   #source(file: PicturePath): string | Promise<Buffer> {
@@ -205,7 +230,7 @@ export class ImageDataset implements Dataset<ImageSample>, BatchedItems<ImageSam
 
   /** The same pictures with other transforms; `cache` takes the place of the one they had. */
   withTransform(transform: Transform | readonly Transform[], cache = this.#cache): ImageDataset {
-    return new ImageDataset({ ...this.parts(), transform, cache }, this.#sizes)
+    return new ImageDataset({ ...this.parts(), transform, cache }, this.#headers)
   }
 
   /** Some of the pictures, in the given order. */
@@ -240,6 +265,7 @@ function isLabelSets(labels: ImageDatasetParts['labels']): labels is readonly (r
 /** sharp takes paths as text only, so a file whose name is none is read here. */
 async function readOddlyNamed(file: Buffer): Promise<Buffer> {
   try {
+    await plainFileSize(file)
     return await readFile(file)
   } catch (error) {
     throw await pictureError(readableName(file), file, 'header', error)

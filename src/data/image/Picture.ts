@@ -1,6 +1,7 @@
 import { ShapeError } from '../../engine/errors.ts'
-import { warpPixels, warpPixelsAhead } from '../../engine/pictures.ts'
+import { MAX_SIDE, warpPixels, warpPixelsAhead } from '../../engine/pictures.ts'
 import {
+  checkTable,
   cropBytes,
   lookupBytes,
   type Padding,
@@ -9,10 +10,20 @@ import {
   transposeBytes,
   type Window,
 } from './bytes.ts'
-import { applyPlan, decodeNumbers, decodePicture, type EncodedPicture, readPictureSize } from './decode.ts'
-import { addCrop, addResize, emptyPlan, type PixelSize, planSize } from './decodePlan.ts'
-import { nearestBytes } from './nearest.ts'
 import {
+  applyPlan,
+  decodeNumbers,
+  decodePicture,
+  type EncodedPicture,
+  nameOf,
+  readPictureHeader,
+} from './decode.ts'
+import { addCrop, addResize, emptyPlan, type PixelSize, planSize } from './decodePlan.ts'
+import { DEFAULT_MAX_PIXELS } from './limits.ts'
+import { nearestBytes } from './nearest.ts'
+import { tooLargeError } from './pictureError.ts'
+import {
+  checkRgbImage,
   type Decoding,
   isRgbImage,
   isSampledPicture,
@@ -52,10 +63,12 @@ export class Picture {
   readonly #original: PixelSize
   // Of masks every pixel keeps its value: nothing is mixed, and colours are let alone.
   readonly #mask: boolean
+  readonly #name: string | undefined
   #width: number
   #height: number
 
-  constructor(source: EncodedPicture | RgbImage, size: PixelSize, mask = false) {
+  constructor(source: EncodedPicture | RgbImage, size: PixelSize, mask = false, name?: string) {
+    this.#name = isRgbImage(source) ? name : nameOf(source)
     this.#mask = mask
     this.#source = source
     this.#original = { width: size.width, height: size.height }
@@ -68,23 +81,29 @@ export class Picture {
    * @throws DataError that names the file.
    */
   static async open(source: string | Uint8Array, name?: string, decoding?: Decoding): Promise<Picture> {
-    return new Picture({ source, name }, await readPictureSize({ source, name }, decoding))
+    const { inks, ...size } = await readPictureHeader({ source, name }, decoding)
+    return new Picture({ source, name, inks }, size)
   }
 
-  /** A picture that is decoded already. */
-  static of(image: RgbImage): Picture {
-    return new Picture(image, image)
+  /**
+   * A picture that is decoded already. `name` is for error messages.
+   * @throws DataError unless its bytes are as many as its size says
+   */
+  static of(image: RgbImage, name?: string): Picture {
+    checkRgbImage(image, () => name ?? 'the picture')
+    return new Picture(image, image, false, name)
   }
 
   /**
    * A mask, whose grey values are class indices: resizing and warping take the nearest pixel, changes of colour are left out, what
    * padding adds in the mode 'constant' is class 0.
-   * @throws DataError that names the file, for colours and for values above 255 too
+   * @throws DataError that names the file, for colours and for values that are not whole numbers from 0 to 255 too
    */
   static async openMask(source: string | Uint8Array | RgbImage, name?: string): Promise<Picture> {
-    if (isRgbImage(source)) return new Picture(source, source, true)
-    const image = await decodeNumbers({ source, name })
-    return new Picture(image, image, true)
+    const encoded = typeof source === 'string' || source instanceof Uint8Array
+    const image = encoded ? await decodeNumbers({ source, name }) : source
+    checkRgbImage(image, () => name ?? 'the mask')
+    return new Picture(image, image, true, name)
   }
 
   /** Width in pixels, after all that has been asked for so far. */
@@ -167,8 +186,9 @@ export class Picture {
     return this
   }
 
-  /** Replaces every byte by its entry in a table of 256. */
+  /** Replaces every byte by its entry in a table. @throws ConfigError unless it has 256 */
   lookup(table: Uint8Array): this {
+    checkTable(table)
     if (this.#mask) return this
     return this.#add({ kind: 'lookup', table }, this.width, this.height)
   }
@@ -282,6 +302,9 @@ export class Picture {
   }
 
   #add(step: Step, width: number, height: number): this {
+    // Of a mask each step is done in full; of a picture only what comes out in the end.
+    const tooLarge = this.#mask ? width * height > DEFAULT_MAX_PIXELS : Math.max(width, height) > MAX_SIDE
+    if (tooLarge && this.#name !== undefined) throw tooLargeError(this.#name, width, height)
     this.#steps.push(step)
     this.#width = width
     this.#height = height
@@ -320,8 +343,14 @@ async function carryOut(
   if (step.kind === 'pad') return padBytes(image, step.padding, step.mode, step.fill)
   if (step.kind === 'lookup') return lookupBytes(image, step.table, ours ? image.data : undefined)
   const changed = await step.change(ours ? image : { ...image, data: image.data.slice() })
-  if (changed.width === image.width && changed.height === image.height) return changed
+  const { width, height } = image
+  if (changed?.width !== width || changed.height !== height) {
+    throw new ShapeError(
+      `a picture of ${width}x${height} came back from map() as ${changed?.width}x${changed?.height}: map() must keep the size`,
+    )
+  }
+  if (isRgbImage(changed) && changed.data.length === width * height * 3) return changed
   throw new ShapeError(
-    `a picture of ${image.width}x${image.height} came back from map() as ${changed.width}x${changed.height}: map() must keep the size`,
+    `map() must give back a Uint8Array of ${width * height * 3} bytes for a picture of ${width}x${height}: red, green and blue of each pixel`,
   )
 }

@@ -1,3 +1,5 @@
+import { show } from '../../engine/check.ts'
+import { DataError } from '../../engine/errors.ts'
 import type { Lane, Sampling } from '../../engine/pictures.ts'
 import type { WorkPool } from '../WorkPool.ts'
 
@@ -56,4 +58,24 @@ export function isRgbImage(value: unknown): value is RgbImage {
   if (typeof value !== 'object' || value === null) return false
   const { data, width, height } = value as Partial<RgbImage>
   return data instanceof Uint8Array && typeof width === 'number' && typeof height === 'number'
+}
+
+/**
+ * What others hand over is read without further looks at its size: neighbouring memory would be taken for pixels.
+ * @throws DataError unless sizes are whole numbers above 0 and there are three bytes for each pixel
+ */
+export function checkRgbImage(image: unknown, name: () => string): void {
+  if (!isRgbImage(image)) {
+    throw new DataError(
+      `${name()}: a decoded picture is { data, width, height }, and its data a Uint8Array; got ${show(image)}`,
+    )
+  }
+  const { data, width, height } = image
+  const whole = [width, height].every((side) => Number.isSafeInteger(side) && side > 0)
+  const bytes = width * height * 3
+  if (whole && data.length === bytes) return
+  const what = whole
+    ? `its data has ${data.length} bytes, but ${width}x${height} pixels take ${bytes}: red, green and blue of each, row by row. Leave an alpha channel out, and give the value of a grey pixel three times`
+    : `its size is ${width}x${height}: width and height are whole numbers of pixels, at least 1`
+  throw new DataError(`${name()}: ${what}`)
 }

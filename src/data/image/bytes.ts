@@ -1,3 +1,4 @@
+import { show } from '../../engine/check.ts'
 import { ConfigError } from '../../engine/errors.ts'
 import type { RgbImage } from './RgbImage.ts'
 
@@ -119,11 +120,18 @@ export function transposeBytes(image: RgbImage): RgbImage {
   return { data, width: height, height: width }
 }
 
+/** @throws ConfigError unless a table has an entry for each value of a byte */
+export function checkTable(table: Uint8Array): void {
+  if (table instanceof Uint8Array && table.length === 256) return
+  const got = table instanceof Uint8Array ? table.length : show(table)
+  throw new ConfigError(
+    `a lookup table is a Uint8Array of 256 entries, one for each value of a byte; got ${got}`,
+  )
+}
+
 /** Replaces every byte by its entry in a table of 256: brightness and contrast in one pass. Writes to `out` if given. */
 export function lookupBytes(image: RgbImage, table: Uint8Array, out?: Uint8Array): RgbImage {
-  if (table.length !== 256) {
-    throw new ConfigError(`a lookup table has 256 entries, one for each value of a byte; got ${table.length}`)
-  }
+  checkTable(table)
   const data = out ?? new Uint8Array(image.data.length)
   for (let at = 0; at < data.length; at++) data[at] = table[image.data[at]!]!
   return { data, width: image.width, height: image.height }

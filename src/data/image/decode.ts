@@ -3,15 +3,24 @@ import { DataError } from '../../engine/errors.ts'
 import {
   decodeJpeg,
   hasJpegDecoder,
+  jpegDecoderName,
   jpegSize,
   type ResamplePlan,
   resamplePixels,
   resamplePixelsAhead,
 } from '../../engine/pictures.ts'
+import { versionOf } from '../../packageFolder.ts'
 import type { Window } from './bytes.ts'
+import { type InkDepth, inksToRgb } from './cmyk.ts'
 import { type DecodePlan, emptyPlan, type PixelSize } from './decodePlan.ts'
 import { DEFAULT_MAX_PIXELS } from './limits.ts'
-import { type PictureStage, pictureError, readableName } from './pictureError.ts'
+import {
+  type PictureStage,
+  pictureError,
+  plainFileSize,
+  readableName,
+  tooLargeError,
+} from './pictureError.ts'
 import type { Decoding, RgbImage } from './RgbImage.ts'
 
 /** A picture that is not decoded: the path of its file, or what the file holds, and the name to report it by. */
@@ -19,6 +28,13 @@ export interface EncodedPicture {
   readonly source: string | Uint8Array
   /** Default: the path. */
   readonly name?: string | undefined
+  /** Of a picture in cyan, magenta, yellow and black, as `readPictureHeader` finds it. */
+  readonly inks?: InkDepth | undefined
+}
+
+/** What a picture's header tells: the size of the upright picture, and whether it is in printing inks. */
+export interface PictureHeader extends PixelSize {
+  inks?: InkDepth | undefined
 }
 
 /** Tests take libjpeg-turbo away, to see what machines see that lack it. */
@@ -29,18 +45,31 @@ export const jpegDecoder = {
   },
 }
 
+/** What decodes pictures here, with versions: others may come to other bytes. */
+export function decoderNames(): string[] {
+  sharpVersion ??= versionOf('sharp')
+  const jpeg = jpegDecoder.usable ? jpegDecoderName() : undefined
+  return [`sharp ${sharpVersion}`, ...(jpeg === undefined ? [] : [jpeg])]
+}
+
+let sharpVersion: string | undefined
+
 /**
- * Width and height of the upright picture (EXIF orientation applied), read from its header.
+ * Width and height of the upright picture (EXIF orientation applied), and its inks, if it is in such.
  * @throws DataError that names the file.
  */
-export async function readPictureSize(picture: EncodedPicture, decoding?: Decoding): Promise<PixelSize> {
+export async function readPictureHeader(
+  picture: EncodedPicture,
+  decoding?: Decoding,
+): Promise<PictureHeader> {
   const known = jpegDecoder.usable ? await jpegSize(picture.source, decoding?.lane) : undefined
   if (known) return known
   const open = await opener()
   return await inTurn(decoding, () =>
     withErrors(picture, 'header', async () => {
-      const { autoOrient } = await open(picture).metadata()
-      return { width: autoOrient.width, height: autoOrient.height }
+      const { autoOrient, space, depth } = await open(picture).metadata()
+      const { width, height } = autoOrient
+      return space === 'cmyk' ? { width, height, inks: depth === 'ushort' ? 16 : 8 } : { width, height }
     }),
   )
 }
@@ -52,7 +81,8 @@ function inTurn<T>(decoding: Decoding | undefined, work: () => Promise<T>): Prom
 /**
  * Decodes a picture to upright RGB bytes and carries out `plan` in the same pass. Grey, palette, CMYK and 16-bit pictures
  * become 8-bit RGB, transparency is laid on white, of animations and multi-page files comes the first picture. Colour
- * profiles are ignored, as Pillow and torchvision do: it is what pretrained weights have seen.
+ * profiles are ignored, as Pillow and torchvision do, and CMYK is converted by Pillow's formula: it is what pretrained
+ * weights have seen.
  *
  * JPEG files are decoded by libjpeg-turbo where the engine has found it, all others, and what it declines, by sharp. What is
  * resized is resized by Pillow's bilinear filter (triangle with antialias). Where much is lost, pictures are shrunk before,
@@ -70,23 +100,22 @@ export async function decodePicture(
 ): Promise<RgbImage> {
   const whole = toResamplePlan(plan)
   const { width, height } = whole.window
+  if (width * height > DEFAULT_MAX_PIXELS) throw tooLargeError(nameOf(picture), width, height)
   const into = room?.(width * height * 3)
-  const data = jpegDecoder.usable ? await decodeJpeg(picture.source, whole, into, decoding?.lane) : undefined
+  const tried = jpegDecoder.usable && !picture.inks
+  const data = tried ? await decodeJpeg(picture.source, whole, into, decoding?.lane) : undefined
   return data ? { data, width, height } : await inTurn(decoding, () => decodeBySharp(picture, whole, into))
 }
 
 /**
- * Decodes a picture whose values are numbers, such as classes: those of 16-bit files as they stand, where `decodePicture` would keep
- * the upper half of each.
- * @throws DataError that names the file, for colours and for values above 255 too
+ * Decodes a picture whose values are numbers, such as classes: those of files with more than 8 bits as they stand, where
+ * `decodePicture` would keep the upper half of each, or cut them off.
+ * @throws DataError that names the file, for colours and for values that are not whole numbers from 0 to 255 too
  */
 export async function decodeNumbers(picture: EncodedPicture): Promise<RgbImage> {
   const open = await opener()
   const { depth, space } = await withErrors(picture, 'header', () => open(picture).metadata())
-  const image =
-    depth === 'ushort'
-      ? await decodeWide(picture, space)
-      : await decodePicture(picture, emptyPlan(await readPictureSize(picture)))
+  const image = depth === 'uchar' ? await decodeWhole(picture) : await decodeWide(picture, space, depth)
   const { data } = image
   for (let at = 0; at < data.length; at += 3) {
     if (data[at] !== data[at + 1] || data[at] !== data[at + 2]) {
@@ -99,24 +128,44 @@ export async function decodeNumbers(picture: EncodedPicture): Promise<RgbImage> 
   return image
 }
 
-async function decodeWide(picture: EncodedPicture, space: string): Promise<RgbImage> {
+async function decodeWide(picture: EncodedPicture, space: string, depth: string): Promise<RgbImage> {
   const open = await opener()
+  // Of the numbers below 0 that 16 bits can hold sharp makes 0.
+  const stats =
+    depth === 'short' ? await withErrors(picture, 'decode', () => open(picture).stats()) : undefined
+  const negative = stats?.channels.find(({ min }) => min < 0)
+  if (negative) throw noClass(picture, negative.min)
   const { data, info } = await withErrors(picture, 'decode', () =>
     open(picture)
       .autoOrient()
       .toColourspace(space)
-      .raw({ depth: 'ushort' })
+      .raw({ depth: depth === 'ushort' ? 'ushort' : 'double' })
       .toBuffer({ resolveWithObject: true }),
   )
   const { width, height, channels } = info
-  const values = new Uint16Array(data.buffer, data.byteOffset, data.length / 2)
+  const { buffer, byteOffset, length } = data
+  const values =
+    depth === 'ushort'
+      ? new Uint16Array(buffer, byteOffset, length / 2)
+      : new Float64Array(buffer, byteOffset, length / 8)
   const rgb = new Uint8Array(width * height * 3)
   for (let at = 0; at < rgb.length; at++) {
     const value = values[Math.floor(at / 3) * channels + (channels < 3 ? 0 : at % 3)]!
-    if (value > 255) throw new DataError(`${nameOf(picture)}: a mask holds the value ${value}, above 255`)
+    if (!(Number.isInteger(value) && value >= 0 && value <= 255)) throw noClass(picture, value)
     rgb[at] = value
   }
   return { data: rgb, width, height }
+}
+
+function noClass(picture: EncodedPicture, value: number): DataError {
+  return new DataError(
+    `${nameOf(picture)}: a mask holds the value ${value}, but classes are whole numbers from 0 to 255`,
+  )
+}
+
+async function decodeWhole(picture: EncodedPicture): Promise<RgbImage> {
+  const { inks, ...size } = await readPictureHeader(picture)
+  return decodePicture({ ...picture, inks }, emptyPlan(size))
 }
 
 /** Carries out a plan on a picture that is decoded already. */
@@ -142,9 +191,16 @@ async function decodeBySharp(
   const { box, window } = plan
   const open = await opener()
   const { data, rest } = await withErrors(picture, 'decode', async () => {
-    const pipeline = open(picture).autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb')
-    const rest = shrinkBySharp(pipeline, plan)
-    const { data, info } = await pipeline.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true })
+    const pipeline = open(picture).autoOrient()
+    // Mixed inks are other colours than mixed lights.
+    const rest = picture.inks ? cutBySharp(pipeline, plan) : shrinkBySharp(pipeline, plan)
+    const { data, info } = await (picture.inks
+      ? rawInks(pipeline, picture.inks)
+      : pipeline
+          .flatten({ background: '#ffffff' })
+          .toColourspace('srgb')
+          .raw({ depth: 'uchar' })
+          .toBuffer({ resolveWithObject: true }))
     if (info.width === rest.width && info.height === rest.height) return { data, rest }
     throw new Error(`the file has ${plan.width}x${plan.height} pixels at first, and others later`)
   })
@@ -155,11 +211,30 @@ async function decodeBySharp(
   return { data: await resamplePixelsAhead(data, rest, into), width, height }
 }
 
+/** Left to itself, sharp would convert CMYK by a press's profile. */
+async function rawInks(pipeline: Sharp, inks: InkDepth) {
+  const { data, info } = await pipeline
+    .pipelineColourspace('cmyk')
+    .toColourspace('cmyk')
+    .raw({ depth: inks === 16 ? 'ushort' : 'uchar' })
+    .toBuffer({ resolveWithObject: true })
+  const values = inks === 16 ? new Uint16Array(data.buffer, data.byteOffset, data.length / 2) : data
+  return { data: inksToRgb(values, info.channels), info }
+}
+
+/** Has sharp cut. What comes is what is left to do. */
+function cutBySharp(pipeline: Sharp, plan: ResamplePlan): ResamplePlan {
+  const { width, height, box } = plan
+  if (box.width < width || box.height < height) pipeline.extract(area(box))
+  const size = { width: box.width, height: box.height }
+  return { ...plan, ...size, box: { left: 0, top: 0, ...size } }
+}
+
 /** Has sharp cut and shrink as far as that does no harm. What comes is what is left to do. */
 function shrinkBySharp(pipeline: Sharp, plan: ResamplePlan): ResamplePlan {
-  const { width, height, box, target } = plan
+  const { box, target } = plan
   const spare = Math.min(box.width / target.width, box.height / target.height) / 2
-  if (box.width < width || box.height < height) pipeline.extract(area(box))
+  cutBySharp(pipeline, plan)
   const by = Math.max(1, Math.floor(spare))
   const size = { width: Math.ceil(box.width / by), height: Math.ceil(box.height / by) }
   if (by > 1) pipeline.resize(size.width, size.height, { fit: 'fill', kernel: 'linear' })
@@ -177,7 +252,7 @@ async function opener(): Promise<(picture: EncodedPicture) => Sharp> {
     sharp(source, { failOn: 'error', ignoreIcc: true, limitInputPixels: DEFAULT_MAX_PIXELS, pages: 1 })
 }
 
-function nameOf({ source, name }: EncodedPicture): string {
+export function nameOf({ source, name }: EncodedPicture): string {
   return name ?? (typeof source === 'string' ? readableName(source) : 'the picture')
 }
 
@@ -187,6 +262,8 @@ async function withErrors<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   try {
+    // The engine's own reader has looked already; sharp would wait. Headers come first, and are read once.
+    if (stage === 'header' && typeof source === 'string') await plainFileSize(source)
     return await work()
   } catch (error) {
     throw await pictureError(nameOf({ source, name }), source, stage, error)

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { DataError } from '../../engine/errors.ts'
+import { MAX_SIDE } from '../../engine/pictures.ts'
 import { orLeaveOut } from '../skipAdvice.ts'
 import { DEFAULT_MAX_PIXELS } from './limits.ts'
 
@@ -28,11 +29,25 @@ export async function pictureError(
   return new DataError(`${name}: ${reason}. Repair or remove it${orLeaveOut('pictures')}`, { cause })
 }
 
+/** The error for a picture of which transforms would make one that cannot be made, or would fill the memory. */
+export function tooLargeError(name: string, width: number, height: number): DataError {
+  return new DataError(
+    `${name}: the transforms would make a picture of ${width}x${height} pixels of it; sides are at most ${MAX_SIDE.toLocaleString('en')}, and pixels ${DEFAULT_MAX_PIXELS.toLocaleString('en')}. Remove or cut it${orLeaveOut('pictures')}`,
+  )
+}
+
+/** Bytes in a file. @throws Error for what is no plain file: whoever opened a pipe would wait for somebody to write to it */
+export async function plainFileSize(path: string | Buffer): Promise<number> {
+  const found = await stat(path)
+  if (found.isFile()) return found.size
+  throw new Error('it is a folder, a pipe or a device')
+}
+
 async function reasonOf(source: string | Uint8Array, stage: PictureStage, cause: unknown): Promise<string> {
   const message = cause instanceof Error ? cause.message.trim().split('\n')[0]! : String(cause)
   if (cause instanceof Error && 'syscall' in cause) return `the file cannot be read (${message})`
   try {
-    const size = typeof source === 'string' ? (await stat(source)).size : source.length
+    const size = typeof source === 'string' ? await plainFileSize(source) : source.length
     if (size === 0) return 'the file is empty (0 bytes), so it is no picture'
   } catch (error) {
     return `the file cannot be read (${(error as Error).message})`

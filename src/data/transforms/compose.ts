@@ -1,4 +1,5 @@
 import { ConfigError } from '../../engine/errors.ts'
+import { isMarked } from './known.ts'
 import type { BatchTransform, PictureTransform, Pipeline, Transform } from './Transform.ts'
 
 /**
@@ -48,7 +49,9 @@ function flatten(step: Transform): (PictureTransform | BatchTransform)[] {
 
 /** `normalize` takes bytes as well: `toTensor` right before it is then no pass of its own. */
 function fuse(steps: readonly BatchTransform[]): BatchTransform[] {
-  return steps.filter((step, at) => !(step.name === 'toTensor' && steps[at + 1]?.name === 'normalize'))
+  const is = (name: string, step: BatchTransform | undefined) =>
+    step !== undefined && step.name === name && isMarked(step)
+  return steps.filter((step, at) => !(is('toTensor', step) && is('normalize', steps[at + 1])))
 }
 
 /** One transform, several, or a pipeline, as a pipeline. */

@@ -2,6 +2,7 @@ import { ConfigError, DataError } from '../../engine/errors.ts'
 import { type Padding, type PaddingMode, paddingModes } from '../image/bytes.ts'
 import type { Picture } from '../image/Picture.ts'
 import { checkChoice, checkRange, rejectUnknownOptions } from '../options.ts'
+import { markKnown } from './known.ts'
 import { roundHalfEven, sizePair } from './size.ts'
 import type { PictureTransform, Size } from './Transform.ts'
 
@@ -10,7 +11,7 @@ export type Colour = readonly [red: number, green: number, blue: number]
 /** Cuts the middle out; a smaller picture gets a black border first. torchvision's `CenterCrop`. */
 export function centerCrop(size: Size): PictureTransform {
   const [height, width] = sizePair('centerCrop', size)
-  return {
+  return markKnown({
     kind: 'picture',
     name: 'centerCrop',
     parameters: { size },
@@ -28,7 +29,7 @@ export function centerCrop(size: Size): PictureTransform {
       const top = roundHalfEven((picture.height - height) / 2)
       picture.crop(left, top, width, height)
     },
-  }
+  })
 }
 
 /** One number for all sides, [left and right, top and bottom], or [left, top, right, bottom]. The order is torchvision's. */
@@ -48,7 +49,7 @@ export function pad(padding: Borders, options: PadOptions = {}): PictureTransfor
   const sides = borders('pad', padding)
   const colour = colourOf('pad', fill)
   checkChoice('pad', 'paddingMode', paddingMode, paddingModes)
-  return {
+  return markKnown({
     kind: 'picture',
     name: 'pad',
     parameters: { padding, paddingMode, fill },
@@ -57,7 +58,7 @@ export function pad(padding: Borders, options: PadOptions = {}): PictureTransfor
       checkReflection('pad', picture, sides, paddingMode)
       picture.pad(sides, paddingMode, colour)
     },
-  }
+  })
 }
 
 export interface RandomCropOptions extends PadOptions {
@@ -118,7 +119,7 @@ export function cropPad(size?: Size, options: CropPadOptions = {}): PictureTrans
   const [rowLow, rowHigh] = fraction('row', row)
   const [columnLow, columnHigh] = fraction('column', column)
   checkChoice('cropPad', 'paddingMode', paddingMode, paddingModes)
-  return {
+  return markKnown({
     kind: 'picture',
     name: 'cropPad',
     parameters: { size, paddingMode, row, column },
@@ -144,7 +145,7 @@ export function cropPad(size?: Size, options: CropPadOptions = {}): PictureTrans
       const left = place(picture.width - width, columnLow, columnHigh)
       picture.crop(left, top, width, height)
     },
-  }
+  })
 }
 
 function fraction(name: string, value: number | readonly [number, number]): readonly [number, number] {

@@ -3,6 +3,7 @@ import { DataError } from '../../engine/errors.ts'
 import { DEFAULT_MAX_PIXELS } from '../image/limits.ts'
 import { compose } from './compose.ts'
 import { centerCrop, cropPad, pad } from './crop.ts'
+import { isMarked } from './known.ts'
 import { contain, cover, resize } from './resize.ts'
 import type { BatchTransform, PictureTransform, Pipeline, Size } from './Transform.ts'
 import { normalize, toTensor } from './tensors.ts'
@@ -26,14 +27,14 @@ const makers: Readonly<Record<string, (parameters: any) => PictureTransform | Ba
 }
 
 /** Whether name and parameters say all about a transform: it is of this library, and draws nothing. */
-export function isKnownTransform(name: string): boolean {
-  return Object.hasOwn(makers, name)
+export function isKnownTransform(step: PictureTransform | BatchTransform): boolean {
+  return isMarked(step) && (step.kind === 'batch' || step.deterministic === true)
 }
 
 /** The steps of a pipeline as data. Undefined if one of them draws at random, or is not of this library. */
 export function describePipeline(pipeline: Pipeline): TransformDescription[] | undefined {
   const steps = pipeline.parameters.transforms as readonly (PictureTransform | BatchTransform)[]
-  if (!steps.every(({ name }) => isKnownTransform(name))) return undefined
+  if (!steps.every(isKnownTransform)) return undefined
   return steps.map(({ name, parameters }) => ({ name, parameters }))
 }
 
@@ -44,7 +45,7 @@ const MAX_SIDE = Math.floor(Math.sqrt(DEFAULT_MAX_PIXELS))
 export function buildPipeline(steps: readonly TransformDescription[]): Pipeline {
   return compose(
     steps.map(({ name, parameters }) => {
-      if (!isKnownTransform(name)) throw new DataError(`there is no transform ${name}`)
+      if (!Object.hasOwn(makers, name)) throw new DataError(`there is no transform ${name}`)
       const lengths = [parameters.size, parameters.padding].flat().filter((length) => length != null)
       const wrong = lengths.find((length) => !(typeof length === 'number' && Math.abs(length) <= MAX_SIDE))
       if (wrong !== undefined) {

@@ -1,3 +1,4 @@
+import { markKnown } from './known.ts'
 import { sizePair } from './size.ts'
 import type { PictureTransform, Size } from './Transform.ts'
 
@@ -8,7 +9,7 @@ import type { PictureTransform, Size } from './Transform.ts'
 export function resize(size: Size): PictureTransform {
   const [height, width] = sizePair('resize', size)
   const shorter = typeof size === 'number'
-  return {
+  return markKnown({
     kind: 'picture',
     name: 'resize',
     parameters: { size },
@@ -20,7 +21,7 @@ export function resize(size: Size): PictureTransform {
         picture.resize(width, Math.max(1, Math.trunc((width * picture.height) / picture.width)))
       } else picture.resize(Math.max(1, Math.trunc((height * picture.width) / picture.height)), height)
     },
-  }
+  })
 }
 
 /** Resizes, keeping the aspect ratio, until the picture just covers `size`; fastai's first half of "crop". */
@@ -35,7 +36,7 @@ export function contain(size: Size): PictureTransform {
 
 function scaled(name: string, size: Size, choose: (a: number, b: number) => number): PictureTransform {
   const [height, width] = sizePair(name, size)
-  return {
+  return markKnown({
     kind: 'picture',
     name,
     parameters: { size },
@@ -47,5 +48,5 @@ function scaled(name: string, size: Size, choose: (a: number, b: number) => numb
         Math.max(1, Math.round(picture.height * scale)),
       )
     },
-  }
+  })
 }

@@ -1,15 +1,16 @@
 import { ConfigError } from '../../engine/errors.ts'
 import { normalizeImages, type Tensor, tensor } from '../../engine/index.ts'
+import { markKnown } from './known.ts'
 import type { BatchTransform } from './Transform.ts'
 
 /** Bytes to float32 from 0 to 1, as torchvision's `ToTensor`; on the device, a batch at a time. */
 export function toTensor(): BatchTransform {
-  return {
+  return markKnown({
     kind: 'batch',
     name: 'toTensor',
     parameters: {},
     apply: (x) => (x.dtype === 'uint8' ? normalizeImages(x, [0, 0, 0], [1, 1, 1]) : x),
-  }
+  })
 }
 
 /**
@@ -25,7 +26,7 @@ export function normalize(mean: readonly number[], std: readonly number[]): Batc
     )
   }
   const parameters = { mean: [...mean], std: [...std] }
-  return {
+  return markKnown({
     kind: 'batch',
     name: 'normalize',
     parameters,
@@ -33,7 +34,7 @@ export function normalize(mean: readonly number[], std: readonly number[]): Batc
       if (x.dtype === 'uint8') return normalizeImages(x, parameters.mean, parameters.std)
       return x.sub(perChannel(parameters.mean, x)).div(perChannel(parameters.std, x))
     },
-  }
+  })
 }
 
 function perChannel(values: number[], x: Tensor): Tensor {
