@@ -1,3 +1,4 @@
+import { show } from '../engine/check.ts'
 import { ConfigError } from '../engine/errors.ts'
 import { noGrad, type Tensor } from '../engine/index.ts'
 import type * as nn from '../nn/index.ts'
@@ -255,6 +256,7 @@ function make(factory: OptimizerOption, groups: readonly nn.Sequential[]): Steer
   const taken = new Set<nn.Parameter>()
   const params = groups.flatMap((group) => partNormAndBias(group, taken).map((part) => ({ params: part })))
   const options: OptimizerFactoryOptions = { lr: 3e-3 }
+  if (typeof factory !== 'function') throw unusable(`got ${show(factory)}`)
   const made = isClass(factory) ? new factory(params, options) : factory(params, options)
   return checked(made, params.length)
 }
@@ -270,10 +272,11 @@ function checked(optimizer: SteerableOptimizer, groups: number): SteerableOptimi
     typeof optimizer.step === 'function' &&
     typeof optimizer.zeroGrad === 'function'
   if (!usable) {
-    throw new ConfigError(
-      'the optimizer option must be an optimizer class, as optim.Adam, or a function (params, options) => optimizer; ' +
-        `it gave ${typeof optimizer === 'object' && optimizer !== null ? 'an object without paramGroups, state, step or zeroGrad' : String(optimizer)}`,
-    )
+    const made =
+      typeof optimizer === 'object' && optimizer !== null
+        ? 'an object without paramGroups, state, step or zeroGrad'
+        : String(optimizer)
+    throw unusable(`it gave ${made}`)
   }
   if (optimizer.paramGroups.length !== groups) {
     throw new ConfigError(
@@ -281,4 +284,10 @@ function checked(optimizer: SteerableOptimizer, groups: number): SteerableOptimi
     )
   }
   return optimizer
+}
+
+function unusable(what: string): ConfigError {
+  return new ConfigError(
+    `the optimizer option must be an optimizer class, as optim.Adam, or a function (params, options) => optimizer; ${what}`,
+  )
 }

@@ -1,4 +1,5 @@
 import { autocast, getRngState, noGrad, setRngState, type Tensor } from '../engine/index.ts'
+import type * as nn from '../nn/index.ts'
 import type { CallbackHandler } from './CallbackHandler.ts'
 import { CancelBatch, leftBy } from './cancel.ts'
 import { type Batch, type BatchLoader, tensorsOf } from './data.ts'
@@ -83,13 +84,47 @@ export function forward(model: AnyModule, state: FitState): Tensor {
   return state.autocast ? autocast(state.autocast, run) : run()
 }
 
+/** An evaluation of a model that is under way, or several of them that overlap. */
+interface UnderWay {
+  runs: number
+  modes: readonly (readonly [module: nn.Module, training: boolean])[]
+  over: Promise<void>
+  end(): void
+}
+
+const underWay = new WeakMap<AnyModule, UnderWay>()
+
 /** Runs `body` with the model in evaluation mode; each module then has the mode back that it had. */
 export async function inEvalMode<Result>(model: AnyModule, body: () => Promise<Result>): Promise<Result> {
-  const modes = model.modules().map((module) => [module, module.training] as const)
+  const evaluation = underWay.get(model) ?? beginOf(model)
+  evaluation.runs++
   model.eval()
   try {
     return await body()
   } finally {
-    for (const [module, training] of modes) module.training = training
+    if (--evaluation.runs === 0) {
+      underWay.delete(model)
+      for (const [module, training] of evaluation.modes) module.training = training
+      evaluation.end()
+    }
   }
+}
+
+function beginOf(model: AnyModule): UnderWay {
+  let end = () => {}
+  const over = new Promise<void>((resolve) => {
+    end = resolve
+  })
+  const modes = model.modules().map((module) => [module, module.training] as const)
+  const evaluation = { runs: 0, modes, over, end }
+  underWay.set(model, evaluation)
+  return evaluation
+}
+
+/**
+ * Undefined, or what training waits for: somebody looks at the model in evaluation mode, since predicting or validating was begun
+ * during the fit and is not awaited.
+ */
+export function evaluationOf(model: AnyModule): Promise<void> | undefined {
+  return underWay.get(model)?.over
 }

@@ -3,7 +3,7 @@ import type { CallbackHandler } from './CallbackHandler.ts'
 import { CancelBatch, CancelEpoch, CancelFit, CancelValidation, leftBy } from './cancel.ts'
 import type { Batch, BatchLoader } from './data.ts'
 import { eachBatch } from './eachBatch.ts'
-import { evaluate, forward } from './evaluate.ts'
+import { evaluate, evaluationOf, forward } from './evaluate.ts'
 import type { FitState } from './FitState.ts'
 import type { Learner } from './Learner.ts'
 import { computeLoss } from './lossFunction.ts'
@@ -50,6 +50,7 @@ export async function runFit(fit: Fit): Promise<void> {
 async function runEpoch(fit: Fit): Promise<void> {
   const { learner, state, callbacks } = fit
   state.beginEpoch()
+  await nobodyEvaluates(fit)
   learner.model.train()
   await callbacks.emit('onEpochBegin')
   await fit.resumption?.enterEpoch(fit)
@@ -84,6 +85,7 @@ async function trainBatch(fit: Fit): Promise<void> {
   const { learner, state, callbacks } = fit
   const { model, lossFunction, compiled } = learner
   await callbacks.emit('onBatchBegin')
+  await nobodyEvaluates(fit)
   let loss: Promise<TensorData>
   if (compiled?.run(fit)) {
     loss = readAhead(state.lastLoss)
@@ -98,6 +100,11 @@ async function trainBatch(fit: Fit): Promise<void> {
   }
   await step(fit)
   state.addTrainLoss(Number((await loss)[0]))
+}
+
+/** Training goes on where a `predict` or `validate` from outside the fit has put the model back into its mode. */
+async function nobodyEvaluates({ learner: { model } }: Fit): Promise<void> {
+  for (let evaluation = evaluationOf(model); evaluation; evaluation = evaluationOf(model)) await evaluation
 }
 
 /** Gradients are there. */

@@ -1,11 +1,12 @@
 import { ConfigError } from '../engine/errors.ts'
 import type { Tensor } from '../engine/index.ts'
+import * as F from '../nn/functional.ts'
 import * as nn from '../nn/index.ts'
 import type { Target } from './data.ts'
 
 /**
  * A loss as the Learner takes it: a module of `nn` (or of your own that extends one), which also knows what raw outputs mean,
- * or a plain function of output and target.
+ * or a plain function of output and target. The functions of `F` stand for their modules.
  */
 export type LossFunction = LossModule | ((output: Tensor, target: Tensor) => Tensor)
 
@@ -26,6 +27,21 @@ const hinted: Readonly<Record<LossHint, () => LossFunction>> = {
   mseLoss: () => new nn.MSELoss(),
 }
 
+type AnyFunction = (...inputs: never[]) => unknown
+
+const modules: ReadonlyMap<AnyFunction, () => LossModule> = new Map<AnyFunction, () => LossModule>([
+  [F.crossEntropy, () => new nn.CrossEntropyLoss()],
+  [F.nllLoss, () => new nn.NLLLoss()],
+  [F.binaryCrossEntropyWithLogits, () => new nn.BCEWithLogitsLoss()],
+  [F.binaryCrossEntropy, () => new nn.BCELoss()],
+  [F.klDiv, () => new nn.KLDivLoss()],
+  [F.mseLoss, () => new nn.MSELoss()],
+  [F.l1Loss, () => new nn.L1Loss()],
+  [F.rmseLoss, () => new nn.RMSELoss()],
+  [F.smoothL1Loss, () => new nn.SmoothL1Loss()],
+  [F.huberLoss, () => new nn.HuberLoss()],
+])
+
 /**
  * The loss itself, if it was named.
  * @throws ConfigError if there is none, or it is no loss
@@ -45,7 +61,7 @@ export function toLoss(loss: LossFunction | LossHint | undefined): LossFunction 
       `lossFunction must be a loss module or a function (output, target) => Tensor, got ${String(loss)}`,
     )
   }
-  return loss as LossFunction
+  return modules.get(loss as AnyFunction)?.() ?? (loss as LossFunction)
 }
 
 export function computeLoss(loss: LossFunction, output: Tensor, target: Target): Tensor {
