@@ -211,8 +211,10 @@ function* readStrided(
     tensor.offset * itemSize
   const span = spanOf(shape, strides)
   const bytes = yield* source.read(start, span * itemSize, `tensor "${name}"`)
-  if (isContiguous(shape, strides)) return bytes
-  return gather(bytes, shape, strides, itemSize, count)
+  const values = isContiguous(shape, strides) ? bytes : gather(bytes, shape, strides, itemSize, count)
+  // The sign of a floating number is the highest bit of its last byte.
+  if (tensor.negative) for (let at = itemSize - 1; at < values.length; at += itemSize) values[at]! ^= 0x80
+  return values
 }
 
 /** Elements of the storage from a tensor's first to its last. */
