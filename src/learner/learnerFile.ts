@@ -4,6 +4,7 @@ import { dirname, extname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { show } from '../engine/check.ts'
 import { AnnealError, CheckpointError, ConfigError } from '../engine/errors.ts'
+import { crc32Of } from '../io/checksum.ts'
 import { openWeightsFile, type RawTensor, writeSafetensorsFile } from '../io/index.ts'
 import { parseJson } from '../io/parseJson.ts'
 
@@ -115,8 +116,7 @@ function checksum(header: string, tensors: ReadonlyMap<string, RawTensor>): stri
   for (const name of [...tensors.keys()].sort()) {
     const { dtype, shape, data } = tensors.get(name)!
     sum = crc32(JSON.stringify([name, dtype, shape]), sum)
-    // Of no bytes at all zlib may make 0, whatever the sum was.
-    if (data.length > 0) sum = crc32(data, sum)
+    sum = crc32Of(data, sum)
   }
   return sum.toString(16).padStart(8, '0')
 }
