@@ -118,6 +118,11 @@ describe('files of torch.save', () => {
     },
   )
 
+  test('no-crc32.pth: checksums that PyTorch did not compute are not compared', async () => {
+    const found = await contents(await openWeightsFile(fixture('no-crc32.pth')))
+    expect(found).toEqual({ w: { dtype: 'float32', shape: [4], values: [0, 1, 2, 3] } })
+  })
+
   test('a state dict deeper inside is found by its key', async () => {
     expect(await contents(await openWeightsFile(fixture('nested.pth'), { key: 'ema.weights' }))).toEqual(
       expected.model,
