@@ -13,7 +13,7 @@ import type {
 } from '../src/learner/events.ts'
 import { Interrupt, interruptedStatus } from '../src/learner/Interrupt.ts'
 import type { Learner } from '../src/learner/Learner.ts'
-import { checkWritable } from '../src/learner/learnerFile.ts'
+import { checkSavedName, checkWritable } from '../src/learner/learnerFile.ts'
 import {
   checkMonitor,
   lowerIsBetter,
@@ -92,7 +92,7 @@ export class CheckpointCallback extends Callback {
     }
     checkCount('CheckpointCallback', 'keepLast', keepLast, 1)
     if (topK !== undefined) checkCount('CheckpointCallback', 'topK', topK, 1)
-    if (!name) throw new ConfigError('CheckpointCallback: name must not be empty')
+    checkSavedName('CheckpointCallback', name)
     if (monitor === undefined && topK !== undefined) {
       throw new ConfigError("CheckpointCallback: topK needs a monitor, as { monitor: 'validLoss', topK: 3 }")
     }

@@ -4,7 +4,7 @@ import { CheckpointError, ConfigError } from '../src/engine/errors.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
 import { checkpointFile } from '../src/learner/checkpoint.ts'
 import type { EpochEndContext, TrainBeginContext, TrainEndContext } from '../src/learner/events.ts'
-import { checkWritable } from '../src/learner/learnerFile.ts'
+import { checkSavedName, checkWritable } from '../src/learner/learnerFile.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
 import { count, listOf } from '../src/learner/stateChecks.ts'
 import { TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
@@ -61,7 +61,7 @@ export class SaveModelCallback extends TrackerCallback {
         `SaveModelCallback: best must be a finite number, and goes with every: 'improvement'; got ${String(best)} and '${every}'`,
       )
     }
-    if (!name) throw new ConfigError('SaveModelCallback: name must not be empty')
+    checkSavedName('SaveModelCallback', name)
     this.name = name
     this.every = every
     this.withOptimizer = withOptimizer

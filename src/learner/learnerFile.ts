@@ -50,6 +50,19 @@ export async function writeLearnerFile(file: string, { tensors, header }: Learne
   })
 }
 
+/**
+ * For callbacks that save: a name that the first save would refuse is found out when they are made.
+ * @throws ConfigError if it is empty, or that of a format which a Learner does not save
+ */
+export function checkSavedName(owner: string, name: string): void {
+  if (typeof name !== 'string' || !name) throw new ConfigError(`${owner}: name must not be empty`)
+  const extension = extname(name)
+  if (extension !== '.pth' && extension !== '.pt') return
+  throw new ConfigError(
+    `${owner}: a Learner saves safetensors, not ${extension}: leave the extension out of the name ${name} (saveWeights writes others)`,
+  )
+}
+
 /** @throws CheckpointError */
 export async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true }).catch((cause: Error) => {
