@@ -1,5 +1,5 @@
 import { CheckpointError } from '../engine/errors.ts'
-import type { FileSource, Steps } from './fileSource.ts'
+import { allocate, type FileSource, type Steps } from './fileSource.ts'
 import { openLegacyStorages } from './legacyPth.ts'
 import { describe, PickleDict, type PickleValue } from './pickleValues.ts'
 import { countElements, type RawTensor, STORED_ITEM_SIZE, type WeightsDirectory } from './rawTensor.ts'
@@ -211,7 +211,11 @@ function* readStrided(
     tensor.offset * itemSize
   const span = spanOf(shape, strides)
   const bytes = yield* source.read(start, span * itemSize, `tensor "${name}"`)
-  const values = isContiguous(shape, strides) ? bytes : gather(bytes, shape, strides, itemSize, count)
+  let values = bytes
+  if (!isContiguous(shape, strides)) {
+    values = allocate(count * itemSize, source.file, `tensor "${name}"`)
+    gather(bytes, values, shape, strides, itemSize)
+  }
   // The sign of a floating number is the highest bit of its last byte.
   if (tensor.negative) for (let at = itemSize - 1; at < values.length; at += itemSize) values[at]! ^= 0x80
   return values
@@ -231,19 +235,19 @@ function isContiguous(shape: readonly number[], strides: readonly number[]): boo
   return true
 }
 
+/** Fills `out` with the elements that a tensor looks at, in row-major order. */
 function gather(
   bytes: Uint8Array<ArrayBuffer>,
+  out: Uint8Array<ArrayBuffer>,
   shape: readonly number[],
   strides: readonly number[],
   itemSize: number,
-  count: number,
-): Uint8Array {
+): void {
   const from = elements(bytes, itemSize)
-  const out = new Uint8Array(count * itemSize)
   const to = elements(out, itemSize)
   const index = shape.map(() => 0)
   let position = 0
-  for (let at = 0; at < count; at++) {
+  for (let at = 0; at < to.length; at++) {
     to[at] = from[position]!
     for (let dim = shape.length - 1; dim >= 0; dim--) {
       position += strides[dim]!
@@ -253,7 +257,6 @@ function gather(
       index[dim] = 0
     }
   }
-  return out
 }
 
 /** Bytes as whole elements to move about; their meaning does not matter. */
