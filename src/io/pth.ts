@@ -44,8 +44,13 @@ export function* readPthDirectory(
   for (const [key, value] of dict) {
     // A list as a key, which Python has not, would be written out with all that it holds.
     const name = typeof key === 'string' || typeof key === 'number' ? String(key) : describe(key)
-    if (value instanceof TensorRef) tensors.set(name, value)
-    else others.push(name)
+    if (!(value instanceof TensorRef)) others.push(name)
+    else if (!tensors.has(name)) tensors.set(name, value)
+    else {
+      throw new CheckpointError(
+        `${file} holds two tensors under keys that are both "${name}" here: keys must be text. Rename them in Python before saving`,
+      )
+    }
   }
   for (const [name, tensor] of tensors) checkStorage(tensor, storages, `${file}: tensor "${name}"`)
   checkExpansion(tensors.values(), source)

@@ -162,6 +162,8 @@ describe('files that must be refused', () => {
     ['refuse-torchscript.pth', /TorchScript/],
     ['refuse-short-storage.pth', /32 bytes, but the file holds 16/],
     ['refuse-big-endian.pth', /big-endian/],
+    ['refuse-tuple-keys.pth', /two tensors under keys that are both "a tuple"/],
+    ['refuse-same-keys.pth', /two tensors under keys that are both "1"/],
     ['refuse-negative-view.pth', /negative view of int64.*resolve_neg/],
   ])('%s', async (name, message) => {
     const error = await failure(openWeightsFile(fixture(name)))
