@@ -7,7 +7,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
 import { type DownloadOptions, download } from '../../src/io/download.ts'
 import { FileLock } from '../../src/io/FileLock.ts'
-import { smallDisk } from '../learner/smallDisk.ts'
+import { fillUp, smallDisk } from '../learner/smallDisk.ts'
 import { sendAndCut, sendFile, serve, serveProxy } from './fileServer.ts'
 import { temporaryFolder } from './temporaryFolder.ts'
 
@@ -292,6 +292,18 @@ describe('a disk that is full, or closed', () => {
       /no space left in/,
     )
     expect(await readdir(disk)).toEqual([])
+  })
+
+  test('no lock stays that others would wait for', async (context) => {
+    const disk = smallDisk(await temporaryFolder())
+    if (disk === null) return context.skip()
+    fillUp(disk)
+    const handles = () => readdir('/proc/self/fd').then(({ length }) => length)
+    const before = await handles()
+    const { message } = await failure(download(`${disk}/w.pth`, { ...quick, urls: ['http://127.0.0.1:1/w'] }))
+    expect(message).toMatch(/no space left in/)
+    expect((await readdir(disk)).filter((name) => name.endsWith('.lock'))).toEqual([])
+    expect(await handles()).toBe(before)
   })
 
   test('a folder that cannot be made', async () => {
