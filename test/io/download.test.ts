@@ -100,6 +100,58 @@ describe('download', () => {
     expect((await readFile(file)).equals(content)).toBe(true)
   })
 
+  test('the file changes between two connections: it starts anew', async () => {
+    const other = randomBytes(content.byteLength)
+    const { url, heard } = await serve((request, response) => {
+      if (heard.length === 1) sendAndCut(response, other, 80_000)
+      else sendFile(request, response, content)
+    })
+    const { file } = await target()
+    await download(file, { ...quick, urls: [url] })
+    expect(heard.map(({ range }) => range)).toEqual([undefined, 'bytes=80000-', undefined])
+    expect((await readFile(file)).equals(content)).toBe(true)
+  })
+
+  test('another file over a connection that is always cut once: it starts anew once, and not for ever', async () => {
+    const other = randomBytes(content.byteLength)
+    const { url, heard } = await serve((request, response) => {
+      if (request.headers.range === undefined && heard.length < 20) sendAndCut(response, other, 80_000)
+      else sendFile(request, response, other)
+    })
+    const { file } = await target()
+    expect((await failure(download(file, { ...quick, urls: [url] }))).message).toMatch(
+      /not the file that was/,
+    )
+    expect(heard).toHaveLength(4)
+  })
+
+  test('a server without ranges that is cut now early, now late, is not asked for ever', async () => {
+    const large = Buffer.alloc(6_000_000)
+    const { url, heard } = await serve((_, response) => {
+      if (heard.length > 12) response.writeHead(404).end()
+      else sendAndCut(response, large, heard.length % 2 === 0 ? 1_500_000 : 4_000_000)
+    })
+    const { file } = await target()
+    const { message } = await failure(download(file, { ...quick, urls: [`${url}/w`] }))
+    expect(message).toMatch(/tried \d times/)
+    expect(heard.length).toBeLessThan(6)
+  })
+
+  test.each([
+    ['seconds', () => '1'],
+    ['a date', () => new Date(Date.now() + 2000).toUTCString()],
+  ])('a server that says when to ask again (%s) is asked then', async (_, after) => {
+    const times: number[] = []
+    const { url } = await serve((request, response) => {
+      times.push(performance.now())
+      if (times.length > 1) sendFile(request, response, content)
+      else response.writeHead(429, { 'retry-after': after() }).end()
+    })
+    const { file } = await target()
+    await download(file, { ...quick, urls: [url] })
+    expect(times[1]! - times[0]!).toBeGreaterThan(900)
+  })
+
   test('one that is always cut: an error that says so, and what was received is kept for the next time', async () => {
     const { url, heard } = await serve((_, response) => sendAndCut(response, content, 50_000))
     const { folder, file } = await target()
