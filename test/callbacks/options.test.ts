@@ -36,7 +36,7 @@ describe('options of callbacks', () => {
   ] as const)(
     '%s refuses the name %s, with %o, before the fit and not after its first epoch',
     (made, name, options) => {
-      const Made = callbacks[made] as unknown as Made
+      const Made = Object.fromEntries(classes)[made]!
       expect(() => new Made({ name, ...options })).toThrow(
         /saves safetensors, not \.pth?: leave the extension out/,
       )

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
+import type { ServerResponse } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test, vi } from 'vitest'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
@@ -27,6 +28,13 @@ async function failure(work: Promise<unknown>): Promise<Error> {
   )
   expect(error).toBeInstanceOf(CheckpointError)
   return error
+}
+
+/** Sends the head of `body` and cuts the connection once that has reached the file. */
+async function cutOnceReceived(response: ServerResponse, body: Buffer, bytes: number, part: string) {
+  response.writeHead(200, { 'content-length': body.byteLength }).write(body.subarray(0, bytes))
+  await vi.waitFor(async () => expect((await readFile(part)).byteLength).toBe(bytes), { timeout: 50_000 })
+  response.socket?.destroy()
 }
 
 describe('download', () => {
@@ -101,24 +109,25 @@ describe('download', () => {
   })
 
   test('the file changes between two connections: it starts anew', async () => {
+    const { file, part } = await target()
     const other = randomBytes(content.byteLength)
     const { url, heard } = await serve((request, response) => {
-      if (heard.length === 1) sendAndCut(response, other, 80_000)
+      if (heard.length === 1) void cutOnceReceived(response, other, 80_000, part)
       else sendFile(request, response, content)
     })
-    const { file } = await target()
     await download(file, { ...quick, urls: [url] })
     expect(heard.map(({ range }) => range)).toEqual([undefined, 'bytes=80000-', undefined])
     expect((await readFile(file)).equals(content)).toBe(true)
   })
 
   test('another file over a connection that is always cut once: it starts anew once, and not for ever', async () => {
+    const { file, part } = await target()
     const other = randomBytes(content.byteLength)
     const { url, heard } = await serve((request, response) => {
-      if (request.headers.range === undefined && heard.length < 20) sendAndCut(response, other, 80_000)
+      if (request.headers.range === undefined && heard.length < 20)
+        void cutOnceReceived(response, other, 80_000, part)
       else sendFile(request, response, other)
     })
-    const { file } = await target()
     expect((await failure(download(file, { ...quick, urls: [url] }))).message).toMatch(
       /not the file that was/,
     )
