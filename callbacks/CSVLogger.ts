@@ -1,6 +1,6 @@
 import { ConfigError } from '../src/engine/errors.ts'
 import { columnsOf, csvLine, formatDuration, formatValue } from '../src/learner/epochTable.ts'
-import type { EpochEndContext, TrainBeginContext } from '../src/learner/events.ts'
+import type { EpochEndContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
 import { FileLogger, type FileLoggerOptions } from './FileLogger.ts'
 
@@ -18,8 +18,8 @@ export class CSVLogger extends FileLogger {
   }
 
   /** @throws ConfigError if the file that it goes on with has other columns */
-  override async onTrainBegin(context: TrainBeginContext): Promise<void> {
-    await super.onTrainBegin(context)
+  protected override async open(keep: boolean): Promise<void> {
+    await super.open(keep)
     const header = csvLine(columnsOf(this.monitors))
     const found = await this.lines!.firstLine()
     if (found === undefined) return this.lines!.append(header)

@@ -2,7 +2,7 @@ import { copyFile, link, rename, rm } from 'node:fs/promises'
 import { dirname, relative, resolve } from 'node:path'
 import { ConfigError } from '../src/engine/errors.ts'
 import { Callback } from '../src/learner/Callback.ts'
-import type { CallbackState } from '../src/learner/callbackState.ts'
+import { type CallbackState, requireSame } from '../src/learner/callbackState.ts'
 import { CancelFit } from '../src/learner/cancel.ts'
 import { checkpointFile } from '../src/learner/checkpoint.ts'
 import type {
@@ -13,7 +13,7 @@ import type {
 } from '../src/learner/events.ts'
 import { Interrupt, interruptedStatus } from '../src/learner/Interrupt.ts'
 import type { Learner } from '../src/learner/Learner.ts'
-import { checkWritable } from '../src/learner/learnerFile.ts'
+import { checkSavedName, checkWritable } from '../src/learner/learnerFile.ts'
 import {
   checkMonitor,
   lowerIsBetter,
@@ -22,7 +22,7 @@ import {
   monitored,
 } from '../src/learner/monitors.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
-import { anyNumber, count, fields, listOf } from '../src/learner/stateChecks.ts'
+import { anyNumber, count, fields, listOf, mapOf, optional } from '../src/learner/stateChecks.ts'
 
 export interface CheckpointOptions {
   /**
@@ -92,7 +92,7 @@ export class CheckpointCallback extends Callback {
     }
     checkCount('CheckpointCallback', 'keepLast', keepLast, 1)
     if (topK !== undefined) checkCount('CheckpointCallback', 'topK', topK, 1)
-    if (!name) throw new ConfigError('CheckpointCallback: name must not be empty')
+    checkSavedName('CheckpointCallback', name)
     if (monitor === undefined && topK !== undefined) {
       throw new ConfigError("CheckpointCallback: topK needs a monitor, as { monitor: 'validLoss', topK: 3 }")
     }
@@ -105,18 +105,32 @@ export class CheckpointCallback extends Callback {
   }
 
   override stateDict(): CallbackState {
-    return { best: this.best.map(({ epoch, value }) => ({ epoch, value })) }
+    return { best: this.best.map(({ epoch, value }) => ({ epoch, value })), watched: this.#watched }
   }
 
-  override loadStateDict({ best }: { best: Omit<BestCheckpoint, 'file'>[] }): void {
-    // Their files are removed once they are no longer among the best.
+  override loadStateDict({
+    best,
+    watched,
+  }: {
+    best: Omit<BestCheckpoint, 'file'>[]
+    /** Of files written before there was this there is none. */
+    watched?: CallbackState
+  }): void {
+    // Their files are removed once they are no longer among the best, which those by another value are not to be ranked with.
     listOf(fields({ epoch: count(), value: anyNumber }))(best, 'CheckpointCallback.best')
+    optional(mapOf(() => {}))(watched, 'CheckpointCallback.watched')
+    if (watched && best.length > 0 && this.monitor !== undefined)
+      requireSame('CheckpointCallback', watched, this.#watched)
     // The folder may have been moved meanwhile.
     this.best = best.map(({ epoch, value }) => ({
       epoch,
       value,
       file: this.#ofEpoch(this.#learner!, epoch).file,
     }))
+  }
+
+  get #watched(): CallbackState {
+    return { monitor: this.monitor, lowerIsBetter: this.lowerIsBetter }
   }
 
   /** A folder that cannot be written is found out now, not after an epoch. */

@@ -15,7 +15,7 @@ export interface FileLoggerOptions {
 
 /**
  * Base of callbacks that write lines to a file as a fit goes on. A fit that resumes goes on with the lines that were there at the
- * checkpoint.
+ * checkpoint; a logger that was not there then begins as in a new fit.
  */
 export abstract class FileLogger extends Callback {
   override order = 90
@@ -40,7 +40,13 @@ export abstract class FileLogger extends Callback {
   override async onTrainBegin({ learner, monitors, resuming }: TrainBeginContext): Promise<void> {
     this.monitors = monitors
     this.file = resolve(learner.path, this.filename)
-    this.lines = await AppendFile.open(this.constructor.name, this.file, { keep: this.append || resuming })
+    // A fit that resumes is told later whether the file has lines of its own.
+    if (!resuming) await this.open(this.append)
+  }
+
+  /** @param keep go on after what the file holds */
+  protected async open(keep: boolean): Promise<void> {
+    this.lines = await AppendFile.open(this.constructor.name, this.file!, { keep })
   }
 
   override stateDict(): CallbackState {
@@ -50,10 +56,12 @@ export abstract class FileLogger extends Callback {
   /** What came after the checkpoint is done again: its lines go. */
   override async loadStateDict({ bytes }: { bytes: number }): Promise<void> {
     count()(bytes, `${this.constructor.name}.bytes`)
+    if (!this.lines) await this.open(true)
     await this.lines!.truncate(bytes)
   }
 
-  override onEpochBegin(_context: EpochBeginContext): void {
+  override async onEpochBegin(_context: EpochBeginContext): Promise<void> {
+    if (!this.lines) await this.open(this.append)
     this.#began = performance.now()
   }
 

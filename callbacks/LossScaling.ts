@@ -1,6 +1,7 @@
 import { ConfigError } from '../src/engine/errors.ts'
 import { full, noGrad, stack, type Tensor } from '../src/engine/index.ts'
 import { Callback } from '../src/learner/Callback.ts'
+import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { BackwardBeginContext, BackwardEndContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
 import { between, count } from '../src/learner/stateChecks.ts'
@@ -104,6 +105,12 @@ export class LossScaling extends Callback {
     this.#goodSteps = 0
     this.scale *= this.backoffFactor
     return { skipStep: true }
+  }
+
+  /** Without the first factor: the checkpoint has the latest. */
+  override steering(): CallbackState {
+    const { growthFactor, backoffFactor, growthInterval } = this
+    return { growthFactor, backoffFactor, growthInterval }
   }
 
   override stateDict() {

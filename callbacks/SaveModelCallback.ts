@@ -1,12 +1,12 @@
 import { access } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { CheckpointError, ConfigError } from '../src/engine/errors.ts'
-import type { CallbackState } from '../src/learner/callbackState.ts'
+import { type CallbackState, requireSame } from '../src/learner/callbackState.ts'
 import { checkpointFile } from '../src/learner/checkpoint.ts'
 import type { EpochEndContext, TrainBeginContext, TrainEndContext } from '../src/learner/events.ts'
-import { checkWritable } from '../src/learner/learnerFile.ts'
+import { checkSavedName, checkWritable } from '../src/learner/learnerFile.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
-import { count, listOf } from '../src/learner/stateChecks.ts'
+import { count, listOf, mapOf, optional } from '../src/learner/stateChecks.ts'
 import { TrackerCallback, type TrackerOptions } from './TrackerCallback.ts'
 
 export interface SaveModelOptions extends TrackerOptions {
@@ -61,7 +61,7 @@ export class SaveModelCallback extends TrackerCallback {
         `SaveModelCallback: best must be a finite number, and goes with every: 'improvement'; got ${String(best)} and '${every}'`,
       )
     }
-    if (!name) throw new ConfigError('SaveModelCallback: name must not be empty')
+    checkSavedName('SaveModelCallback', name)
     this.name = name
     this.every = every
     this.withOptimizer = withOptimizer
@@ -77,18 +77,24 @@ export class SaveModelCallback extends TrackerCallback {
   }
 
   override stateDict(): CallbackState {
-    return { ...super.stateDict(), savedEpochs: this.savedEpochs }
+    return { ...super.stateDict(), savedEpochs: this.savedEpochs, watched: this.#watched }
   }
 
   /** @throws CheckpointError if the best model, which the end of the fit loads, is not there: now, not after hours */
   override async loadStateDict({
     best,
     savedEpochs,
+    watched,
   }: {
     best: number | null
     savedEpochs: number[]
+    /** Of files written before there was this there is none. */
+    watched?: CallbackState
   }): Promise<void> {
     listOf(count())(savedEpochs, 'SaveModelCallback.savedEpochs')
+    optional(mapOf(() => {}))(watched, 'SaveModelCallback.watched')
+    // The best of one value is no bar for another.
+    if (watched && best !== null) requireSame('SaveModelCallback', watched, this.#watched)
     if (this.every === 'improvement' && savedEpochs.length > 0) {
       await access(this.#file).catch((cause: Error) => {
         throw new CheckpointError(
@@ -100,6 +106,10 @@ export class SaveModelCallback extends TrackerCallback {
     }
     super.loadStateDict({ best })
     this.savedEpochs = [...savedEpochs]
+  }
+
+  get #watched(): CallbackState {
+    return { monitor: this.monitor, lowerIsBetter: this.lowerIsBetter }
   }
 
   override async onEpochEnd(context: EpochEndContext): Promise<void> {

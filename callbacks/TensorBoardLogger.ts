@@ -9,6 +9,7 @@ import type { CallbackState } from '../src/learner/callbackState.ts'
 import type {
   BatchBeginContext,
   BatchEndContext,
+  EpochBeginContext,
   EpochEndContext,
   TrainBeginContext,
   TrainEndContext,
@@ -30,7 +31,7 @@ export interface TensorBoardLoggerOptions {
 /**
  * Writes event files for TensorBoard: `loss/train`, `loss/trainSmooth`, `lr` (of each layer group, if there are several) and `momentum`
  * by training batch; `loss/valid`, `metrics/…` and, if asked, `parameters/…` when each epoch ends. Steps are training batches, counted
- * on over the fits of an instance. A fit that resumes goes on with the file as it was at the checkpoint.
+ * on over the fits of an instance. A fit that resumes goes on with the file as it was at the checkpoint, or, if it had no such logger then, begins one.
  */
 export class TensorBoardLogger extends Callback {
   override order = 90
@@ -69,8 +70,12 @@ export class TensorBoardLogger extends Callback {
   override async onTrainBegin({ learner, resuming }: TrainBeginContext): Promise<void> {
     this.#path = learner.path
     this.#before = this.#step
-    // A fit that resumes is told its file later.
+    // A fit that resumes is told its file later, if it had one.
     if (!resuming) await this.#open(eventFileName(), false)
+  }
+
+  override async onEpochBegin(_context: EpochBeginContext): Promise<void> {
+    if (!this.#events) await this.#open(eventFileName(), false)
   }
 
   override stateDict(): CallbackState {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { link, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { type FileHandle, link, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** How often the holder of a lock shows that it lives, and after how long without that it is held to be dead, in milliseconds. */
@@ -58,14 +58,22 @@ export class FileLock {
   }
 }
 
+/** A lock that cannot be written (on a full disk, say) does not stay, or others would wait for nobody. */
 async function create(path: string, token: string): Promise<boolean> {
+  let handle: FileHandle
   try {
-    const handle = await open(path, 'wx')
+    handle = await open(path, 'wx')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+  try {
     await handle.writeFile(token)
     await handle.close()
     return true
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    await handle.close().catch(() => undefined)
+    await rm(path, { force: true }).catch(() => undefined)
     throw error
   }
 }

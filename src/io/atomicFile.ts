@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { type AnnealError, CheckpointError } from '../engine/errors.ts'
 
 export interface AtomicWriteOptions {
@@ -27,7 +27,7 @@ const STALE_AFTER = 60_000
  * bytes go to a temporary file in the same folder, are synced to the disk, and the file is then renamed. On failure
  * the temporary file is removed and the old file is left as it was.
  *
- * The folder must exist. A symbolic link is followed; the mode of a file that is replaced is kept.
+ * The folder must exist. A symbolic link is followed, even to where nothing is yet; the mode of a file that is replaced is kept.
  *
  * @throws CheckpointError (or `options.error`) that names the file and says what to do
  */
@@ -47,6 +47,8 @@ export async function writeFileAtomic(
   let handle: FileHandle | undefined
   try {
     handle = await open(temporary, 'wx', mode)
+    // The process's umask took bits away. Some file systems have no modes to change.
+    if (mode !== undefined) await handle.chmod(mode).catch(() => undefined)
     for await (const piece of pieces(content, producer)) await writeAll(handle, piece)
     await handle.sync()
     await handle.close()
@@ -62,10 +64,11 @@ export async function writeFileAtomic(
   await syncFolder(folder)
 }
 
+/** The mode is that of the file which will be replaced, if there is one. */
 async function resolveTarget(
   file: string,
   Failure: NonNullable<AtomicWriteOptions['error']>,
-): Promise<{ target: string; mode: number }> {
+): Promise<{ target: string; mode?: number }> {
   try {
     const target = await realpath(file)
     const found = await stat(target)
@@ -77,9 +80,16 @@ async function resolveTarget(
     return { target, mode: found.mode & 0o777 }
   } catch (cause) {
     if (!isSystemError(cause)) throw cause
-    if (cause.code === 'ENOENT') return { target: file, mode: 0o666 }
+    if (cause.code === 'ENOENT') return { target: await followLinks(file) }
     throw new Failure(writeMessage(file, dirname(file), cause), { cause })
   }
+}
+
+/** Where a file would be made under a name at which there is none: at the end of links, if the name is one. */
+async function followLinks(file: string): Promise<string> {
+  const link = await readlink(file).catch(() => undefined)
+  if (link === undefined) return file
+  return followLinks(resolve(await realpath(dirname(file)), link))
 }
 
 /** `producer.running` tells an error of the caller's generator from one of the file being written. */

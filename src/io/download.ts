@@ -19,7 +19,7 @@ export interface DownloadOptions {
   progress?: ProgressSink | null
   /** How often a connection that breaks is taken up again. Default 4. */
   retries?: number
-  /** Milliseconds before the first such try; twice as long before each one after. Default 500. */
+  /** Milliseconds before the first such try; twice as long before each one after, longer where the server says so. Default 500. */
   retryDelay?: number
   timeouts?: Partial<HttpTimeouts>
   lockTimes?: Partial<LockTimes>
@@ -27,6 +27,9 @@ export interface DownloadOptions {
 
 /** A try that brought this many bytes was not in vain. */
 const WORTH_A_TRY = 1 << 20
+
+/** The longest wait that a server may ask for, in milliseconds. */
+const MAX_WAIT = 60_000
 
 /** Downloads of this process by the file that they make: who asks again waits for the first. */
 const running = new Map<string, Promise<void>>()
@@ -96,7 +99,10 @@ async function fetchFrom(file: string, options: DownloadOptions, progress: Trans
 class DiskError extends CheckpointError {}
 
 /** A failure after which it is worth trying once more. */
-class Broken extends Error {}
+class Broken extends Error {
+  /** Milliseconds before which the server does not want to be asked again. */
+  wait = 0
+}
 
 class Transfer {
   readonly #url: string
@@ -113,16 +119,18 @@ class Transfer {
     this.#progress = progress
   }
 
-  async run(): Promise<void> {
+  /** @param again what there was has been thrown away: nothing older can spoil it a second time */
+  async run(again = false): Promise<void> {
     const resumed = await guarded(this.#part, () => this.#receiveAll())
     const { sha256 } = this.#options
     const found = (await guarded(this.#part, () => hashOf(this.#part))).digest('hex')
     if (!found.startsWith(sha256.toLowerCase())) {
       await rm(this.#part, { force: true })
-      // What was here before may have been of another file, or of a server that does not keep its ranges.
-      if (resumed) {
+      // What was here before may have been of another file, which may also have changed meanwhile, or of a server that does not
+      // keep its ranges.
+      if (resumed && !again) {
         this.#progress.line(`${basename(this.#file)}: what was received earlier does not fit; starting anew`)
-        return this.run()
+        return this.run(true)
       }
       throw new CheckpointError(
         `${this.#url} is not the file that was expected: its SHA-256 is ${found}, not ${sha256}${sha256.length < 64 ? '…' : ''}. ` +
@@ -132,21 +140,19 @@ class Transfer {
     await guarded(this.#file, () => rename(this.#part, this.#file))
   }
 
-  /** Receives to the end, however often the connection breaks. Returns whether it went on with bytes from an earlier run. */
+  /** Receives to the end, however often the connection breaks. Returns whether the bytes are from more than one request. */
   async #receiveAll(): Promise<boolean> {
     const { retries = 4, retryDelay = 500 } = this.#options
-    const before = await sizeOf(this.#part)
-    let reached = before
+    let reached = await sizeOf(this.#part)
     for (let failures = 0; ; failures++) {
       try {
-        const fromStart = await this.#receive()
-        return before > 0 && !fromStart
+        return !(await this.#receive())
       } catch (error) {
         if (!(error instanceof Broken)) throw error
         const here = await sizeOf(this.#part)
         // A connection that breaks now and then brings a large file in the end: only tries that bring little count.
         if (here - reached >= WORTH_A_TRY) failures = 0
-        reached = here
+        reached = Math.max(reached, here)
         if (failures >= retries) {
           throw new CheckpointError(
             `${this.#url} could not be downloaded: ${error.message}${failures > 0 ? ` (tried ${failures + 1} times)` : ''}. ` +
@@ -156,8 +162,10 @@ class Transfer {
             { cause: error },
           )
         }
-        this.#progress.line(`${basename(this.#file)}: ${error.message}; trying again`)
-        await sleep(retryDelay * 2 ** failures)
+        const wait = Math.max(retryDelay * 2 ** failures, Math.min(error.wait, MAX_WAIT))
+        const when = wait >= 10_000 ? ` in ${Math.round(wait / 1000)} seconds` : ''
+        this.#progress.line(`${basename(this.#file)}: ${error.message}; trying again${when}`)
+        await sleep(wait)
       }
     }
   }
@@ -191,9 +199,11 @@ class Transfer {
     }
   }
 
-  #refused({ status }: HttpAnswer): Error {
+  #refused({ status, headers }: HttpAnswer): Error {
     const message = `the server answered ${status}${STATUS_WORDS[status] ? ` (${STATUS_WORDS[status]})` : ''}`
-    if (status === 408 || status === 429 || status >= 500) return new Broken(message)
+    if (status === 408 || status === 429 || status >= 500) {
+      return Object.assign(new Broken(message), { wait: retryAfter(headers['retry-after']) })
+    }
     return new CheckpointError(
       `${this.#url} could not be downloaded: ${message}. ` +
         'If the file has moved, fetch it by another way and pass it as { weights: path }, or name a mirror in ANNEAL_HUB',
@@ -266,6 +276,13 @@ function rangeStart({ headers }: HttpAnswer): number {
   const match = /^bytes (\d+)-/.exec(String(headers['content-range'] ?? ''))
   if (!match) throw new Broken('the server sent a part without saying which')
   return Number(match[1])
+}
+
+/** Milliseconds to wait by a `Retry-After`, which has seconds or a date. */
+function retryAfter(value: string | string[] | undefined): number {
+  const text = String(value ?? '')
+  const wait = /^\d+$/.test(text) ? 1000 * Number(text) : Date.parse(text) - Date.now()
+  return wait > 0 ? wait : 0
 }
 
 /** Why a request failed, in words. */

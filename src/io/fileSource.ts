@@ -1,3 +1,4 @@
+import { constants as bufferConstants } from 'node:buffer'
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { CheckpointError } from '../engine/errors.ts'
@@ -47,7 +48,7 @@ export class FileSource {
           `but the file has ${this.size}. Copy or download it again`,
       )
     }
-    const bytes = new Uint8Array(length)
+    const bytes = allocate(length, this.file, what)
     yield { file: this.file, bytes, position, what }
     return bytes
   }
@@ -57,6 +58,25 @@ export class FileSource {
     const request: OpenRequest = { open: file }
     yield request
     return new FileSource(file, request.size!)
+  }
+}
+
+/**
+ * Memory for a part of a file.
+ * @throws CheckpointError if Node cannot hold so much in one piece (before Node 22 that are 4 GiB), or there is not so much
+ */
+export function allocate(length: number, file: string, what: string): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(length)
+  } catch (cause) {
+    const { MAX_LENGTH } = bufferConstants
+    throw new CheckpointError(
+      `${file}: ${what} takes ${length} bytes, ` +
+        (length > MAX_LENGTH
+          ? `more than the ${MAX_LENGTH} that this version of Node can hold in one piece. Use Node 22 or later, or split the tensor before saving`
+          : 'for which there is no memory. End other programs, or use a machine with more'),
+      { cause },
+    )
   }
 }
 

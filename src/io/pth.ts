@@ -1,5 +1,5 @@
 import { CheckpointError } from '../engine/errors.ts'
-import type { FileSource, Steps } from './fileSource.ts'
+import { allocate, type FileSource, type Steps } from './fileSource.ts'
 import { openLegacyStorages } from './legacyPth.ts'
 import { describe, PickleDict, type PickleValue } from './pickleValues.ts'
 import { countElements, type RawTensor, STORED_ITEM_SIZE, type WeightsDirectory } from './rawTensor.ts'
@@ -44,8 +44,13 @@ export function* readPthDirectory(
   for (const [key, value] of dict) {
     // A list as a key, which Python has not, would be written out with all that it holds.
     const name = typeof key === 'string' || typeof key === 'number' ? String(key) : describe(key)
-    if (value instanceof TensorRef) tensors.set(name, value)
-    else others.push(name)
+    if (!(value instanceof TensorRef)) others.push(name)
+    else if (!tensors.has(name)) tensors.set(name, value)
+    else {
+      throw new CheckpointError(
+        `${file} holds two tensors under keys that are both "${name}" here: keys must be text. Rename them in Python before saving`,
+      )
+    }
   }
   for (const [name, tensor] of tensors) checkStorage(tensor, storages, `${file}: tensor "${name}"`)
   checkExpansion(tensors.values(), source)
@@ -211,8 +216,14 @@ function* readStrided(
     tensor.offset * itemSize
   const span = spanOf(shape, strides)
   const bytes = yield* source.read(start, span * itemSize, `tensor "${name}"`)
-  if (isContiguous(shape, strides)) return bytes
-  return gather(bytes, shape, strides, itemSize, count)
+  let values = bytes
+  if (!isContiguous(shape, strides)) {
+    values = allocate(count * itemSize, source.file, `tensor "${name}"`)
+    gather(bytes, values, shape, strides, itemSize)
+  }
+  // The sign of a floating number is the highest bit of its last byte.
+  if (tensor.negative) for (let at = itemSize - 1; at < values.length; at += itemSize) values[at]! ^= 0x80
+  return values
 }
 
 /** Elements of the storage from a tensor's first to its last. */
@@ -229,19 +240,19 @@ function isContiguous(shape: readonly number[], strides: readonly number[]): boo
   return true
 }
 
+/** Fills `out` with the elements that a tensor looks at, in row-major order. */
 function gather(
   bytes: Uint8Array<ArrayBuffer>,
+  out: Uint8Array<ArrayBuffer>,
   shape: readonly number[],
   strides: readonly number[],
   itemSize: number,
-  count: number,
-): Uint8Array {
+): void {
   const from = elements(bytes, itemSize)
-  const out = new Uint8Array(count * itemSize)
   const to = elements(out, itemSize)
   const index = shape.map(() => 0)
   let position = 0
-  for (let at = 0; at < count; at++) {
+  for (let at = 0; at < to.length; at++) {
     to[at] = from[position]!
     for (let dim = shape.length - 1; dim >= 0; dim--) {
       position += strides[dim]!
@@ -251,7 +262,6 @@ function gather(
       index[dim] = 0
     }
   }
-  return out
 }
 
 /** Bytes as whole elements to move about; their meaning does not matter. */

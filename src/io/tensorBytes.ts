@@ -14,12 +14,17 @@ const ARRAYS = {
   bool: Uint8Array,
 } as const satisfies Partial<Record<StoredDType, unknown>>
 
+/** Whether there are tensors of that dtype here. */
+export function isTensorDType(dtype: StoredDType): boolean {
+  return dtype in ARRAYS
+}
+
 /**
  * A tensor on the CPU from bytes of a file.
  * @param where how messages name the tensor
  */
 export function tensorFromBytes({ dtype, shape, data }: RawTensor, where: string): Tensor {
-  if (!(dtype in ARRAYS)) {
+  if (!isTensorDType(dtype)) {
     throw new CheckpointError(
       `${where} has the dtype ${dtype}, which tensors here do not have; convert it before saving`,
     )

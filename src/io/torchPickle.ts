@@ -37,6 +37,8 @@ export class TensorRef extends PickleObject {
   readonly offset: number
   readonly shape: readonly number[]
   readonly strides: readonly number[]
+  /** Its values are the stored ones with the other sign: PyTorch's negative bit, which views of complex tensors have. */
+  readonly negative: boolean
 
   constructor(
     storage: StorageRef,
@@ -44,6 +46,7 @@ export class TensorRef extends PickleObject {
     offset: number,
     shape: readonly number[],
     strides: readonly number[],
+    negative = false,
   ) {
     super()
     this.storage = storage
@@ -51,6 +54,7 @@ export class TensorRef extends PickleObject {
     this.offset = offset
     this.shape = shape
     this.strides = strides
+    this.negative = negative
   }
 
   /** Attributes set on a parameter by user code say nothing about its values. */
@@ -202,18 +206,18 @@ function size(args: readonly PickleValue[]): PickleTuple {
   return new PickleTuple(counts(args[0], 'torch.Size'))
 }
 
-/** (storage, offset, shape, strides, …) */
+/** (storage, offset, shape, strides, requiresGrad, hooks, metadata), where older files end earlier. */
 function rebuildTensor(args: readonly PickleValue[]): TensorRef {
-  const [storage, offset, shape, strides] = args
+  const [storage, offset, shape, strides, , , metadata] = args
   if (!(storage instanceof StorageRef) || storage.dtype === undefined) {
     throw new CheckpointError(`a tensor is built on ${describe(storage)} instead of a typed storage`)
   }
-  return tensorRef(storage, storage.dtype, storage.size, offset, shape, strides)
+  return tensorRef(storage, storage.dtype, storage.size, offset, shape, strides, metadata)
 }
 
-/** (untyped storage, offset, shape, strides, requiresGrad, hooks, dtype, …): element types without a storage class. */
+/** (untyped storage, offset, shape, strides, requiresGrad, hooks, dtype, metadata): element types without a storage class. */
 function rebuildUntyped(args: readonly PickleValue[]): TensorRef {
-  const [storage, offset, shape, strides, , , dtype] = args
+  const [storage, offset, shape, strides, , , dtype, metadata] = args
   if (!(storage instanceof StorageRef) || !(dtype instanceof DTypeGlobal) || dtype.dtype === undefined) {
     throw new CheckpointError(`a tensor is built on ${describe(storage)} with ${describe(dtype)} for a dtype`)
   }
@@ -225,6 +229,7 @@ function rebuildUntyped(args: readonly PickleValue[]): TensorRef {
     offset,
     shape,
     strides,
+    metadata,
   )
 }
 
@@ -242,6 +247,7 @@ function tensorRef(
   offset: PickleValue | undefined,
   shapeValue: PickleValue | undefined,
   stridesValue: PickleValue | undefined,
+  metadata: PickleValue | undefined,
 ): TensorRef {
   const shape = counts(shapeValue, 'the shape of a tensor')
   const strides = counts(stridesValue, 'the strides of a tensor')
@@ -259,7 +265,22 @@ function tensorRef(
       )
     }
   }
-  return new TensorRef(storage, dtype, offset, shape, strides)
+  return new TensorRef(storage, dtype, offset, shape, strides, isNegative(metadata, dtype, where))
+}
+
+/** Reads the bits with which PyTorch says that a tensor's values are not quite those that are stored. */
+function isNegative(metadata: PickleValue | undefined, dtype: StoredDType, where: string): boolean {
+  if (metadata === undefined || metadata === null) return false
+  if (!(metadata instanceof PickleDict)) {
+    throw new CheckpointError(`${where} has ${describe(metadata)} instead of a dictionary of its properties`)
+  }
+  // All of them are complex, which no dtype here is.
+  if (metadata.get('conj')) throw new CheckpointError(`${where} is conjugate, which is not supported`)
+  if (!metadata.get('neg')) return false
+  if (dtype.includes('float')) return true
+  throw new CheckpointError(
+    `${where} is a negative view of ${dtype}, which is not supported. Save tensor.resolve_neg() instead`,
+  )
 }
 
 function counts(value: PickleValue | undefined, what: string): number[] {

@@ -7,7 +7,7 @@ import { type ReadWeightsOptions, readWeightsDirectory } from './openWeightsFile
 import { writePthFile } from './pthWriter.ts'
 import type { RawTensor, WeightsDirectory } from './rawTensor.ts'
 import { type TensorToWrite, writeSafetensorsFile } from './safetensors.ts'
-import { tensorFromBytes } from './tensorBytes.ts'
+import { isTensorDType, tensorFromBytes } from './tensorBytes.ts'
 
 export interface LoadWeightsOptions extends ReadWeightsOptions {
   /** Names that are missing or unexpected are errors. Default true. Shapes must agree either way. */
@@ -46,7 +46,7 @@ const MAX_UNFOLDING = { factor: 16, bytes: 32 * 1024 ** 2 }
  *
  * A checkpoint of a Learner serves too; what it holds beside the model is left aside.
  *
- * All names and shapes are compared before anything is changed. Values are converted to the dtype of the model's tensors,
+ * All names, shapes and dtypes are looked at before anything is changed. Values are converted to the dtype of the model's tensors,
  * which stay where they are; the file is read tensor by tensor.
  *
  * @returns names without a counterpart, which can only be any with `strict: false`
@@ -108,6 +108,7 @@ function matchNames(
   const optional = optionalNames(model)
   const missingKeys: string[] = []
   const differing: string[] = []
+  const foreign: string[] = []
   const copies: Match['copies'] = []
   for (const [name, target] of Object.entries(state)) {
     if (skip(name)) continue
@@ -119,6 +120,8 @@ function matchNames(
       differing.push(
         `${name} is [${stored.shape.join(', ')}] in the file, [${target.shape.join(', ')}] in the model`,
       )
+    } else if (!isTensorDType(stored.dtype)) {
+      foreign.push(`${name} is ${stored.dtype}`)
     } else {
       copies.push([target, storedName])
     }
@@ -136,6 +139,7 @@ function matchNames(
     report('not in the model', unexpectedKeys)
   }
   report('of another shape', differing, '; ')
+  report('of a dtype that tensors here do not have', foreign)
   if (problems.length === 0 && copies.length === 0 && missingKeys.length > 0) {
     problems.push(
       `no name agrees; the file has ${[...storedNames.keys()].slice(0, 5).join(', ') || 'no tensors'}, …`,
@@ -146,7 +150,9 @@ function matchNames(
       `${file} does not fit ${model.constructor.name}; nothing was changed.\n  ${problems.join('\n  ')}\n` +
         (differing.length > 0
           ? 'Make the model with the shapes of the file (its number of classes, say), or skip these names with the option "skip".'
-          : 'Pass { strict: false } to load what agrees.'),
+          : foreign.length > 0
+            ? 'Convert them before saving, or skip these names with the option "skip".'
+            : 'Pass { strict: false } to load what agrees.'),
     )
   }
   return { copies, result: { missingKeys, unexpectedKeys } }

@@ -58,7 +58,8 @@ export function* readZipDirectory(source: FileSource): Steps<Map<string, ZipEntr
 }
 
 /**
- * Reads an entry through once and compares its checksum. `torch.save` stores entries without compression; compressed ones
+ * Reads an entry through once and compares its checksum, unless that is 0: PyTorch was told then not to compute any
+ * (`torch.serialization.set_crc32_options(False)`), and says of such files, too, that they load. `torch.save` stores entries without compression; compressed ones
  * are refused, so that a small file cannot unfold into a large one.
  */
 export function* checkZipEntry(source: FileSource, entry: ZipEntry): Steps<void> {
@@ -69,6 +70,7 @@ export function* checkZipEntry(source: FileSource, entry: ZipEntry): Steps<void>
     )
   }
   const position = yield* locateZipEntry(source, entry)
+  if (entry.crc === 0) return
   const buffer = new Uint8Array(Math.min(CHECK_CHUNK, entry.size))
   let crc = 0
   for (let done = 0; done < entry.size; done += buffer.byteLength) {

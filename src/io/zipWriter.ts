@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib'
+import { crc32Of } from './checksum.ts'
 
 /** A member of an archive to be written, with bytes that are brought when its turn comes. */
 export interface ZipMember {
@@ -31,7 +31,7 @@ export async function* zipArchive(members: Iterable<ZipMember>): AsyncGenerator<
   let position = 0
   for (const member of members) {
     const data = typeof member.data === 'function' ? await member.data() : member.data
-    const entry = { name: Buffer.from(member.name), size: data.byteLength, crc: crc32(data), position }
+    const entry = { name: Buffer.from(member.name), size: data.byteLength, crc: crc32Of(data), position }
     const header = localHeader(entry)
     yield header
     yield data

@@ -4,6 +4,7 @@ import { dirname, extname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { show } from '../engine/check.ts'
 import { AnnealError, CheckpointError, ConfigError } from '../engine/errors.ts'
+import { crc32Of } from '../io/checksum.ts'
 import { openWeightsFile, type RawTensor, writeSafetensorsFile } from '../io/index.ts'
 import { parseJson } from '../io/parseJson.ts'
 
@@ -47,6 +48,19 @@ export async function writeLearnerFile(file: string, { tensors, header }: Learne
     [headerKey]: text,
     [checksumKey]: checksum(text, tensors),
   })
+}
+
+/**
+ * For callbacks that save: a name that the first save would refuse is found out when they are made.
+ * @throws ConfigError if it is empty, or that of a format which a Learner does not save
+ */
+export function checkSavedName(owner: string, name: string): void {
+  if (typeof name !== 'string' || !name) throw new ConfigError(`${owner}: name must not be empty`)
+  const extension = extname(name)
+  if (extension !== '.pth' && extension !== '.pt') return
+  throw new ConfigError(
+    `${owner}: a Learner saves safetensors, not ${extension}: leave the extension out of the name ${name} (saveWeights writes others)`,
+  )
 }
 
 /** @throws CheckpointError */
@@ -115,8 +129,7 @@ function checksum(header: string, tensors: ReadonlyMap<string, RawTensor>): stri
   for (const name of [...tensors.keys()].sort()) {
     const { dtype, shape, data } = tensors.get(name)!
     sum = crc32(JSON.stringify([name, dtype, shape]), sum)
-    // Of no bytes at all zlib may make 0, whatever the sum was.
-    if (data.length > 0) sum = crc32(data, sum)
+    sum = crc32Of(data, sum)
   }
   return sum.toString(16).padStart(8, '0')
 }

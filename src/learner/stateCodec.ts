@@ -46,7 +46,7 @@ export async function encodeState(value: StateValue, prefix: string): Promise<En
     return Object.fromEntries(
       entries.map(([name, item]) => [
         name.startsWith('$') ? `$${name}` : name,
-        encode(item, `${path}/${name}`),
+        encode(item, `${path}/${escapeSlashes(name)}`),
       ]),
     )
   }
@@ -78,6 +78,9 @@ export function decodeState(json: unknown, arrays: ReadonlyMap<string, RawTensor
     ]),
   )
 }
+
+/** As in a JSON pointer (RFC 6901): `a` in `b` and `b/a` beside it are arrays of two names. */
+const escapeSlashes = (name: string) => name.replaceAll('~', '~0').replaceAll('/', '~1')
 
 function encodeNumber(value: number): unknown {
   const writable = Number.isFinite(value) && !Object.is(value, -0)

@@ -56,6 +56,30 @@ describe('CSVLogger', () => {
     expect(lines('history.csv')).toEqual(lines('whole.csv'))
   })
 
+  it('begins anew where a fit resumes in which it was not before, or goes on if told', async () => {
+    for (const name of ['anew.csv', 'append.csv', 'other.csv']) {
+      const columns = name === 'other.csv' ? 'epoch,loss' : 'epoch,trainLoss,validLoss,time'
+      writeFileSync(join(folder, name), `${columns}\nearlier\n`)
+    }
+    const broken = lineLearner({ path: folder }).fit(3, {
+      callbacks: [new CheckpointCallback({ every: 3 }), new Fail(14)],
+    })
+    await expect(broken).rejects.toThrow('out of luck')
+    const resumed = await Learner.resume('last', lineLearner({ path: folder }))
+    await resumed.fit(3, {
+      callbacks: [
+        new CheckpointCallback({ every: 3 }),
+        new CSVLogger({ filename: 'anew' }),
+        new CSVLogger({ filename: 'append', append: true }),
+        new CSVLogger({ filename: 'other' }),
+      ],
+    })
+    const firsts = (name: string) => lines(name).map((line) => line.split(',')[0])
+    expect(firsts('anew.csv')).toEqual(['epoch', '1', '2'])
+    expect(firsts('append.csv')).toEqual(['epoch', 'earlier', '1', '2'])
+    expect(firsts('other.csv')).toEqual(['epoch', '1', '2'])
+  })
+
   it('goes on with a file of the same columns only', async () => {
     const log = () => new CSVLogger({ append: true })
     await lineLearner({ path: folder }).fit(1, { callbacks: [log()] })

@@ -98,6 +98,25 @@ describe('JSONLogger', () => {
     expect(without('history.jsonl')).toEqual(without('whole.jsonl'))
   })
 
+  it('begins anew where a fit resumes in which it was not before, or goes on if told', async () => {
+    const path = await temporaryFolder()
+    for (const name of ['anew', 'on']) writeFileSync(join(path, `${name}.jsonl`), '{"epoch":"earlier"}\n')
+    const broken = lineLearner({ path }).fit(3, {
+      callbacks: [new CheckpointCallback({ every: 3 }), new Fail(14)],
+    })
+    await expect(broken).rejects.toThrow('out of luck')
+    const resumed = await Learner.resume('last', lineLearner({ path }))
+    await resumed.fit(3, {
+      callbacks: [
+        new JSONLogger({ filename: 'anew', batches: 1 }),
+        new JSONLogger({ filename: 'on', append: true }),
+      ],
+    })
+    const found = objects(path, 'anew.jsonl').map(({ iteration, epoch }) => iteration ?? `epoch ${epoch}`)
+    expect(found).toEqual([9, 'epoch 1', 10, 11, 12, 13, 14, 'epoch 2'])
+    expect(objects(path, 'on.jsonl').map(({ epoch }) => epoch)).toEqual(['earlier', 1, 2])
+  })
+
   it('stays out of sweeps and validation, and refuses what cannot be', async () => {
     const path = await temporaryFolder()
     writeFileSync(join(path, 'file'), '')

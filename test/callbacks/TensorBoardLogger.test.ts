@@ -126,6 +126,23 @@ describe('TensorBoardLogger', () => {
     expect(read(board.file!)).toEqual(read(uninterrupted.file!))
   })
 
+  it('has the rest of a fit that resumes, and of which it was no part before', async () => {
+    const path = await temporaryFolder()
+    const checkpoint = () => new CheckpointCallback({ every: 3 })
+    const broken = lineLearner({ path }).fit(3, { lr: 0.01, callbacks: [checkpoint(), new Fail(14)] })
+    await expect(broken).rejects.toThrow('out of luck')
+    const board = logger({ every: 1 })
+    const learner = await Learner.resume('last', lineLearner({ path }))
+    await learner.fit(3, { lr: 0.01, callbacks: [board, checkpoint()] })
+    const steps = (tag: string) =>
+      read(board.file!)
+        .values.filter((value) => value.tag === tag)
+        .map(({ step }) => step)
+    expect(steps('loss/train')).toEqual([10, 11, 12, 13, 14, 15])
+    expect(steps('loss/valid')).toEqual([10, 15])
+    expect(filesOf(path)).toHaveLength(1)
+  })
+
   it('stays out of sweeps and validation, and says what it cannot write', async () => {
     const path = await temporaryFolder()
     const learner = lineLearner({ path, callbacks: [logger()] })

@@ -27,4 +27,21 @@ describe('options of callbacks', () => {
   it.each(classes)('%s refuses one that it does not know, and lists those that it does', (_name, Made) => {
     expect(() => new Made({ nonsense: 1 })).toThrow(/unknown option nonsense; the options are \w+/)
   })
+
+  it.each([
+    ['CheckpointCallback', 'last.pth', { every: 'interrupt' }],
+    ['CheckpointCallback', 'last.pt', {}],
+    ['SaveModelCallback', 'best.pth', {}],
+    ['SaveModelCallback', 'best.pth', { every: 'epoch' }],
+  ] as const)(
+    '%s refuses the name %s, with %o, before the fit and not after its first epoch',
+    (made, name, options) => {
+      const Made = Object.fromEntries(classes)[made]!
+      expect(() => new Made({ name, ...options })).toThrow(
+        /saves safetensors, not \.pth?: leave the extension out/,
+      )
+      expect(() => new Made({ name: '', ...options })).toThrow(/name must not be empty/)
+      for (const good of ['best', 'v1.5', 'best.safetensors']) new Made({ name: good, ...options })
+    },
+  )
 })

@@ -4,10 +4,12 @@ import {
   CheckpointCallback,
   EMACallback,
   GradientAccumulation,
+  LossScaling,
   MixedPrecision,
   MixUpCallback,
   OverSamplingCallback,
   ReduceLROnPlateauCallback,
+  SaveModelCallback,
   SWACallback,
 } from '../../callbacks/index.ts'
 import { getRngState } from '../../src/engine/index.ts'
@@ -80,5 +82,42 @@ describe.each(Object.keys(fits))('a fit with %s', (name) => {
     await run(learner, [])
     expect(outcome(learner)).toEqual(expected)
     expect(getRngState()).toEqual(random)
+  })
+})
+
+/** Makes the fit with some callbacks fail in its second epoch, and resumes it with others. */
+async function resumeWith(
+  before: Callback[],
+  now: Callback[],
+  checkpoint = () => new CheckpointCallback(),
+  checkpointNow = checkpoint,
+): Promise<void> {
+  const folder = await temporaryFolder()
+  const run = (learner: Learner, callbacks: Callback[]) => learner.fit(2, { callbacks })
+  const broken = run(resumableLearner(folder), [checkpoint(), ...before, new Fail(10)])
+  await expect(broken).rejects.toThrow('out of luck')
+  await run(await Learner.resume('last', resumableLearner(folder)), [checkpointNow(), ...now])
+}
+
+describe('a fit that resumes is refused', () => {
+  it('with a loss scale that moves otherwise, but not for the first one', async () => {
+    const before = () => [new LossScaling({ growthInterval: 3 })]
+    await expect(resumeWith(before(), [new LossScaling({ growthInterval: 4 })])).rejects.toThrow(
+      /LossScaling is not as it was at the checkpoint: growthInterval was 3 and is 4/,
+    )
+    await expect(resumeWith([], [new LossScaling()])).rejects.toThrow(/LossScaling was not there/)
+    await resumeWith(before(), [new LossScaling({ initialScale: 8, growthInterval: 3 })])
+  })
+
+  it('with a best value of something else', async () => {
+    await expect(
+      resumeWith([new SaveModelCallback()], [new SaveModelCallback({ monitor: 'accuracy' })]),
+    ).rejects.toThrow(/SaveModelCallback is not as it was .*monitor was "validLoss" and is "accuracy"/)
+    const best = (monitor: 'validLoss' | 'accuracy') => () => new CheckpointCallback({ monitor })
+    await expect(resumeWith([], [], best('validLoss'), best('accuracy'))).rejects.toThrow(
+      /CheckpointCallback is not as it was .*monitor was "validLoss" and is "accuracy"/,
+    )
+    await resumeWith([], [], best('validLoss'), () => new CheckpointCallback())
+    await resumeWith([], [], () => new CheckpointCallback(), best('accuracy'))
   })
 })

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, readlink, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { describe, expect, test } from 'vitest'
 import { CheckpointError, DataError } from '../../src/engine/errors.ts'
@@ -81,6 +81,38 @@ describe('writeFileAtomic', () => {
     await writeFileAtomic(`${folder}/link`, 'new')
     expect(await readFile(`${folder}/real`, 'utf8')).toBe('new')
     expect((await stat(`${folder}/real`)).mode & 0o777).toBe(0o640)
+  })
+
+  test('keeps the mode even where the umask would not give it, and leaves new files to the umask', async () => {
+    const folder = await temporaryFolder()
+    const before = process.umask(0o027)
+    try {
+      for (const mode of [0o666, 0o777, 0o600]) {
+        await writeFile(`${folder}/shared`, 'old')
+        await chmod(`${folder}/shared`, mode)
+        await writeFileAtomic(`${folder}/shared`, 'new')
+        expect((await stat(`${folder}/shared`)).mode & 0o777).toBe(mode)
+      }
+      await writeFileAtomic(`${folder}/made`, 'new')
+      expect((await stat(`${folder}/made`)).mode & 0o777).toBe(0o640)
+    } finally {
+      process.umask(before)
+    }
+  })
+
+  test('a link to where nothing is yet stays a link', async () => {
+    const folder = await temporaryFolder()
+    await mkdir(`${folder}/disk/inner`, { recursive: true })
+    await symlink(`${folder}/disk/inner`, `${folder}/folder`)
+    // Through a folder that is a link, and another link.
+    await symlink('../other', `${folder}/disk/inner/link`)
+    await symlink('./real', `${folder}/disk/other`)
+    await writeFileAtomic(`${folder}/folder/link`, 'new')
+    expect(await readFile(`${folder}/disk/real`, 'utf8')).toBe('new')
+    expect(await readlink(`${folder}/folder/link`)).toBe('../other')
+    expect(await readlink(`${folder}/disk/other`)).toBe('./real')
+    await symlink('none/real', `${folder}/lost`)
+    await expect(writeFileAtomic(`${folder}/lost`, 'x')).rejects.toThrow(/the folder .*none does not exist/)
   })
 
   test('writes of one file at the same time leave one whole content', async () => {

@@ -2,12 +2,13 @@ import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
+import type { ServerResponse } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test, vi } from 'vitest'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
 import { type DownloadOptions, download } from '../../src/io/download.ts'
 import { FileLock } from '../../src/io/FileLock.ts'
-import { smallDisk } from '../learner/smallDisk.ts'
+import { fillUp, smallDisk } from '../learner/smallDisk.ts'
 import { sendAndCut, sendFile, serve, serveProxy } from './fileServer.ts'
 import { temporaryFolder } from './temporaryFolder.ts'
 
@@ -27,6 +28,13 @@ async function failure(work: Promise<unknown>): Promise<Error> {
   )
   expect(error).toBeInstanceOf(CheckpointError)
   return error
+}
+
+/** Sends the head of `body` and cuts the connection once that has reached the file. */
+async function cutOnceReceived(response: ServerResponse, body: Buffer, bytes: number, part: string) {
+  response.writeHead(200, { 'content-length': body.byteLength }).write(body.subarray(0, bytes))
+  await vi.waitFor(async () => expect((await readFile(part)).byteLength).toBe(bytes), { timeout: 50_000 })
+  response.socket?.destroy()
 }
 
 describe('download', () => {
@@ -98,6 +106,59 @@ describe('download', () => {
     expect(heard.length).toBeGreaterThan(2)
     expect(heard.slice(1).every(({ range }) => /^bytes=[1-9]\d*-$/.test(range ?? ''))).toBe(true)
     expect((await readFile(file)).equals(content)).toBe(true)
+  })
+
+  test('the file changes between two connections: it starts anew', async () => {
+    const { file, part } = await target()
+    const other = randomBytes(content.byteLength)
+    const { url, heard } = await serve((request, response) => {
+      if (heard.length === 1) void cutOnceReceived(response, other, 80_000, part)
+      else sendFile(request, response, content)
+    })
+    await download(file, { ...quick, urls: [url] })
+    expect(heard.map(({ range }) => range)).toEqual([undefined, 'bytes=80000-', undefined])
+    expect((await readFile(file)).equals(content)).toBe(true)
+  })
+
+  test('another file over a connection that is always cut once: it starts anew once, and not for ever', async () => {
+    const { file, part } = await target()
+    const other = randomBytes(content.byteLength)
+    const { url, heard } = await serve((request, response) => {
+      if (request.headers.range === undefined && heard.length < 20)
+        void cutOnceReceived(response, other, 80_000, part)
+      else sendFile(request, response, other)
+    })
+    expect((await failure(download(file, { ...quick, urls: [url] }))).message).toMatch(
+      /not the file that was/,
+    )
+    expect(heard).toHaveLength(4)
+  })
+
+  test('a server without ranges that is cut now early, now late, is not asked for ever', async () => {
+    const large = Buffer.alloc(6_000_000)
+    const { url, heard } = await serve((_, response) => {
+      if (heard.length > 12) response.writeHead(404).end()
+      else sendAndCut(response, large, heard.length % 2 === 0 ? 1_500_000 : 4_000_000)
+    })
+    const { file } = await target()
+    const { message } = await failure(download(file, { ...quick, urls: [`${url}/w`] }))
+    expect(message).toMatch(/tried \d times/)
+    expect(heard.length).toBeLessThan(6)
+  })
+
+  test.each([
+    ['seconds', () => '1'],
+    ['a date', () => new Date(Date.now() + 2000).toUTCString()],
+  ])('a server that says when to ask again (%s) is asked then', async (_, after) => {
+    const times: number[] = []
+    const { url } = await serve((request, response) => {
+      times.push(performance.now())
+      if (times.length > 1) sendFile(request, response, content)
+      else response.writeHead(429, { 'retry-after': after() }).end()
+    })
+    const { file } = await target()
+    await download(file, { ...quick, urls: [url] })
+    expect(times[1]! - times[0]!).toBeGreaterThan(900)
   })
 
   test('one that is always cut: an error that says so, and what was received is kept for the next time', async () => {
@@ -292,6 +353,18 @@ describe('a disk that is full, or closed', () => {
       /no space left in/,
     )
     expect(await readdir(disk)).toEqual([])
+  })
+
+  test('no lock stays that others would wait for', async (context) => {
+    const disk = smallDisk(await temporaryFolder())
+    if (disk === null) return context.skip()
+    fillUp(disk)
+    const handles = () => readdir('/proc/self/fd').then(({ length }) => length)
+    const before = await handles()
+    const { message } = await failure(download(`${disk}/w.pth`, { ...quick, urls: ['http://127.0.0.1:1/w'] }))
+    expect(message).toMatch(/no space left in/)
+    expect((await readdir(disk)).filter((name) => name.endsWith('.lock'))).toEqual([])
+    expect(await handles()).toBe(before)
   })
 
   test('a folder that cannot be made', async () => {

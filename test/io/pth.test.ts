@@ -100,6 +100,29 @@ describe('files of torch.save', () => {
     },
   )
 
+  test.each(['negative.pth', 'negative-legacy.pth'])(
+    '%s: the sign is turned where the negative bit says so',
+    async (name) => {
+      const found = await contents(await openWeightsFile(fixture(name)))
+      const values = [-0, 1, -2, 3, -4, 5]
+      const expected = {
+        complex32: { dtype: 'float16', shape: [2, 3], values },
+        complex64: { dtype: 'float32', shape: [2, 3], values },
+        complex128: { dtype: 'float64', shape: [2, 3], values },
+        transposed: { dtype: 'float32', shape: [3, 2], values: [-0, 3, 1, -4, -2, 5] },
+        parameter: { dtype: 'float32', shape: [2, 3], values },
+        contiguous: { dtype: 'float32', shape: [2, 3], values },
+        plain: { dtype: 'float32', shape: [2, 3], values: values.map((value) => -value) },
+      }
+      expect(found).toEqual(expected)
+    },
+  )
+
+  test('no-crc32.pth: checksums that PyTorch did not compute are not compared', async () => {
+    const found = await contents(await openWeightsFile(fixture('no-crc32.pth')))
+    expect(found).toEqual({ w: { dtype: 'float32', shape: [4], values: [0, 1, 2, 3] } })
+  })
+
   test('a state dict deeper inside is found by its key', async () => {
     expect(await contents(await openWeightsFile(fixture('nested.pth'), { key: 'ema.weights' }))).toEqual(
       expected.model,
@@ -139,6 +162,9 @@ describe('files that must be refused', () => {
     ['refuse-torchscript.pth', /TorchScript/],
     ['refuse-short-storage.pth', /32 bytes, but the file holds 16/],
     ['refuse-big-endian.pth', /big-endian/],
+    ['refuse-tuple-keys.pth', /two tensors under keys that are both "a tuple"/],
+    ['refuse-same-keys.pth', /two tensors under keys that are both "1"/],
+    ['refuse-negative-view.pth', /negative view of int64.*resolve_neg/],
   ])('%s', async (name, message) => {
     const error = await failure(openWeightsFile(fixture(name)))
     expect(error.message).toMatch(message)

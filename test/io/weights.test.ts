@@ -12,6 +12,7 @@ import {
   saveWeights,
   writeSafetensors,
 } from '../../src/io/index.ts'
+import { writeSafetensorsFile } from '../../src/io/safetensors.ts'
 import * as nn from '../../src/nn/index.ts'
 import { temporaryFolder } from './temporaryFolder.ts'
 
@@ -93,6 +94,23 @@ describe('loadWeights', () => {
     await expect(loadWeights(model, fixture('model.pth'), { strict: false })).rejects.toThrow(
       /of another shape/,
     )
+  })
+
+  test('a dtype that the engine does not have is told before anything is changed', async () => {
+    const file = `${await temporaryFolder()}/int8.safetensors`
+    const model = new nn.Linear(2, 1)
+    const data = (values: ArrayBufferView) => new Uint8Array(values.buffer)
+    await writeSafetensorsFile(file, [
+      ['weight', { dtype: 'float32', shape: [1, 2], data: data(Float32Array.of(5, 6)) }],
+      ['bias', { dtype: 'int8', shape: [1], data: data(Int8Array.of(7)) }],
+    ])
+    const before = numbers(model.weight)
+    const message = /nothing was changed.\n {2}of a dtype .* \(1\): bias is int8\n.*skip/
+    await expect(loadWeights(model, file)).rejects.toThrow(message)
+    expect(() => loadWeightsSync(model, file, { strict: false })).toThrow(message)
+    expect(numbers(model.weight)).toEqual(before)
+    await loadWeights(model, file, { skip: (name) => name === 'bias' })
+    expect(numbers(model.weight)).toEqual([5, 6])
   })
 
   test('strict: false loads what agrees and tells the rest', async () => {
