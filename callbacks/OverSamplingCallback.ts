@@ -2,6 +2,7 @@ import { DataLoader } from '../src/data/DataLoader.ts'
 import { WeightedSampler } from '../src/data/WeightedSampler.ts'
 import { ConfigError } from '../src/engine/errors.ts'
 import { Tensor } from '../src/engine/index.ts'
+import { crc32Of } from '../src/io/checksum.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
 import type { BatchLoader } from '../src/learner/data.ts'
@@ -65,7 +66,11 @@ export class OverSamplingCallback extends Callback {
   }
 
   override steering(): CallbackState {
-    return {} // what it draws follows from the loader's seed
+    // What it draws follows from the loader's seed, and from these.
+    const given = { labels: this.#labels, weights: this.#weights }
+    return Object.fromEntries(
+      Object.entries(given).flatMap(([name, values]) => (values ? [[name, fingerprintOf(values)]] : [])),
+    )
   }
 
   /** The loader that was there goes on after the epochs that have passed. */
@@ -76,6 +81,10 @@ export class OverSamplingCallback extends Callback {
     exchange(data, this.#original)
     this.#original = undefined
   }
+}
+
+function fingerprintOf(values: ArrayLike<number>): number {
+  return crc32Of(new Uint8Array(Float64Array.from(values).buffer))
 }
 
 function exchange(data: { readonly trainDl: BatchLoader }, loader: unknown): void {

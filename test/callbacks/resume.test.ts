@@ -120,4 +120,11 @@ describe('a fit that resumes is refused', () => {
     await resumeWith([], [], best('validLoss'), () => new CheckpointCallback())
     await resumeWith([], [], () => new CheckpointCallback(), best('accuracy'))
   })
+
+  it('with other labels to draw by', async () => {
+    const by = (first: number) =>
+      new OverSamplingCallback({ labels: Array.from({ length: 40 }, (_, i) => Number(i > first)) })
+    await expect(resumeWith([by(25)], [by(26)])).rejects.toThrow(/OverSamplingCallback/)
+    await resumeWith([by(25)], [by(25)])
+  })
 })
