@@ -6,11 +6,12 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 // What stands on the engine and tests none of its kernels and threads: data, files, plots, the training loop, models, the
-// command line, whole programs.
+// command line, whole programs, the build.
 const above = [
   ...'callbacks cli data docs io learner onnx plot recipes tabular vision'
     .split(' ')
     .map((folder) => `test/${folder}/**/*.test.ts`),
+  'test/native/{build,setup}.test.ts',
   'test/robustness/{calls,exit,forgedHeaders,fuzz,hostileFiles}.test.ts',
 ]
 
@@ -19,7 +20,7 @@ class ProgramsFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files)
     const isProgram = ({ moduleId }: TestSpecification) =>
-      /\/test\/(docs|recipes|robustness)\//.test(moduleId)
+      /\/test\/(docs|native|recipes|robustness)\//.test(moduleId)
     return [...sorted.filter(isProgram), ...sorted.filter((file) => !isProgram(file))]
   }
 }
