@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { fromTable, readCsv, type TableBatch } from '../../src/data/index.ts'
+import { TableEncoder } from '../../src/data/table/TableEncoder.ts'
 import { ConfigError, DataError } from '../../src/engine/errors.ts'
 import type { Tensor } from '../../src/engine/index.ts'
 import { temporaryFolder } from './pictures.ts'
@@ -145,6 +146,57 @@ describe('fromTable', () => {
     ])
     expect(valid.numbers.flat()).toEqual([0, 0])
     expect(data.encoder.cardinalities).toEqual([4, 4, 3])
+  })
+
+  describe('a column that is called as the flag of another would be', () => {
+    const text = (rows: readonly string[]) => `x,x_na,y,valid\n${rows.join('\n')}\n`
+    const of = (rows: readonly string[]) =>
+      fromTable(file(text(rows)), { target: 'y', validColumn: 'valid', batchSize: 2, seed: 1 })
+
+    it('keeps its numbers', async () => {
+      const data = await of(['1.5,10.5,1,0', ',20.5,2,0', '3.5,30.5,3,0', '2.5,20.5,1,1'])
+      expect(data.encoder.description.continuous.map(({ name, mean, std }) => [name, mean, std])).toEqual([
+        ['x', 2.5, 1],
+        ['x_na', 20.5, 10],
+      ])
+      expect(data.encoder.description.categorical).toEqual([
+        { name: 'x_na_2', categories: ['false', 'true'], flagOf: 'x' },
+      ])
+      const train = await whole(data.fixDl)
+      expect(train.numbers).toEqual([
+        [-1, -1],
+        [0, 0],
+        [1, 1],
+      ])
+      expect(train.categories).toEqual([[1], [2], [1]])
+      const { x } = await data.oneItem({ x: null, x_na: 30.5 })
+      expect([numbers(x[1]), numbers(x[0])]).toEqual([[[0, 1]], [[2]]])
+    })
+
+    it('keeps its categories', async () => {
+      const data = await of(['1.5,no,1,0', ',yes,2,0', '3.5,no,3,0', '2.5,yes,1,1'])
+      expect((await whole(data.fixDl)).categories).toEqual([
+        [1, 1],
+        [2, 2],
+        [1, 1],
+      ])
+      await expect(data.oneItem({ x: 1 })).rejects.toThrow(/no 'x_na'/)
+    })
+
+    it('flags of encoders that were saved without flagOf are told by their names', async () => {
+      const { encoder } = await fromTable(file(houses), { ...settings, continuous: ['Area'] })
+      const { categorical, ...rest } = encoder.description
+      const saved = {
+        ...rest,
+        categorical: categorical.map(({ name, categories }) => ({ name, categories })),
+      }
+      expect(saved.categorical.at(-1)).toEqual({ name: 'Area_na', categories: ['false', 'true'] })
+      const read = new TableEncoder(saved)
+      expect(read.description).toEqual(encoder.description)
+      expect(read.encodeRow({ Area: null, Zone: 'a', Rooms: 2 })).toEqual(
+        encoder.encodeRow({ Area: null, Zone: 'a', Rooms: 2 }),
+      )
+    })
   })
 
   it('whole numbers of few values are categories, other numbers are not', async () => {

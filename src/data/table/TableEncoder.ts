@@ -6,6 +6,8 @@ import { columnIndex, describeRow, type Table } from './readCsv.ts'
 export interface CategoryColumn {
   readonly name: string
   readonly categories: readonly string[]
+  /** The column of numbers whose missing values this one tells: it is made of that column, and stands in no table. */
+  readonly flagOf?: string
 }
 
 /** A column of numbers, and what was measured of it on the training rows. */
@@ -53,8 +55,8 @@ export class TableEncoder {
   readonly #missing: ReadonlySet<string>
 
   constructor(description: TableDescription) {
-    this.description = description
-    this.#codes = description.categorical.map(
+    this.description = withFlags(description)
+    this.#codes = this.description.categorical.map(
       ({ categories }) => new Map(categories.map((category, at) => [category, BigInt(at + 1)])),
     )
     this.#missing = new Set(description.missing)
@@ -90,12 +92,12 @@ export class TableEncoder {
         categorical.push({ name, categories: sortedCategories(present) })
       }
     }
-    const flags = continuous.filter(({ flagged }) => flagged)
+    const taken = new Set(table.columns)
+    const flags = continuous
+      .filter(({ flagged }) => flagged)
+      .map(({ name }) => ({ name: freeFlagName(name, taken), categories: ['false', 'true'], flagOf: name }))
     return new TableEncoder({
-      categorical: [
-        ...categorical,
-        ...flags.map(({ name }) => ({ name: flagName(name), categories: ['false', 'true'] })),
-      ],
+      categorical: [...categorical, ...flags],
       continuous,
       missing,
     })
@@ -106,6 +108,14 @@ export class TableEncoder {
     return this.description.categorical.map(({ categories }) => categories.length + 1)
   }
 
+  /** Columns that a row needs. */
+  get inputs(): string[] {
+    const { continuous, categorical } = this.description
+    return [...continuous, ...categorical.filter(({ flagOf }) => flagOf === undefined)].map(
+      ({ name }) => name,
+    )
+  }
+
   /** Encodes rows of a table with these columns. @throws DataError that names file and line. */
   encode(
     table: Table,
@@ -113,9 +123,7 @@ export class TableEncoder {
     skip?: (row: number, error: DataError) => void,
   ): EncodedRows & { kept: number[] } {
     const places = new Map<string, number>()
-    for (const { name } of [...this.description.continuous, ...this.description.categorical]) {
-      if (!this.#flagOf(name)) places.set(name, columnIndex(table, name))
-    }
+    for (const name of this.inputs) places.set(name, columnIndex(table, name))
     const { categorical, continuous } = this.description
     const categories = new BigInt64Array(rows.length * categorical.length)
     const numbers = new Float32Array(rows.length * continuous.length)
@@ -146,10 +154,10 @@ export class TableEncoder {
   /** Encodes one row. @throws DataError for a column that is not there, or holds no number where one is needed. */
   encodeRow(row: TableRow): EncodedRows {
     const { categorical, continuous } = this.description
-    const lacking = [...continuous, ...categorical].find(({ name }) => !this.#flagOf(name) && !(name in row))
-    if (lacking) {
+    const lacking = this.inputs.find((name) => !(name in row))
+    if (lacking !== undefined) {
       throw new DataError(
-        `the row has no '${lacking.name}'. It needs all columns that the model was trained on; null says that a value is missing`,
+        `the row has no '${lacking}'. It needs all columns that the model was trained on; null says that a value is missing`,
       )
     }
     const encoded = {
@@ -180,18 +188,11 @@ export class TableEncoder {
       }
       numbers[at] = (number - mean) / std
     }
-    for (const [at, { name }] of categorical.entries()) {
-      const flagged = this.#flagOf(name)
-      const value = cell(flagged ?? name)
-      if (flagged !== undefined) categories[at] = this.#isMissing(value) ? 2n : 1n
+    for (const [at, { name, flagOf }] of categorical.entries()) {
+      const value = cell(flagOf ?? name)
+      if (flagOf !== undefined) categories[at] = this.#isMissing(value) ? 2n : 1n
       else if (!this.#isMissing(value)) categories[at] = this.#codes[at]!.get(String(value).trim()) ?? 0n
     }
-  }
-
-  /** The column of numbers whose gaps a column of this name tells. */
-  #flagOf(name: string): string | undefined {
-    return this.description.continuous.find((column) => column.flagged && flagName(column.name) === name)
-      ?.name
   }
 
   #isMissing(value: TableRow[string]): boolean {
@@ -200,7 +201,29 @@ export class TableEncoder {
   }
 }
 
-const flagName = (column: string) => `${column}_na`
+/** fastai's name for the flag of a column, `<column>_na`; with a number where a column of the table has that name. */
+function freeFlagName(column: string, taken: Set<string>): string {
+  const plain = `${column}_na`
+  let name = plain
+  for (let number = 2; taken.has(name); number++) name = `${plain}_${number}`
+  taken.add(name)
+  return name
+}
+
+/** Descriptions of before flags had `flagOf` tell them by their names. */
+function withFlags(description: TableDescription): TableDescription {
+  const { categorical, continuous } = description
+  const flagged = continuous.filter((column) => column.flagged)
+  if (flagged.length === 0 || categorical.some(({ flagOf }) => flagOf !== undefined)) return description
+  const sources = new Map(flagged.map(({ name }) => [`${name}_na`, name]))
+  return {
+    ...description,
+    categorical: categorical.map((column) => {
+      const flagOf = sources.get(column.name)
+      return flagOf === undefined ? column : { ...column, flagOf }
+    }),
+  }
+}
 
 /** A finite number, or undefined. */
 export function toNumber(value: TableRow[string]): number | undefined {
