@@ -210,6 +210,22 @@ describe('fromTable', () => {
     expect(encoder.description.categorical.map(({ name }) => name)).toEqual(['few', 'text'])
   })
 
+  it.each(['0x1f', '0b1', '0o7'])('%s is a text, as in pandas', async (id) => {
+    const rows = ['10.5', '11.5', id, '12.5'].map((text, at) => `${text},${at + 0.5},${text},${at % 2}`)
+    const path = file(`id,x,kind,valid\n${rows.join('\n')}\n`)
+    const all = { target: 'kind', validColumn: 'valid', batchSize: 1, seed: 1, onError: 'skip' } as const
+    const { encoder, classes } = await fromTable(path, all)
+    expect(encoder.description.categorical).toEqual([{ name: 'id', categories: ['10.5', id].sort() }])
+    expect(classes).toEqual(['10.5', id].sort())
+  })
+
+  it.each(['+1.5', '.5', '1.', '-1e3', '1E+2', ' 2.5 '])('%s is a number, as in pandas', async (text) => {
+    const path = file(`x,y\n${text},1\n0.25,2\n0.75,3\n`)
+    const { encoder } = await fromTable(path, { target: 'y', valid: path, batchSize: 1, seed: 1 })
+    expect(encoder.description.categorical).toEqual([])
+    expect(encoder.description.continuous[0]!.mean).toBeCloseTo((Number(text) + 1) / 3, 12)
+  })
+
   it('classes are texts, or what task says', async () => {
     const path = file('x,kind\n1.5,cat\n2.5,dog\n3.5,cat\n4.5,dog\n5.5,cat\n')
     const data = await fromTable(path, { target: 'kind', validPct: 0.2, batchSize: 2, seed: 1 })

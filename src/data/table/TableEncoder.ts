@@ -1,6 +1,7 @@
 import { DataError } from '../../engine/errors.ts'
-import { sortedByValue } from '../sortedLabels.ts'
+import { isMeasured, measure, sortedCategories } from './columnStatistics.ts'
 import { columnIndex, describeRow, type Table } from './readCsv.ts'
+import { toNumber } from './toNumber.ts'
 
 /** A column of categories: number 0 stands for what is missing and for what training has not seen, k for `categories[k - 1]`. */
 export interface CategoryColumn {
@@ -223,54 +224,4 @@ function withFlags(description: TableDescription): TableDescription {
       return flagOf === undefined ? column : { ...column, flagOf }
     }),
   }
-}
-
-/** A finite number, or undefined. */
-export function toNumber(value: TableRow[string]): number | undefined {
-  const number = typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value)
-  return typeof value !== 'boolean' && Number.isFinite(number) ? number : undefined
-}
-
-function isMeasured(texts: readonly string[], maxCardinality: number): boolean {
-  const numbers = texts.map(toNumber)
-  if (texts.length === 0 || numbers.includes(undefined)) return false
-  return new Set(numbers).size > maxCardinality || numbers.some((number) => !Number.isInteger(number))
-}
-
-function measure(
-  table: Table,
-  rows: ArrayLike<number>,
-  name: string,
-  texts: readonly string[],
-  absent: ReadonlySet<string>,
-): NumberColumn {
-  const given: number[] = []
-  for (const text of texts) {
-    if (absent.has(text)) continue
-    const number = toNumber(text)
-    // Reported with its line, or skipped, when the row is encoded.
-    if (number !== undefined) given.push(number)
-  }
-  if (given.length === 0) {
-    throw new DataError(
-      `${table.name}: the column '${name}' holds no number in the ${rows.length} training rows. Name it as categorical, or leave it out with ignore: ['${name}']`,
-    )
-  }
-  const sorted = Float64Array.from(given).sort()
-  const half = sorted.length >> 1
-  const median = sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2
-  const gaps = texts.filter((text) => absent.has(text)).length
-  const count = given.length + gaps
-  const mean = (given.reduce((sum, value) => sum + value, 0) + gaps * median) / count
-  const squares = given.reduce((sum, value) => sum + (value - mean) ** 2, 0) + gaps * (median - mean) ** 2
-  const deviation = Math.sqrt(squares / Math.max(1, count - 1))
-  // A column that never changes comes out as zeros.
-  return { name, median, mean, std: deviation > 0 ? deviation : 1, flagged: gaps > 0 }
-}
-
-/** Numbers by size; texts, and what is partly numbers, by their code units, as pandas has it. */
-function sortedCategories(texts: readonly string[]): string[] {
-  return texts.every((text) => toNumber(text) !== undefined)
-    ? sortedByValue(texts)
-    : [...new Set(texts)].sort()
 }

@@ -12,7 +12,8 @@ import { sortedByValue, sortedLabels } from '../sortedLabels.ts'
 import { randomSplit } from '../split.ts'
 import { columnIndex, describeRow, readCsv, type Table } from './readCsv.ts'
 import { type TableBatch, TableDataset } from './TableDataset.ts'
-import { type TableDescription, TableEncoder, type TableRow, toNumber } from './TableEncoder.ts'
+import { type TableDescription, TableEncoder, type TableRow } from './TableEncoder.ts'
+import { toNumber } from './toNumber.ts'
 
 /** Texts that stand for a missing value, as pandas has them. */
 export const missingTexts: readonly string[] = ['', 'NA', 'N/A', 'NaN', 'nan', 'n/a', 'null', 'NULL', '<NA>']
