@@ -226,6 +226,25 @@ describe('fromTable', () => {
     expect(encoder.description.continuous[0]!.mean).toBeCloseTo((Number(text) + 1) / 3, 12)
   })
 
+  it('a column that never changes comes out as zeros, and other values by what they differ', async () => {
+    // 0.1 has no exact sum of 60; 0.1 + 0.2 is 0.30000000000000004; gaps become the same value.
+    const rows = Array.from({ length: 61 }, (_, at) =>
+      at === 60 ? '0.1,0.7,1.1,1,1' : `0.1,${at % 2 ? 0.3 : 0.1 + 0.2},${at % 7 ? '0.1' : ''},${at},0`,
+    )
+    const data = await fromTable(file(`a,b,c,y,valid\n${rows.join('\n')}\n`), {
+      ...{ target: 'y', continuous: ['a', 'b', 'c'], validColumn: 'valid', batchSize: 60, seed: 1 },
+    })
+    expect(data.encoder.description.continuous.map(({ std }) => std)).toEqual([1, 1, 1])
+    for (const [a, b, c] of (await whole(data.fixDl)).numbers) {
+      expect([a, c]).toEqual([0, 0])
+      expect(b).toBeCloseTo(0, 15)
+    }
+    const [[a, b, c]] = (await whole(data.validDl!)).numbers as [number[]]
+    expect(a).toBe(0)
+    expect(b).toBeCloseTo(0.4, 6)
+    expect(c).toBeCloseTo(1, 6)
+  })
+
   it('classes are texts, or what task says', async () => {
     const path = file('x,kind\n1.5,cat\n2.5,dog\n3.5,cat\n4.5,dog\n5.5,cat\n')
     const data = await fromTable(path, { target: 'kind', validPct: 0.2, batchSize: 2, seed: 1 })

@@ -11,6 +11,9 @@ export function isMeasured(texts: readonly string[], maxCardinality: number): bo
   return new Set(numbers).size > maxCardinality || numbers.some((number) => !Number.isInteger(number))
 }
 
+/** Values that differ by less, in parts of the largest, are the same but for their last digits. */
+const ROUNDING = 8 * Number.EPSILON
+
 /** What stands for missing numbers, and mean and deviation of the training rows. @throws DataError for a column without numbers */
 export function measure(
   table: Table,
@@ -35,12 +38,17 @@ export function measure(
   const half = sorted.length >> 1
   const median = sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2
   const gaps = texts.filter((text) => absent.has(text)).length
+  const flagged = gaps > 0
+  // A column that never changes comes out as zeros. Sums of it are rounded: a mean of 0.1 would miss it by a little, and a deviation
+  // of 1e-17 blow up whatever else may come.
+  const [lowest, highest] = [sorted[0]!, sorted[sorted.length - 1]!]
+  if (highest - lowest <= ROUNDING * Math.max(Math.abs(lowest), Math.abs(highest)))
+    return { name, median, mean: median, std: 1, flagged }
   const count = given.length + gaps
   const mean = (given.reduce((sum, value) => sum + value, 0) + gaps * median) / count
   const squares = given.reduce((sum, value) => sum + (value - mean) ** 2, 0) + gaps * (median - mean) ** 2
   const deviation = Math.sqrt(squares / Math.max(1, count - 1))
-  // A column that never changes comes out as zeros.
-  return { name, median, mean, std: deviation > 0 ? deviation : 1, flagged: gaps > 0 }
+  return { name, median, mean, std: deviation > 0 ? deviation : 1, flagged }
 }
 
 /** Numbers by size; texts, and what is partly numbers, by their code units, as pandas has it. */
