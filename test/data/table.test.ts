@@ -245,6 +245,33 @@ describe('fromTable', () => {
     expect(c).toBeCloseTo(1, 6)
   })
 
+  it('values that are equal are one category, however they are written', async () => {
+    const train = 'r,b,mixed,id,y\n0.0,True,1,01,0\n1.0,False,a,1,1\n2.0,True,2,7,2\n'
+    const valid = 'r,b,mixed,id,y\n1,true,1.0,1.0,1.0\n02,FALSE,A,001,02\n3,yes,2,07,0.0\n'
+    const data = await fromTable(file(train), {
+      ...{ target: 'y', task: 'classification', valid: file(valid, 'valid.csv'), batchSize: 1, seed: 1 },
+      categorical: ['r', 'b', 'mixed', 'id'],
+    } as const)
+    // Texts among the categories of `mixed` make all of it texts; of 01 and 1 each is written as itself or stands for the rest.
+    const { categories, y } = await whole(data.validDl!)
+    expect(categories).toEqual([
+      [2, 2, 0, 2],
+      [3, 1, 0, 2],
+      [0, 0, 2, 3],
+    ])
+    expect(y).toEqual([1, 2, 0])
+    const item = await data.oneItem({ r: 1, b: true, mixed: 'a', id: '01' })
+    expect(numbers(item.x[0])).toEqual([[2, 2, 3, 1]])
+  })
+
+  it('ids with more digits than a number holds are not taken for each other', async () => {
+    const [first, second, third] = ['9007199254740992', '9007199254740993', '9007199254740995']
+    const path = file(`id,y\n${first},1\n${second},2\n`)
+    const valid = file(`id,y\n${second},1\n${third},2\n`, 'valid.csv')
+    const data = await fromTable(path, { target: 'y', categorical: ['id'], valid, batchSize: 1, seed: 1 })
+    expect((await whole(data.validDl!)).categories).toEqual([[2], [0]])
+  })
+
   it('classes are texts, or what task says', async () => {
     const path = file('x,kind\n1.5,cat\n2.5,dog\n3.5,cat\n4.5,dog\n5.5,cat\n')
     const data = await fromTable(path, { target: 'kind', validPct: 0.2, batchSize: 2, seed: 1 })

@@ -1,9 +1,13 @@
 import { DataError } from '../../engine/errors.ts'
+import { categoryPlaces } from './categoryPlaces.ts'
 import { isMeasured, measure, sortedCategories } from './columnStatistics.ts'
 import { columnIndex, describeRow, type Table } from './readCsv.ts'
 import { toNumber } from './toNumber.ts'
 
-/** A column of categories: number 0 stands for what is missing and for what training has not seen, k for `categories[k - 1]`. */
+/**
+ * A column of categories: number 0 stands for what is missing and for what training has not seen, k for `categories[k - 1]`. Where
+ * all categories are numbers, or true and false, values are compared, else texts.
+ */
 export interface CategoryColumn {
   readonly name: string
   readonly categories: readonly string[]
@@ -52,14 +56,12 @@ export interface EncodedRows {
 /** Makes numbers of rows, in the way that the training rows settled. */
 export class TableEncoder {
   readonly description: TableDescription
-  readonly #codes: readonly ReadonlyMap<string, bigint>[]
+  readonly #places: readonly ReturnType<typeof categoryPlaces>[]
   readonly #missing: ReadonlySet<string>
 
   constructor(description: TableDescription) {
     this.description = withFlags(description)
-    this.#codes = this.description.categorical.map(
-      ({ categories }) => new Map(categories.map((category, at) => [category, BigInt(at + 1)])),
-    )
+    this.#places = this.description.categorical.map(({ categories }) => categoryPlaces(categories))
     this.#missing = new Set(description.missing)
   }
 
@@ -192,7 +194,8 @@ export class TableEncoder {
     for (const [at, { name, flagOf }] of categorical.entries()) {
       const value = cell(flagOf ?? name)
       if (flagOf !== undefined) categories[at] = this.#isMissing(value) ? 2n : 1n
-      else if (!this.#isMissing(value)) categories[at] = this.#codes[at]!.get(String(value).trim()) ?? 0n
+      else if (!this.#isMissing(value))
+        categories[at] = BigInt((this.#places[at]!(String(value).trim()) ?? -1) + 1)
     }
   }
 

@@ -10,6 +10,7 @@ import { reportSkipped } from '../reportSkipped.ts'
 import { orLeaveOut } from '../skipAdvice.ts'
 import { sortedByValue, sortedLabels } from '../sortedLabels.ts'
 import { randomSplit } from '../split.ts'
+import { categoryPlaces } from './categoryPlaces.ts'
 import { columnIndex, describeRow, readCsv, type Table } from './readCsv.ts'
 import { type TableBatch, TableDataset } from './TableDataset.ts'
 import { type TableDescription, TableEncoder, type TableRow } from './TableEncoder.ts'
@@ -234,6 +235,7 @@ interface GoalOptions {
 class Goal {
   readonly classes: readonly string[] | undefined
   readonly #options: GoalOptions
+  readonly #placeOf = categoryPlaces([])
 
   constructor(table: Table, rows: ArrayLike<number>, options: GoalOptions) {
     this.#options = options
@@ -246,6 +248,7 @@ class Goal {
     if (task === 'regression') return
     if (options.log) throw new ConfigError('fromTable: log is for regression; classes have no logarithm')
     this.classes = numeric ? sortedByValue(texts) : sortedLabels(texts)
+    this.#placeOf = categoryPlaces(this.classes)
     if (this.classes.length < 2) {
       throw new DataError(
         `${table.name}: all training rows have the same '${options.target}', '${this.classes[0] ?? 'none at all'}': there is nothing to tell apart`,
@@ -286,8 +289,8 @@ class Goal {
       )
     if (missing.includes(text)) throw problem('there is no value')
     if (this.classes) {
-      const found = this.classes.indexOf(text)
-      if (found < 0) throw problem(`the class '${text}', which no training row has,`)
+      const found = this.#placeOf(text)
+      if (found === undefined) throw problem(`the class '${text}', which no training row has,`)
       return found
     }
     const value = toNumber(text)
