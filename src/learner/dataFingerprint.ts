@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { basename } from 'node:path'
 import { ImageDataset } from '../data/image/ImageDataset.ts'
 import type { PicturePath } from '../data/image/listPictures.ts'
 import { TensorDataset } from '../data/TensorDataset.ts'
@@ -15,7 +14,7 @@ export type DataFingerprint = {
   classes?: string
 }
 
-/** Contents of files and tensors of inputs are not read: a million items take less than a second. */
+/** Contents of files and tensors of inputs are not read: a million items take about a second. */
 export async function fingerprintOf(data: LearnerData): Promise<DataFingerprint> {
   const item = data.describeItem?.()
   const items = await itemsOf(data.trainDl.dataset)
@@ -59,7 +58,8 @@ async function itemsOf(dataset: BatchLoader['dataset']): Promise<Bytes[] | undef
 
 /** Without their folders: data may have moved. */
 function namesOf(files: readonly PicturePath[]): string {
-  return files.map((file) => basename(typeof file === 'string' ? file : file.toString('latin1'))).join('\n')
+  const texts = files.map((file) => (typeof file === 'string' ? file : file.toString('latin1')))
+  return texts.map((text) => text.slice(text.lastIndexOf('/') + 1)).join('\n') // basename takes four times as long
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Int32Array): Uint8Array =>
