@@ -73,6 +73,63 @@ describe('readCsv', () => {
     ])
   })
 
+  it('counts lines as editors do, whatever ends them and wherever', async () => {
+    for (const end of ['\r\n', '\n', '\r']) {
+      const text = ['a,b', '', '1,"two', 'lines"', '2,"x', '', 'y"', '3', '4,5'].join(end)
+      const { lines, rows, skipped } = await readCsv(file(`\ufeff${text}`), { onError: 'skip' })
+      expect(rows).toEqual([
+        ['1', `two${end}lines`],
+        ['2', `x${end}${end}y`],
+        ['4', '5'],
+      ])
+      expect(lines).toEqual([4, 7, 9])
+      expect(skipped.map(({ item }) => item.split('/').at(-1))).toEqual(['table.csv, line 8'])
+    }
+  })
+
+  it('a quote that does not end is an error with the line in which it begins, even where rows are left out', async () => {
+    const good = (from: number) => Array.from({ length: 50 }, (_, at) => `${from + at},b`).join('\n')
+    const open = file(`a,b\r\n1,"x\r\ny"\r\n${good(1)}\n51,"b\n${good(52)}\n`)
+    const taken = file(`a,b\n${good(1)}\n51,"b\n${good(52)}\n102,"b"\n`)
+    for (const onError of ['throw', 'skip'] as const) {
+      await expect(readCsv(open, { onError })).rejects.toThrow(
+        /line 54: a quote is opened here that does not end\./,
+      )
+      await expect(readCsv(taken, { onError })).rejects.toThrow(
+        /line 52: a quote is opened here that does not end where the next one stands, in line 103\. Close it/,
+      )
+    }
+    const long = file('a,b\n1,"x\ny",3\n4,5\n')
+    await expect(readCsv(long)).rejects.toThrow(/line 2: the row, which ends in line 3, has 3 fields/)
+  })
+
+  it('a quote within a field costs its line alone', async () => {
+    const path = file(
+      'a,b\n1,2\n3,5" pipe\n4,"8" pipe"\n5,"""6"", ""7"""\n6,"two\nlines"\n"x\ny",9" pipe\n7,"8"\n',
+    )
+    await expect(readCsv(path)).rejects.toThrow(/line 3: a quote stands within a field/)
+    const { rows, skipped, lines } = await readCsv(path, { onError: 'skip' })
+    expect(rows.map(([a]) => a)).toEqual(['1', '5', '6', '7'])
+    expect(lines).toEqual([2, 5, 7, 10])
+    expect(skipped.map(({ reason }) => /line \d+: [^;]+/.exec(reason)![0])).toEqual([
+      'line 3: a quote stands within a field',
+      'line 4: a quote ends before its field does',
+      'line 8: a quote stands within a field',
+    ])
+    const named = file('a,"b"c\n1,2\n')
+    await expect(readCsv(named, { onError: 'skip' })).rejects.toThrow(/line 1: a quote ends before/)
+  })
+
+  it('refuses other encodings than UTF-8, whose characters would all be one', async () => {
+    const latin = file(Buffer.from('a,b\r\n\u00e9t\u00e9,1\n', 'latin1'))
+    await expect(readCsv(latin)).rejects.toThrow(/table\.csv, line 2: this is no UTF-8.*Save it as UTF-8/)
+    await expect(readCsv(file(Buffer.from('\ufeffa,b\n1,2\n', 'utf16le')))).rejects.toThrow(
+      /is UTF-16\. Save/,
+    )
+    const { rows } = await readCsv(file('a,b\n\u00e9t\u00e9,\ufffd\n'))
+    expect(rows).toEqual([['\u00e9t\u00e9', '\ufffd']])
+  })
+
   it.each([
     ['', /the file is empty/],
     ['a,a\n1,2\n', /two columns are named 'a'/],
