@@ -457,6 +457,26 @@ oops,a,cat
     [{ target: 'Price', ignore: ['Idd'] }, DataError, /no column 'Idd'/],
     [{ target: 'Price', validColumn: 'Valid', validPct: 0.3 }, ConfigError, /exclude each other/],
     [{ target: 'Price', validColumn: 'Zone' }, DataError, /keeps 0 of 8 rows for validation/],
+    [
+      { target: 'Price', continuous: ['Price'] },
+      ConfigError,
+      /'Price' is named as an input and also in target/,
+    ],
+    [
+      { target: 'Zone', categorical: ['Zone'] },
+      ConfigError,
+      /'Zone' is named as an input and also in target/,
+    ],
+    [
+      { target: 'Price', continuous: ['Id'], ignore: ['Id'] },
+      ConfigError,
+      /'Id' is named as an input and also in ignore/,
+    ],
+    [
+      { target: 'Price', categorical: ['Valid'], validColumn: 'Valid' },
+      ConfigError,
+      /'Valid' is named as an input and also in validColumn/,
+    ],
     [{ target: 'Zone', log: true }, ConfigError, /log is for regression/],
     [{ target: 'Price', catgorical: [] }, ConfigError, /unknown option 'catgorical'/],
   ])('refuses %j', async (options, kind, message) => {

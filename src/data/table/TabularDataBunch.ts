@@ -132,6 +132,7 @@ export class TabularDataBunch extends DataBunch<TableBatch, TableBatch> {
     checkCount('fromTable', 'maxCardinality', maxCardinality, 0)
     const settled = encodeAs && encoderOf(encodeAs, options)
     const missing = settled?.description.missing ?? options.missing ?? missingTexts
+    checkInputs(settled?.inputs ?? [...(categorical ?? []), ...(continuous ?? [])], options)
     const ways = ['valid', 'validColumn', 'validPct'].filter((name) => name in options)
     if (ways.length > 1)
       throw new ConfigError(`fromTable: ${ways.join(' and ')} exclude each other: give one of them`)
@@ -247,6 +248,21 @@ function encoderOf(data: EncodedData, options: FromTableOptions): TableEncoder {
       `fromTable: encodeAs settles what is an input, and how: leave out ${twice.join(', ')}`,
     )
   return new TableEncoder(item.table)
+}
+
+/** @throws ConfigError for a column that is an input, and said to be none */
+function checkInputs(
+  inputs: readonly string[],
+  { target, ignore = [], validColumn, encodeAs }: FromTableOptions,
+): void {
+  const others = { target: [target], ignore, validColumn: validColumn === undefined ? [] : [validColumn] }
+  for (const [option, columns] of Object.entries(others)) {
+    const both = columns.find((column) => inputs.includes(column))
+    if (both === undefined) continue
+    throw new ConfigError(
+      `fromTable: the column '${both}' is named as an input${encodeAs ? ' by encodeAs' : ''} and also in ${option}: take it out of one of them`,
+    )
+  }
 }
 
 function allRows(table: Table): number[] {
