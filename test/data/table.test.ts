@@ -451,6 +451,26 @@ oops,a,cat
     })
   })
 
+  it('rows that are left out shape no statistics, categories or classes', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockReturnValue()
+    const good = ['1.5,2.5,a,cat', '2.5,3.5,b,dog', '3.5,4.5,a,cat']
+    const bad = ['oops,1000000.5,z,fish', '5.5,1000000.5,z,']
+    const made = (rows: readonly string[]) =>
+      fromTable(file(`x,w,zone,y\n${rows.join('\n')}\n`), {
+        ...{ target: 'y', continuous: ['x'], onError: 'skip', batchSize: 1, seed: 1 },
+        valid: file('x,w,zone,y\n1,1,a,cat\n', 'valid.csv'),
+      } as const)
+    const data = await made([...bad, ...good])
+    const alone = await made(good)
+    expect(data.encoder.description).toEqual(alone.encoder.description)
+    expect(data.classes).toEqual(['cat', 'dog'])
+    expect(data.skipped.map(({ reason }) => /line \d+: [^.]*/.exec(reason)![0])).toEqual([
+      "line 2: 'oops' in the column 'x' is no number",
+      "line 3: there is no value in the column 'y'",
+    ])
+    warn.mockRestore()
+  })
+
   it.each([
     [{ target: 'Prize' }, DataError, /no column 'Prize'; the columns are 'Id', 'Area'/],
     [{ target: 'Price', continuous: ['Aria'] }, DataError, /no column 'Aria'/],

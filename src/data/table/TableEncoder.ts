@@ -186,9 +186,7 @@ export class TableEncoder {
     for (const [at, { name, median, mean, std }] of continuous.entries()) {
       const value = cell(name)
       const number = this.#isMissing(value) ? median : toNumber(value)
-      if (number === undefined) {
-        throw new DataError(`${describe()}: '${String(value)}' in the column '${name}' is no number`)
-      }
+      if (number === undefined) throw noNumber(describe(), value, name)
       numbers[at] = (number - mean) / std
     }
     for (const [at, { name, flagOf }] of categorical.entries()) {
@@ -203,6 +201,28 @@ export class TableEncoder {
     if (value === null || value === undefined) return true
     return typeof value === 'number' ? Number.isNaN(value) : this.#missing.has(String(value).trim())
   }
+}
+
+const noNumber = (row: string, value: TableRow[string], column: string) =>
+  new DataError(`${row}: '${String(value)}' in the column '${column}' is no number`)
+
+/** Rows that have a number, or nothing, in each of the columns that are named as numbers. */
+export function readableRows(
+  table: Table,
+  rows: ArrayLike<number>,
+  { named, missing }: { named: readonly string[]; missing: readonly string[] },
+  skip: (row: number, error: DataError) => void,
+): number[] {
+  const absent = new Set(missing)
+  const places = named.map((name) => columnIndex(table, name))
+  return Array.from(rows).filter((row) => {
+    const cells = table.rows[row]!
+    const at = places.find(
+      (place) => toNumber(cells[place]) === undefined && !absent.has(cells[place]!.trim()),
+    )
+    if (at !== undefined) skip(row, noNumber(describeRow(table, row), cells[at], table.columns[at]!))
+    return at === undefined
+  })
 }
 
 /** fastai's name for the flag of a column, `<column>_na`; with a number where a column of the table has that name. */

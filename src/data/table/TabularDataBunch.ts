@@ -11,7 +11,7 @@ import { randomSplit } from '../split.ts'
 import { Goal } from './Goal.ts'
 import { columnIndex, describeRow, readCsv, type Table } from './readCsv.ts'
 import { type TableBatch, TableDataset } from './TableDataset.ts'
-import { type TableDescription, TableEncoder, type TableRow } from './TableEncoder.ts'
+import { readableRows, type TableDescription, TableEncoder, type TableRow } from './TableEncoder.ts'
 
 /** Texts that stand for a missing value, as pandas has them. */
 export const missingTexts: readonly string[] = ['', 'NA', 'N/A', 'NaN', 'nan', 'n/a', 'null', 'NULL', '<NA>']
@@ -151,8 +151,11 @@ export class TabularDataBunch extends DataBunch<TableBatch, TableBatch> {
     const validRows = options.valid === undefined ? split.valid : allRows(validTable)
     if (validTable !== table) skipped.push(...validTable.skipped)
 
-    const goal = new Goal(table, split.train, { target, task, log, missing, like: encodeAs })
-    const trainRows = goal.usable(table, split.train, skip?.(table))
+    // Rows that are left out must not shape statistics, categories and classes.
+    const named = settled?.description.continuous.map(({ name }) => name) ?? continuous ?? []
+    const readable = skip ? readableRows(table, split.train, { named, missing }, skip(table)) : split.train
+    const goal = new Goal(table, readable, { target, task, log, missing, like: encodeAs })
+    const trainRows = goal.usable(table, readable, skip?.(table))
     const ignored = [target, ...ignore, ...(options.validColumn === undefined ? [] : [options.validColumn])]
     const fitOptions = { categorical, continuous, ignored, missing, maxCardinality }
     const encoder = settled ?? TableEncoder.fit(table, trainRows, fitOptions)
