@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
-import { fromTable, readCsv, type TableBatch } from '../../src/data/index.ts'
+import { fromTable, missingTexts, readCsv, type TableBatch } from '../../src/data/index.ts'
 import { TableEncoder } from '../../src/data/table/TableEncoder.ts'
 import { ConfigError, DataError } from '../../src/engine/errors.ts'
 import type { Tensor } from '../../src/engine/index.ts'
@@ -268,12 +268,12 @@ describe('fromTable', () => {
   })
 
   it.each(['0x1f', '0b1', '0o7'])('%s is a text, as in pandas', async (id) => {
-    const rows = ['10.5', '11.5', id, '12.5'].map((text, at) => `${text},${at + 0.5},${text},${at % 2}`)
-    const path = file(`id,x,kind,valid\n${rows.join('\n')}\n`)
-    const all = { target: 'kind', validColumn: 'valid', batchSize: 1, seed: 1, onError: 'skip' } as const
-    const { encoder, classes } = await fromTable(path, all)
-    expect(encoder.description.categorical).toEqual([{ name: 'id', categories: ['10.5', id].sort() }])
-    expect(classes).toEqual(['10.5', id].sort())
+    const rows = ['10.5', '11.5', id, '12.5'].map((text, at) => `${text},${at + 0.5},${text}`)
+    const path = file(`id,x,kind\n${rows.join('\n')}\n`)
+    const { encoder, classes } = await fromTable(path, { target: 'kind', valid: path, batchSize: 1, seed: 1 })
+    const sorted = ['10.5', '11.5', '12.5', id].sort()
+    expect(encoder.description.categorical).toEqual([{ name: 'id', categories: sorted }])
+    expect(classes).toEqual(sorted)
   })
 
   it.each(['+1.5', '.5', '1.', '-1e3', '1E+2', ' 2.5 '])('%s is a number, as in pandas', async (text) => {
@@ -327,6 +327,38 @@ describe('fromTable', () => {
     const valid = file(`id,y\n${second},1\n${third},2\n`, 'valid.csv')
     const data = await fromTable(path, { target: 'y', categorical: ['id'], valid, batchSize: 1, seed: 1 })
     expect((await whole(data.validDl!)).categories).toEqual([[2], [0]])
+  })
+
+  it('takes for missing what pandas does', () => {
+    // STR_NA_VALUES of pandas 2.
+    const pandas = `-1.#IND 1.#QNAN 1.#IND -1.#QNAN #N/A N/A n/a NA <NA> #NA NULL null NaN -NaN nan -nan None`
+    expect([...missingTexts].sort()).toEqual([...pandas.split(' '), '#N/A N/A', ''].sort())
+  })
+
+  it('warns of columns that a few texts among numbers made categories', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockReturnValue()
+    const rows = Array.from({ length: 40 }, (_, at) =>
+      [
+        at === 7 || at === 30 ? '?' : at / 4, // a measured number but for two rows
+        at === 9 ? '#N/A' : at / 8,
+        at === 8 ? 'none' : at % 3, // categories anyway
+        at % 8 === 0 ? 'x' : at, // ids, of which an eighth are texts
+        at === 10 ? '-' : at * 2,
+      ].join(),
+    )
+    const path = file(`a,b,c,d,y\n${rows.join('\n')}\n`)
+    const all = { valid: path, batchSize: 4, seed: 1 }
+    const { encoder, classes } = await fromTable(path, { ...all, target: 'y' })
+    expect([encoder.description.categorical.length, classes?.length]).toEqual([4, 40])
+    expect(warn).toHaveBeenCalledTimes(1)
+    const [message, { code }] = warn.mock.calls[0] as unknown as [string, { code: string }]
+    expect(code).toBe('ANNEAL_TEXT_AMONG_NUMBERS')
+    expect(message).toMatch(
+      /texts:\n {2}'a': '\?' in [^\n]*table\.csv, line 9 and 1 more\n {2}'y': '-' in [^\n]*line 12\nIf/,
+    )
+    await fromTable(path, { ...all, target: 'y', categorical: ['a'], task: 'classification' })
+    expect(warn).toHaveBeenCalledTimes(1)
+    warn.mockRestore()
   })
 
   it('classes are texts, or what task says', async () => {

@@ -12,9 +12,14 @@ import { Goal } from './Goal.ts'
 import { columnIndex, describeRow, readCsv, type Table } from './readCsv.ts'
 import { type TableBatch, TableDataset } from './TableDataset.ts'
 import { readableRows, type TableDescription, TableEncoder, type TableRow } from './TableEncoder.ts'
+import { warnOfTexts } from './warnOfTexts.ts'
 
 /** Texts that stand for a missing value, as pandas has them. */
-export const missingTexts: readonly string[] = ['', 'NA', 'N/A', 'NaN', 'nan', 'n/a', 'null', 'NULL', '<NA>']
+export const missingTexts: readonly string[] = [
+  ...['', 'NA', '<NA>', 'N/A', 'n/a', 'NULL', 'null', 'None', 'NaN', 'nan', '-NaN', '-nan'],
+  // Of spreadsheets, and of C on Windows.
+  ...['#NA', '#N/A', '#N/A N/A', '1.#IND', '-1.#IND', '1.#QNAN', '-1.#QNAN'],
+]
 
 const LOADER_NAMES = ['batchSize', 'validBatchSize', 'shuffle', 'sampler', 'dropLast', 'device'] as const
 
@@ -160,6 +165,12 @@ export class TabularDataBunch extends DataBunch<TableBatch, TableBatch> {
     const fitOptions = { categorical, continuous, ignored, missing, maxCardinality }
     const encoder = settled ?? TableEncoder.fit(table, trainRows, fitOptions)
     const { categorical: categories, continuous: numbers } = encoder.description
+    if (!settled) {
+      const sorted = categories.filter(({ name, flagOf }) => !flagOf && !categorical?.includes(name))
+      const columns = new Map(sorted.map(({ name }) => [name, maxCardinality]))
+      if (goal.classes && task === undefined) columns.set(target, 0)
+      warnOfTexts(table, trainRows, columns, missing)
+    }
     if (categories.length + numbers.length === 0)
       throw new DataError(`${table.name}: no column is left as an input`)
     const dataset = (of: Table, rows: readonly number[], labelled = true) => {
