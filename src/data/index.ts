@@ -42,7 +42,13 @@ export {
   TableEncoder,
   type TableRow,
 } from './table/TableEncoder.ts'
-export { type FromTableOptions, fromTable, missingTexts, TabularDataBunch } from './table/TabularDataBunch.ts'
+export {
+  type EncodedData,
+  type FromTableOptions,
+  fromTable,
+  missingTexts,
+  TabularDataBunch,
+} from './table/TabularDataBunch.ts'
 export { type GetTransformsOptions, getTransforms, type TransformPair } from './transforms/getTransforms.ts'
 export * as transforms from './transforms/index.ts'
 export { balancedSampler, WeightedSampler } from './WeightedSampler.ts'

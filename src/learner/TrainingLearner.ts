@@ -163,7 +163,8 @@ export abstract class TrainingLearner<Model extends AnyModule = nn.Module> exten
    *
    * @param path a file that {@link CheckpointCallback} wrote: its path, or its name below the Learner's folder for models
    * @returns the Learner
-   * @throws CheckpointError if the file is missing, cut short, damaged, of a newer version, or of another model; nothing has changed then
+   * @throws CheckpointError if the file is missing, cut short, damaged, of a newer version, or of another model or other data; nothing has
+   * changed then
    */
   static async resume<Resumed extends TrainingLearner<AnyModule>>(
     path: string,

@@ -1,4 +1,5 @@
-import { itemMaker } from '../data/pictureItem.ts'
+import { type ItemDescription, itemMaker } from '../data/pictureItem.ts'
+import { encodingDifference } from '../data/table/encodingDifference.ts'
 import { withCreationLimit } from '../engine/creationLimit.ts'
 import { CheckpointError, ConfigError, OutOfMemoryError } from '../engine/errors.ts'
 import { scope } from '../engine/index.ts'
@@ -22,8 +23,9 @@ export interface LoadLearnerOptions {
   /** The loss, if it is one of your own: it knows what outputs mean. */
   lossFunction?: LossFunction
   /**
-   * Data to go on training with, of the same classes in the same order: they say what the model's outputs mean. Default: none, and the
-   * Learner only predicts.
+   * Data to go on training with, of the same classes in the same order: they say what the model's outputs mean. Rows of tables are
+   * encoded as the file says (`fromTable` with `encodeAs`); pictures may be of another size, or normalised otherwise. Default: none,
+   * and the Learner only predicts.
    */
   data?: LearnerData
 }
@@ -34,7 +36,7 @@ export interface LoadLearnerOptions {
  *
  * @param path the file, with or without `.safetensors`
  * @throws CheckpointError if the file is missing, damaged, of a newer version or no exported Learner, or does not fit the model
- * @throws ConfigError if the model or the loss must be passed in, or the data has other classes than the file
+ * @throws ConfigError if the model or the loss must be passed in, or the data has other classes than the file, or encodes rows otherwise
  *
  * @example
  * const learner = await loadLearner('bees')
@@ -77,6 +79,7 @@ async function build(file: string, content: LearnerFile, options: LoadLearnerOpt
     )
   }
   checkClasses(file, saved.classes, options.data?.classes)
+  checkEncoding(file, saved.item, options.data?.describeItem?.())
   const model = options.model ?? buildWithin(file, content, saved.model!)
   const learner = new Learner(options.data ?? dataToPredict(saved), model as nn.Module, {
     lossFunction: options.lossFunction ?? buildLoss(saved.loss!),
@@ -102,6 +105,22 @@ function checkClasses(
     `${file} and the data have ${isReordered ? 'the same classes in another order' : 'other classes'}, from class ${at} on: ` +
       `${listed(saved, at)} in the file, ${listed(given, at)} in the data. Outputs of the model mean those of the file: make the ` +
       'data with `classes` in its order (without data, loadLearner gives them as learner.data.classes)',
+  )
+}
+
+/** With other categories or statistics the model would see other numbers for the same row. */
+function checkEncoding(
+  file: string,
+  saved: ItemDescription | null,
+  given: ItemDescription | undefined,
+): void {
+  if (saved?.kind !== 'row' || !given) return
+  const difference =
+    given.kind === 'row' ? encodingDifference(saved.table, given.table) : 'the data are no rows of a table'
+  if (difference === undefined) return
+  throw new ConfigError(
+    `${file} was trained on rows that were encoded otherwise than those of the data: ${difference}. Encode them as the file does: ` +
+      'fromTable(…, { encodeAs: learner.data }), with the learner that loadLearner gives without data',
   )
 }
 

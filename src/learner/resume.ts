@@ -5,6 +5,7 @@ import { getRngState, scope, setRngState } from '../engine/index.ts'
 import type { CallbackState, StateValue } from './callbackState.ts'
 import { checkpointFile, describeLearner, loadModel } from './checkpoint.ts'
 import type { BatchLoader } from './data.ts'
+import { type DataFingerprint, fingerprintDifferences, fingerprintOf } from './dataFingerprint.ts'
 import type { FitPosition } from './FitState.ts'
 import type { Learner } from './Learner.ts'
 import { honest, honestNow, type LearnerFile, readLearnerFile, writeLearnerFile } from './learnerFile.ts'
@@ -53,6 +54,8 @@ type SavedFit = {
   random: Uint8Array
   trainDl: StateValue
   validDl: StateValue
+  /** What it trained on. Files written before there was this have none. */
+  data?: DataFingerprint
 }
 
 /** What must be true of the parts whatever the Learner; the rest is compared where it is taken up. */
@@ -88,6 +91,15 @@ const requestTitles = {
 const statePrefix = '__learner__/state'
 const gradientPrefix = '__learner__/gradient/'
 
+/** Data stay the same through a fit, whose request is an object of its own. */
+const fingerprints = new WeakMap<FitRequest, Promise<DataFingerprint>>()
+
+function fingerprintOnce({ request, learner }: Fit): Promise<DataFingerprint> {
+  const made = fingerprints.get(request) ?? fingerprintOf(learner.data)
+  fingerprints.set(request, made)
+  return made
+}
+
 /**
  * Writes all that a fit needs to go on from here. Takes place in a callback that runs after all others, at the end of a training
  * batch, of a batch of validation (which will be repeated) or of an epoch.
@@ -121,14 +133,18 @@ export async function writeResumable(file: string, fit: Fit): Promise<void> {
   for (const [name, { accumulated }] of learner.model.namedParameters()) {
     if (accumulated) gradients[gradientPrefix + name] = accumulated
   }
-  const [content, encoded, extra] = await Promise.all([
+  const [content, encoded, extra, data] = await Promise.all([
     describeLearner(learner, true),
     encodeState(saved as StateValue, statePrefix),
     encodeState(Object.values(gradients), ''),
+    fingerprintOnce(fit),
   ])
   const tensors = new Map([...content.tensors, ...encoded.arrays])
   for (const [i, name] of Object.keys(gradients).entries()) tensors.set(name, extra.arrays.get(`/${i}`)!)
-  await writeLearnerFile(file, { tensors, header: { ...content.header, fit: encoded.json } })
+  await writeLearnerFile(file, {
+    tensors,
+    header: { ...content.header, fit: { ...(encoded.json as object), data } },
+  })
 }
 
 /** @throws ConfigError if the loader cannot tell where it stands */
@@ -182,7 +198,7 @@ export class Resumption {
 
   /**
    * Puts the model, what is frozen, and what the optimizer remembers in place.
-   * @throws CheckpointError if the file does not fit the Learner; nothing has changed then
+   * @throws CheckpointError if the file does not fit the Learner, or was written while training on other data; nothing has changed then
    */
   static async read(file: string, learner: Learner): Promise<Resumption> {
     const content = await readLearnerFile(file)
@@ -198,6 +214,7 @@ export class Resumption {
     const resumption = new Resumption(file, content)
     if (!sameTensors(learner, content)) loadModel(file, learner, content, true) // which says what differs
     for (const [name, check] of Object.entries(checks)) check(resumption.#part(name as keyof SavedFit), name)
+    await checkData(file, resumption.#part('data'), learner)
     checkGroups(file, resumption.#part('layerGroups'), namesInGroups(learner))
     checkGradients(learner, content)
     const wanted = new Set(resumption.#part('trainable'))
@@ -293,6 +310,18 @@ function sameTensors({ model }: Learner, { tensors }: LearnerFile): boolean {
     Object.entries(model.stateDict()).every(
       ([name, { shape }]) => tensors.get(name)?.shape.join() === shape.join(),
     ),
+  )
+}
+
+/** A fit that goes on with other rows has seen those that are now for validation, and reads others than it has learned. */
+async function checkData(file: string, then: DataFingerprint | undefined, learner: Learner): Promise<void> {
+  if (then === undefined) return
+  mapOf(text)(then, 'data')
+  const differences = fingerprintDifferences(then, await fingerprintOf(learner.data))
+  if (differences.length === 0) return
+  throw new CheckpointError(
+    `${file} was written while training on other data: ${differences.join('; ')}. Make the data as before: what is random about ` +
+      'them, such as the split, is drawn anew each time unless they are given a `seed`. To begin another fit with the model, use learner.load',
   )
 }
 

@@ -667,7 +667,7 @@ describe('options that cannot be', () => {
     [{ prefetch: Number.NaN }, /prefetch/],
     [{ seed: -4 }, /a seed is a whole number/],
     [{ onError: 'ignore' }, /onError must be one of 'throw', 'skip', got "ignore"/],
-    [{ batchsize: 3 }, /unknown option 'batchsize'; it takes batchSize/],
+    [{ batchsize: 3 }, /unknown option batchsize; the options are batchSize/],
     [{ shuffle: true, sampler: { length: 5, indices: () => upTo(5) } }, /a sampler decides/],
   ])('%j', (options, message) => {
     expect(() => new DataLoader(dataset, options as never)).toThrow(ConfigError)

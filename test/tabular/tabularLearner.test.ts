@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { fromTable } from '../../src/data/index.ts'
+import { ConfigError } from '../../src/engine/errors.ts'
 import { manualSeed, tensor } from '../../src/engine/index.ts'
 import { loadLearner, metrics } from '../../src/learner/index.ts'
 import { embeddingSize, TabularModel, tabularLearner } from '../../src/tabular/index.ts'
@@ -92,6 +93,58 @@ describe('tabularLearner', () => {
       )
     }
     await expect(served.predict({ x: 1 } as never)).rejects.toThrow(/no 'zone'/)
+  })
+
+  it('goes on with new rows only if they are encoded as the model has learned', async () => {
+    const where = folder()
+    const write = (name: string, rows: readonly string[]) => {
+      writeFileSync(join(where, name), `x,zone,kind\n${rows.join('\n')}\n`)
+      return join(where, name)
+    }
+    const first = ['0.5,b,new', '1.5,c,old', '2.5,b,new', ',c,old', '3.5,b,old']
+    const second = ['8.5,a,old', '9.5,b,old', '10.5,c,old', '11.5,b,middle']
+    const shared = { target: 'kind', batchSize: 2, seed: 1 } as const
+    const valid = write('valid.csv', ['1.5,b,old'])
+    const data = await fromTable(write('first.csv', first), { ...shared, valid })
+    const learner = tabularLearner(data, { layers: [4], path: where, silent: true })
+    const file = await learner.export(join(where, 'model'))
+    const row = { x: 9.5, zone: 'c' } as never
+    const { predictions } = await learner.predict(row)
+
+    // The same rows, and the same loaded without data.
+    const again = await fromTable(write('first.csv', first), { ...shared, valid })
+    expect((await (await loadLearner(file, { data: again })).predict(row)).predictions).toEqual(predictions)
+    const other = write('second.csv', second.slice(0, 3).concat('1.5,c,new'))
+    const otherwise = await fromTable(other, { ...shared, valid })
+    const loading = loadLearner(file, { data: otherwise })
+    await expect(loading).rejects.toThrow(ConfigError)
+    await expect(loading).rejects.toThrow(
+      /columns of categories are 'zone', 'x_na' in the file, 'zone' in the/,
+    )
+    const statistics = await fromTable(write('third.csv', [...first, '7.5,b,old']), { ...shared, valid })
+    await expect(loadLearner(file, { data: statistics })).rejects.toThrow(
+      /the mean of the column 'x' is 2 in the file, .*encodeAs: learner\.data/,
+    )
+    const zones = await fromTable(write('third.csv', [...first, '2,a,old']), { ...shared, valid })
+    await expect(loadLearner(file, { data: zones })).rejects.toThrow(
+      /'zone' has other categories \(2 in the file, 3 in the data\)/,
+    )
+
+    for (const encodeAs of [data, (await loadLearner(file)).data]) {
+      const like = await fromTable(other, { ...shared, valid, encodeAs })
+      expect(like.encoder.description).toEqual(data.encoder.description)
+      expect(like.classes).toEqual(['new', 'old'])
+      const training = await loadLearner(file, { data: like })
+      expect((await training.predict(row)).predictions).toEqual(predictions)
+      const unknown = write('unknown.csv', second)
+      await expect(fromTable(unknown, { ...shared, valid, encodeAs })).rejects.toThrow(
+        /line 5: the class 'middle', which encodeAs does not know/,
+      )
+      await expect(fromTable(other, { ...shared, valid, encodeAs, ignore: ['x'] })).rejects.toThrow(
+        /encodeAs settles .* leave out ignore/,
+      )
+    }
+    await expect(fromTable(other, { ...shared, valid, encodeAs: {} })).rejects.toThrow(/encodeAs takes data/)
   })
 
   it('summarises categories and numbers', async () => {

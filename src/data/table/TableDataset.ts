@@ -71,6 +71,11 @@ export class TableDataset implements Dataset<TableBatch>, GatherableDataset<Tabl
     return { x: [pick(this.#categories), pick(this.#numbers)], y: pick(this.#y) }
   }
 
+  /** @internal The values of `y`. */
+  targetBytes(): Promise<Uint8Array> {
+    return this.#y.bytes()
+  }
+
   describe(index: number): string {
     return describeRow(this.table, this.rows[index]!)
   }

@@ -1,12 +1,18 @@
 import { DataError } from '../../engine/errors.ts'
-import { byCodePoint } from '../byCodePoint.ts'
-import { sortedByValue } from '../sortedLabels.ts'
+import { categoryPlaces } from './categoryPlaces.ts'
+import { isMeasured, measure, sortedCategories } from './columnStatistics.ts'
 import { columnIndex, describeRow, type Table } from './readCsv.ts'
+import { toNumber } from './toNumber.ts'
 
-/** A column of categories: number 0 stands for what is missing and for what training has not seen, k for `categories[k - 1]`. */
+/**
+ * A column of categories: number 0 stands for what is missing and for what training has not seen, k for `categories[k - 1]`. Where
+ * all categories are numbers, or true and false, values are compared, else texts.
+ */
 export interface CategoryColumn {
   readonly name: string
   readonly categories: readonly string[]
+  /** The column of numbers whose missing values this one tells: it is made of that column, and stands in no table. */
+  readonly flagOf?: string
 }
 
 /** A column of numbers, and what was measured of it on the training rows. */
@@ -50,14 +56,12 @@ export interface EncodedRows {
 /** Makes numbers of rows, in the way that the training rows settled. */
 export class TableEncoder {
   readonly description: TableDescription
-  readonly #codes: readonly ReadonlyMap<string, bigint>[]
+  readonly #places: readonly ReturnType<typeof categoryPlaces>[]
   readonly #missing: ReadonlySet<string>
 
   constructor(description: TableDescription) {
-    this.description = description
-    this.#codes = description.categorical.map(
-      ({ categories }) => new Map(categories.map((category, at) => [category, BigInt(at + 1)])),
-    )
+    this.description = withFlags(description)
+    this.#places = this.description.categorical.map(({ categories }) => categoryPlaces(categories))
     this.#missing = new Set(description.missing)
   }
 
@@ -91,12 +95,12 @@ export class TableEncoder {
         categorical.push({ name, categories: sortedCategories(present) })
       }
     }
-    const flags = continuous.filter(({ flagged }) => flagged)
+    const taken = new Set(table.columns)
+    const flags = continuous
+      .filter(({ flagged }) => flagged)
+      .map(({ name }) => ({ name: freeFlagName(name, taken), categories: ['false', 'true'], flagOf: name }))
     return new TableEncoder({
-      categorical: [
-        ...categorical,
-        ...flags.map(({ name }) => ({ name: flagName(name), categories: ['false', 'true'] })),
-      ],
+      categorical: [...categorical, ...flags],
       continuous,
       missing,
     })
@@ -107,6 +111,14 @@ export class TableEncoder {
     return this.description.categorical.map(({ categories }) => categories.length + 1)
   }
 
+  /** Columns that a row needs. */
+  get inputs(): string[] {
+    const { continuous, categorical } = this.description
+    return [...continuous, ...categorical.filter(({ flagOf }) => flagOf === undefined)].map(
+      ({ name }) => name,
+    )
+  }
+
   /** Encodes rows of a table with these columns. @throws DataError that names file and line. */
   encode(
     table: Table,
@@ -114,9 +126,7 @@ export class TableEncoder {
     skip?: (row: number, error: DataError) => void,
   ): EncodedRows & { kept: number[] } {
     const places = new Map<string, number>()
-    for (const { name } of [...this.description.continuous, ...this.description.categorical]) {
-      if (!this.#flagOf(name)) places.set(name, columnIndex(table, name))
-    }
+    for (const name of this.inputs) places.set(name, columnIndex(table, name))
     const { categorical, continuous } = this.description
     const categories = new BigInt64Array(rows.length * categorical.length)
     const numbers = new Float32Array(rows.length * continuous.length)
@@ -147,10 +157,10 @@ export class TableEncoder {
   /** Encodes one row. @throws DataError for a column that is not there, or holds no number where one is needed. */
   encodeRow(row: TableRow): EncodedRows {
     const { categorical, continuous } = this.description
-    const lacking = [...continuous, ...categorical].find(({ name }) => !this.#flagOf(name) && !(name in row))
-    if (lacking) {
+    const lacking = this.inputs.find((name) => !(name in row))
+    if (lacking !== undefined) {
       throw new DataError(
-        `the row has no '${lacking.name}'. It needs all columns that the model was trained on; null says that a value is missing`,
+        `the row has no '${lacking}'. It needs all columns that the model was trained on; null says that a value is missing`,
       )
     }
     const encoded = {
@@ -176,23 +186,15 @@ export class TableEncoder {
     for (const [at, { name, median, mean, std }] of continuous.entries()) {
       const value = cell(name)
       const number = this.#isMissing(value) ? median : toNumber(value)
-      if (number === undefined) {
-        throw new DataError(`${describe()}: '${String(value)}' in the column '${name}' is no number`)
-      }
+      if (number === undefined) throw noNumber(describe(), value, name)
       numbers[at] = (number - mean) / std
     }
-    for (const [at, { name }] of categorical.entries()) {
-      const flagged = this.#flagOf(name)
-      const value = cell(flagged ?? name)
-      if (flagged !== undefined) categories[at] = this.#isMissing(value) ? 2n : 1n
-      else if (!this.#isMissing(value)) categories[at] = this.#codes[at]!.get(String(value).trim()) ?? 0n
+    for (const [at, { name, flagOf }] of categorical.entries()) {
+      const value = cell(flagOf ?? name)
+      if (flagOf !== undefined) categories[at] = this.#isMissing(value) ? 2n : 1n
+      else if (!this.#isMissing(value))
+        categories[at] = BigInt((this.#places[at]!(String(value).trim()) ?? -1) + 1)
     }
-  }
-
-  /** The column of numbers whose gaps a column of this name tells. */
-  #flagOf(name: string): string | undefined {
-    return this.description.continuous.find((column) => column.flagged && flagName(column.name) === name)
-      ?.name
   }
 
   #isMissing(value: TableRow[string]): boolean {
@@ -201,54 +203,48 @@ export class TableEncoder {
   }
 }
 
-const flagName = (column: string) => `${column}_na`
+const noNumber = (row: string, value: TableRow[string], column: string) =>
+  new DataError(`${row}: '${String(value)}' in the column '${column}' is no number`)
 
-/** A finite number, or undefined. */
-export function toNumber(value: TableRow[string]): number | undefined {
-  const number = typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value)
-  return typeof value !== 'boolean' && Number.isFinite(number) ? number : undefined
-}
-
-function isMeasured(texts: readonly string[], maxCardinality: number): boolean {
-  const numbers = texts.map(toNumber)
-  if (texts.length === 0 || numbers.includes(undefined)) return false
-  return new Set(numbers).size > maxCardinality || numbers.some((number) => !Number.isInteger(number))
-}
-
-function measure(
+/** Rows that have a number, or nothing, in each of the columns that are named as numbers. */
+export function readableRows(
   table: Table,
   rows: ArrayLike<number>,
-  name: string,
-  texts: readonly string[],
-  absent: ReadonlySet<string>,
-): NumberColumn {
-  const given: number[] = []
-  for (const text of texts) {
-    if (absent.has(text)) continue
-    const number = toNumber(text)
-    // Reported with its line, or skipped, when the row is encoded.
-    if (number !== undefined) given.push(number)
-  }
-  if (given.length === 0) {
-    throw new DataError(
-      `${table.name}: the column '${name}' holds no number in the ${rows.length} training rows. Name it as categorical, or leave it out with ignore: ['${name}']`,
+  { named, missing }: { named: readonly string[]; missing: readonly string[] },
+  skip: (row: number, error: DataError) => void,
+): number[] {
+  const absent = new Set(missing)
+  const places = named.map((name) => columnIndex(table, name))
+  return Array.from(rows).filter((row) => {
+    const cells = table.rows[row]!
+    const at = places.find(
+      (place) => toNumber(cells[place]) === undefined && !absent.has(cells[place]!.trim()),
     )
-  }
-  const sorted = Float64Array.from(given).sort()
-  const half = sorted.length >> 1
-  const median = sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2
-  const gaps = texts.filter((text) => absent.has(text)).length
-  const count = given.length + gaps
-  const mean = (given.reduce((sum, value) => sum + value, 0) + gaps * median) / count
-  const squares = given.reduce((sum, value) => sum + (value - mean) ** 2, 0) + gaps * (median - mean) ** 2
-  const deviation = Math.sqrt(squares / Math.max(1, count - 1))
-  // A column that never changes comes out as zeros.
-  return { name, median, mean, std: deviation > 0 ? deviation : 1, flagged: gaps > 0 }
+    if (at !== undefined) skip(row, noNumber(describeRow(table, row), cells[at], table.columns[at]!))
+    return at === undefined
+  })
 }
 
-/** Numbers by size; texts, and what is partly numbers, by their code points, as pandas has it. */
-function sortedCategories(texts: readonly string[]): string[] {
-  return texts.every((text) => toNumber(text) !== undefined)
-    ? sortedByValue(texts)
-    : [...new Set(texts)].sort(byCodePoint)
+/** fastai's name for the flag of a column, `<column>_na`; with a number where a column of the table has that name. */
+function freeFlagName(column: string, taken: Set<string>): string {
+  const plain = `${column}_na`
+  let name = plain
+  for (let number = 2; taken.has(name); number++) name = `${plain}_${number}`
+  taken.add(name)
+  return name
+}
+
+/** Descriptions of before flags had `flagOf` tell them by their names. */
+function withFlags(description: TableDescription): TableDescription {
+  const { categorical, continuous } = description
+  const flagged = continuous.filter((column) => column.flagged)
+  if (flagged.length === 0 || categorical.some(({ flagOf }) => flagOf !== undefined)) return description
+  const sources = new Map(flagged.map(({ name }) => [`${name}_na`, name]))
+  return {
+    ...description,
+    categorical: categorical.map((column) => {
+      const flagOf = sources.get(column.name)
+      return flagOf === undefined ? column : { ...column, flagOf }
+    }),
+  }
 }

@@ -7,15 +7,19 @@ import { drawSeed } from '../drawSeed.ts'
 import { checkChoice, checkCount, rejectUnknownOptions } from '../options.ts'
 import type { ItemDescription } from '../pictureItem.ts'
 import { reportSkipped } from '../reportSkipped.ts'
-import { orLeaveOut } from '../skipAdvice.ts'
-import { sortedByValue, sortedLabels } from '../sortedLabels.ts'
 import { randomSplit } from '../split.ts'
+import { Goal } from './Goal.ts'
 import { columnIndex, describeRow, readCsv, type Table } from './readCsv.ts'
 import { type TableBatch, TableDataset } from './TableDataset.ts'
-import { type TableDescription, TableEncoder, type TableRow, toNumber } from './TableEncoder.ts'
+import { readableRows, type TableDescription, TableEncoder, type TableRow } from './TableEncoder.ts'
+import { warnOfTexts } from './warnOfTexts.ts'
 
 /** Texts that stand for a missing value, as pandas has them. */
-export const missingTexts: readonly string[] = ['', 'NA', 'N/A', 'NaN', 'nan', 'n/a', 'null', 'NULL', '<NA>']
+export const missingTexts: readonly string[] = [
+  ...['', 'NA', '<NA>', 'N/A', 'n/a', 'NULL', 'null', 'None', 'NaN', 'nan', '-NaN', '-nan'],
+  // Of spreadsheets, and of C on Windows.
+  ...['#NA', '#N/A', '#N/A N/A', '1.#IND', '-1.#IND', '1.#QNAN', '-1.#QNAN'],
+]
 
 const LOADER_NAMES = ['batchSize', 'validBatchSize', 'shuffle', 'sampler', 'dropLast', 'device'] as const
 
@@ -40,6 +44,11 @@ export interface FromTableOptions
   maxCardinality?: number
   /** Texts that stand for a missing value. Default `missingTexts`. */
   missing?: readonly string[]
+  /**
+   * Data to encode as: the columns, categories, statistics and classes are those of this DataBunch, or of the `data` of a Learner that
+   * `loadLearner` gave, in place of the training rows'. So a model can go on with new rows. Default none.
+   */
+  encodeAs?: EncodedData
   /** A file of validation rows, with the same columns; instead of a split. */
   valid?: string
   /** A column that says of each row whether it is for validation (true, 1, yes); instead of a random split. */
@@ -59,6 +68,15 @@ export interface FromTableOptions
   onError?: 'throw' | 'skip'
 }
 
+/** Data that say how rows become numbers: a `TabularDataBunch`, or the `data` of a Learner for tables. */
+export interface EncodedData {
+  describeItem?(): ItemDescription | undefined
+  readonly classes?: readonly string[] | undefined
+}
+
+/** What `encodeAs` settles. */
+const ENCODING_NAMES = ['categorical', 'continuous', 'ignore', 'maxCardinality', 'missing'] as const
+
 const OPTION_NAMES = [
   ...LOADER_NAMES,
   'target',
@@ -69,6 +87,7 @@ const OPTION_NAMES = [
   'ignore',
   'maxCardinality',
   'missing',
+  'encodeAs',
   'valid',
   'validColumn',
   'validPct',
@@ -110,12 +129,15 @@ export class TabularDataBunch extends DataBunch<TableBatch, TableBatch> {
    */
   static async fromTable(file: string, options: FromTableOptions): Promise<TabularDataBunch> {
     rejectUnknownOptions('fromTable', options, OPTION_NAMES)
-    const { target, task, log = false, missing = missingTexts, separator, onError = 'throw' } = options
+    const { target, task, log = false, separator, onError = 'throw', encodeAs } = options
     const { maxCardinality = 20, ignore = [], categorical, continuous, seed = drawSeed() } = options
     if (typeof target !== 'string')
       throw new ConfigError("fromTable needs { target: 'name of the column to predict' }")
     if (task !== undefined) checkChoice('fromTable', 'task', task, ['regression', 'classification'])
     checkCount('fromTable', 'maxCardinality', maxCardinality, 0)
+    const settled = encodeAs && encoderOf(encodeAs, options)
+    const missing = settled?.description.missing ?? options.missing ?? missingTexts
+    checkInputs(settled?.inputs ?? [...(categorical ?? []), ...(continuous ?? [])], options)
     const ways = ['valid', 'validColumn', 'validPct'].filter((name) => name in options)
     if (ways.length > 1)
       throw new ConfigError(`fromTable: ${ways.join(' and ')} exclude each other: give one of them`)
@@ -134,17 +156,21 @@ export class TabularDataBunch extends DataBunch<TableBatch, TableBatch> {
     const validRows = options.valid === undefined ? split.valid : allRows(validTable)
     if (validTable !== table) skipped.push(...validTable.skipped)
 
-    const goal = new Goal(table, split.train, { target, task, log, missing })
-    const trainRows = goal.usable(table, split.train, skip?.(table))
+    // Rows that are left out must not shape statistics, categories and classes.
+    const named = settled?.description.continuous.map(({ name }) => name) ?? continuous ?? []
+    const readable = skip ? readableRows(table, split.train, { named, missing }, skip(table)) : split.train
+    const goal = new Goal(table, readable, { target, task, log, missing, like: encodeAs })
+    const trainRows = goal.usable(table, readable, skip?.(table))
     const ignored = [target, ...ignore, ...(options.validColumn === undefined ? [] : [options.validColumn])]
-    const encoder = TableEncoder.fit(table, trainRows, {
-      categorical,
-      continuous,
-      ignored,
-      missing,
-      maxCardinality,
-    })
+    const fitOptions = { categorical, continuous, ignored, missing, maxCardinality }
+    const encoder = settled ?? TableEncoder.fit(table, trainRows, fitOptions)
     const { categorical: categories, continuous: numbers } = encoder.description
+    if (!settled) {
+      const sorted = categories.filter(({ name, flagOf }) => !flagOf && !categorical?.includes(name))
+      const columns = new Map(sorted.map(({ name }) => [name, maxCardinality]))
+      if (goal.classes && task === undefined) columns.set(target, 0)
+      warnOfTexts(table, trainRows, columns, missing)
+    }
     if (categories.length + numbers.length === 0)
       throw new DataError(`${table.name}: no column is left as an input`)
     const dataset = (of: Table, rows: readonly number[], labelled = true) => {
@@ -222,77 +248,34 @@ export function rowMaker(description: TableDescription): (row: TableRow) => Prom
   return async (row) => rowItem(encoder, row)
 }
 
-interface GoalOptions {
-  target: string
-  task: 'regression' | 'classification' | undefined
-  log: boolean
-  missing: readonly string[]
+/** @throws ConfigError for data that are no tables, and for options that `encodeAs` settles */
+function encoderOf(data: EncodedData, options: FromTableOptions): TableEncoder {
+  const item = data.describeItem?.()
+  if (item?.kind !== 'row') {
+    throw new ConfigError(
+      'fromTable: encodeAs takes data made by fromTable, or the `data` of a Learner that was trained on such',
+    )
+  }
+  const twice = ENCODING_NAMES.filter((name) => options[name] !== undefined)
+  if (twice.length > 0)
+    throw new ConfigError(
+      `fromTable: encodeAs settles what is an input, and how: leave out ${twice.join(', ')}`,
+    )
+  return new TableEncoder(item.table)
 }
 
-/** What is to be predicted. */
-class Goal {
-  readonly classes: readonly string[] | undefined
-  readonly #options: GoalOptions
-
-  constructor(table: Table, rows: ArrayLike<number>, options: GoalOptions) {
-    this.#options = options
-    const at = columnIndex(table, options.target)
-    const texts = Array.from(rows, (row) => table.rows[row]![at]!.trim()).filter(
-      (text) => !options.missing.includes(text),
+/** @throws ConfigError for a column that is an input, and said to be none */
+function checkInputs(
+  inputs: readonly string[],
+  { target, ignore = [], validColumn, encodeAs }: FromTableOptions,
+): void {
+  const others = { target: [target], ignore, validColumn: validColumn === undefined ? [] : [validColumn] }
+  for (const [option, columns] of Object.entries(others)) {
+    const both = columns.find((column) => inputs.includes(column))
+    if (both === undefined) continue
+    throw new ConfigError(
+      `fromTable: the column '${both}' is named as an input${encodeAs ? ' by encodeAs' : ''} and also in ${option}: take it out of one of them`,
     )
-    const numeric = texts.every((text) => toNumber(text) !== undefined)
-    const task = options.task ?? (numeric ? 'regression' : 'classification')
-    if (task === 'regression') return
-    if (options.log) throw new ConfigError('fromTable: log is for regression; classes have no logarithm')
-    this.classes = numeric ? sortedByValue(texts) : sortedLabels(texts)
-    if (this.classes.length < 2) {
-      throw new DataError(
-        `${table.name}: all training rows have the same '${options.target}', '${this.classes[0] ?? 'none at all'}': there is nothing to tell apart`,
-      )
-    }
-  }
-
-  /** Rows whose target can be used. */
-  usable(table: Table, rows: ArrayLike<number>, skip?: (row: number, error: DataError) => void): number[] {
-    const at = columnIndex(table, this.#options.target)
-    return Array.from(rows).filter((row) => {
-      try {
-        this.#read(table, row, at)
-        return true
-      } catch (error) {
-        if (!skip || !(error instanceof DataError)) throw error
-        skip(row, error)
-        return false
-      }
-    })
-  }
-
-  /** One for each row; zeros if the rows have none. */
-  targets(table: Table, rows: readonly number[], labelled: boolean) {
-    const at = labelled ? columnIndex(table, this.#options.target) : -1
-    const read = (row: number) => (labelled ? this.#read(table, row, at) : 0)
-    return this.classes
-      ? { kind: 'classes' as const, values: Int32Array.from(rows, read) }
-      : { kind: 'values' as const, values: Float32Array.from(rows, read) }
-  }
-
-  #read(table: Table, row: number, at: number): number {
-    const { target, log, missing } = this.#options
-    const text = table.rows[row]![at]!.trim()
-    const problem = (what: string) =>
-      new DataError(
-        `${describeRow(table, row)}: ${what} in the column '${target}'. Repair or remove the row${orLeaveOut('rows')}`,
-      )
-    if (missing.includes(text)) throw problem('there is no value')
-    if (this.classes) {
-      const found = this.classes.indexOf(text)
-      if (found < 0) throw problem(`the class '${text}', which no training row has,`)
-      return found
-    }
-    const value = toNumber(text)
-    if (value === undefined) throw problem(`'${text}' is no number`)
-    if (log && value <= 0) throw problem(`${text} has no logarithm`)
-    return log ? Math.log(value) : value
   }
 }
 

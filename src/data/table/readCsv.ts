@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 // csv-parse: maintained since 2010, no dependencies of its own; it tells the line of a bad record, which d3-dsv and Papa Parse do not.
@@ -42,9 +43,10 @@ interface Row {
 }
 
 /**
- * Reads a CSV file (RFC 4180; a byte order mark and empty lines do not count). Values stay texts.
- * @throws DataError for a file that cannot be read or is empty, a column named twice, and, with its line, a row that has
- * more or fewer fields than the header, or a quote that does not end.
+ * Reads a CSV file (RFC 4180 in UTF-8; a byte order mark and empty lines do not count). Values stay texts.
+ * @throws DataError for a file that cannot be read, is empty or not UTF-8, a column named twice, and, with its line, a row that has
+ * more or fewer fields than the header, or a misplaced quote; whatever `onError` says, for a quote that does not end in its line and
+ * does not end its field later.
  */
 export async function readCsv(file: string, options: ReadCsvOptions = {}): Promise<Table> {
   rejectUnknownOptions('readCsv', options, ['separator', 'header', 'onError'])
@@ -59,7 +61,7 @@ export async function readCsv(file: string, options: ReadCsvOptions = {}): Promi
 /** The table in the bytes of a file that is called `name`. */
 export function parseCsv(text: Buffer, name: string, options: ReadCsvOptions): Table {
   const { separator = ',', header = true, onError = 'throw' } = options
-  if (text.includes(0)) throw new DataError(`${name}: this is no CSV file: it holds bytes that are no text`)
+  checkText(text, name)
   const skipped: SkippedItem[] = []
   const parsed = parseRows(text, name, { separator, header, onError }, skipped)
   const first = parsed[0]
@@ -87,53 +89,128 @@ function parseRows(
   { separator, header, onError }: Required<ReadCsvOptions>,
   skipped: SkippedItem[],
 ): Row[] {
-  const messageOf = (line: unknown, reason: string) =>
-    `${name}, line ${String(line)}: ${reason}. Repair or remove the row${orLeaveOut('rows')}`
-  // Of the next row; what names the columns is none.
-  let number = header ? -1 : 0
-  const skip = (line: unknown, reason: string) => {
+  const rows: Row[] = []
+  const refuse = (line: number, reason: string) => {
+    const message = `${name}, line ${line}: ${reason}. Repair or remove the row${orLeaveOut('rows')}`
+    if (onError === 'throw') throw new DataError(message)
     if (skipped.length === MAX_SKIPPED) {
       throw new DataError(
-        `${name}: more than ${MAX_SKIPPED} rows cannot be read, the last in line ${String(line)} (${reason}). Is it separated by '${separator}'?`,
+        `${name}: more than ${MAX_SKIPPED} rows cannot be read, the last in line ${line} (${reason}). Is it separated by '${separator}'?`,
       )
     }
-    skipped.push({ index: number, item: `${name}, line ${String(line)}`, reason: messageOf(line, reason) })
-    if (number >= 0) number++
+    // Of all rows but that which names the columns.
+    const index = rows.length + skipped.length - (header ? 1 : 0)
+    skipped.push({ index, item: `${name}, line ${line}`, reason: message })
   }
-  try {
-    const rows: Row[] = []
-    parse(text, {
-      bom: true,
-      record_delimiter: ['\r\n', '\n', '\r'],
-      delimiter: separator,
-      skip_empty_lines: true,
-      skip_records_with_error: onError === 'skip',
-      on_skip: (error) => {
-        if (error) skip((error as CsvError).lines, reasonOf(error as CsvError))
-      },
-      // What the parser would collect itself takes ten times the memory of the rows.
-      on_record: (record: string[], { lines }) => {
-        rows.push({ record, line: lines })
-        number++
-        return null
-      },
-    })
-    return rows
-  } catch (error) {
-    if (error instanceof CsvError)
-      throw new DataError(messageOf(error.lines, reasonOf(error)), { cause: error })
-    throw error
+  let at = text.subarray(0, BOM.length).equals(BOM) ? BOM.length : 0 // where the last record ended
+  let line = 1
+  /** Goes on to where a record ends, and says in which lines it lies. The parser counts line breaks of Windows within quotes twice. */
+  const advance = (end: number) => {
+    let from = at
+    while (from < end && isBreak(text[from])) from++ // empty lines
+    const first = line + breaksIn(text, at, from)
+    line += breaksIn(text, at, end)
+    at = end
+    return { first, last: isBreak(text[end - 1]) ? line - 1 : line }
   }
+  const take = (record: string[], end: number) => {
+    const { first, last } = advance(end)
+    const expected = rows[0]?.record.length ?? record.length
+    if (record.length === expected) {
+      rows.push({ record, line: last })
+      return
+    }
+    const whole = last > first ? `, which ends in line ${last},` : ''
+    refuse(first, `the row${whole} has ${record.length} fields, but the header names ${expected} columns`)
+  }
+  let begun = 0 // where the parser began
+  while (begun < text.length) {
+    try {
+      parse(text.subarray(begun), {
+        bom: begun === 0,
+        record_delimiter: ['\r\n', '\n', '\r'],
+        delimiter: separator,
+        skip_empty_lines: true,
+        relax_column_count: true,
+        // What the parser would collect itself takes ten times the memory of the rows.
+        on_record: (record: string[], { bytes }) => {
+          take(record, begun + bytes)
+          return null
+        },
+      })
+      break
+    } catch (error) {
+      if (!(error instanceof CsvError)) throw error
+      const { open, bad, reason } = badQuote(error, text, begun, name)
+      if (bad === undefined || breaksIn(text, open, bad) > 0) {
+        // It has taken up rows, and nobody knows how many: to leave them out as one would be to lose them in silence.
+        const here = line + breaksIn(text, at, open)
+        throw new DataError(
+          `${name}, line ${here}: a quote is opened here that does not end${bad === undefined ? '' : ` where the next one stands, in line ${here + breaksIn(text, open, bad)}`}. Close it, or remove it, since the rows after it cannot be told apart`,
+          { cause: error },
+        )
+      }
+      const { first } = advance(lineEnd(text, bad))
+      if (rows.length === 0) throw new DataError(`${name}, line ${first}: ${reason}`, { cause: error })
+      refuse(first, reason)
+      begun = at
+    }
+  }
+  return rows
 }
 
-function reasonOf(error: CsvError): string {
-  const { code, record } = error as { code: string; record?: unknown[] }
-  if (code === 'CSV_RECORD_INCONSISTENT_FIELDS_LENGTH') {
-    const expected = /expect (\d+)/.exec(error.message)?.[1]
-    return `the row has ${record?.length ?? 'another number of'} fields, but the header names ${expected ?? 'another number of'} columns`
+/** Where the quote is that the parser stumbled over, and the one that opens its field; the former is undefined if there is none. */
+function badQuote(error: CsvError, text: Buffer, begun: number, name: string) {
+  const { code, bytes } = error as unknown as { code: string; bytes: number }
+  // The last field that is complete ended at `bytes`.
+  const open = text.indexOf('"', begun + bytes)
+  if (code === 'CSV_QUOTE_NOT_CLOSED') return { open, bad: undefined, reason: '' }
+  if (code === 'INVALID_OPENING_QUOTE') {
+    const reason =
+      'a quote stands within a field; such a field stands in quotes itself, and its own are doubled'
+    return { open, bad: open, reason }
   }
-  if (code === 'CSV_QUOTE_NOT_CLOSED') return 'a quote is opened here that does not end'
-  return error.message.split('\n')[0]!
+  if (code !== 'CSV_INVALID_CLOSING_QUOTE') throw new DataError(`${name}: ${error.message}`, { cause: error })
+  let bad = text.indexOf('"', open + 1)
+  while (text[bad + 1] === QUOTE) bad = text.indexOf('"', bad + 2)
+  return { open, bad, reason: 'a quote ends before its field does; quotes within a field are doubled' }
+}
+
+const BOM = Buffer.from([0xef, 0xbb, 0xbf])
+const [LF, CR, QUOTE] = [10, 13, 34]
+const isBreak = (byte: number | undefined) => byte === LF || byte === CR
+
+/** Line breaks of any kind from one place up to another. */
+function breaksIn(text: Buffer, from: number, to: number): number {
+  let count = 0
+  for (let at = from; at < to; at++) {
+    if (text[at] === LF || (text[at] === CR && text[at + 1] !== LF)) count++
+  }
+  return count
+}
+
+/** Where the next line begins. */
+function lineEnd(text: Buffer, from: number): number {
+  let at = from
+  while (at < text.length && !isBreak(text[at])) at++
+  return Math.min(text.length, text[at] === CR && text[at + 1] === LF ? at + 2 : at + 1)
+}
+
+/** @throws DataError for bytes that are no UTF-8, which would become the same character, whatever they were */
+function checkText(text: Buffer, name: string): void {
+  const advice = 'Save it as UTF-8 (spreadsheets call it CSV UTF-8)'
+  if (text.length > 1 && [0xfffe, 0xfeff].includes(text.readUInt16BE(0)))
+    throw new DataError(`${name}: the file is UTF-16. ${advice}`)
+  if (text.includes(0)) throw new DataError(`${name}: this is no CSV file: it holds bytes that are no text`)
+  if (isUtf8(text)) return
+  let [line, from] = [1, 0]
+  for (let to = lineEnd(text, 0); isUtf8(text.subarray(from, to)); to = lineEnd(text, from)) {
+    from = to
+    line++
+  }
+  throw new DataError(
+    `${name}, line ${line}: this is no UTF-8, but another encoding, perhaps Windows-1252 or Latin-1. ${advice}`,
+  )
 }
 
 /** Where a column is. @throws DataError that lists the columns there are. */
