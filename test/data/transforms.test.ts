@@ -234,7 +234,9 @@ describe('bad arguments', () => {
     expect(() => pad(1, { paddingMode: 'mirror' as never })).toThrow(
       /'constant', 'edge', 'reflect', 'symmetric'/,
     )
-    expect(() => randomCrop(3, { pading: 4 } as never)).toThrow(/unknown option pading; the options are padding/)
+    expect(() => randomCrop(3, { pading: 4 } as never)).toThrow(
+      /unknown option pading; the options are padding/,
+    )
   })
 
   it('windows outside the picture', () => {
