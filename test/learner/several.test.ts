@@ -239,3 +239,50 @@ describe('a model with several heads', () => {
     await expect(named.compile().fit(1)).rejects.toThrow(/compile takes a model whose forward gives/)
   })
 })
+
+describe('data with several targets for one output', () => {
+  /** The kind's scores weighed by the value. */
+  const weighed = (scores: Tensor, [kinds, values]: readonly Tensor[]) =>
+    F.crossEntropy(scores, kinds!, { reduction: 'none' }).mul(values!.squeeze(1).square()).mean()
+  class Weighed extends nn.Module<[Tensor, readonly Tensor[]]> {
+    override forward(scores: Tensor, targets: readonly Tensor[]) {
+      return weighed(scores, targets)
+    }
+  }
+  const make = (lossFunction: LearnerOptions['lossFunction']) => {
+    const { learner, ...rest } = multiTask()
+    manualSeed(6)
+    return {
+      ...rest,
+      learner: new Learner(learner.data, new nn.Linear(4, 3), { lossFunction, silent: true }),
+    }
+  }
+
+  it.each([
+    ['a function', weighed],
+    ['a module', new Weighed()],
+  ])('are trained with, and predicted beside, with %s as loss', async (_title, lossFunction) => {
+    const { learner, x, kinds, values } = make(lossFunction)
+    const compiled = make(lossFunction).learner.compile()
+    await learner.fit(2)
+    await compiled.fit(2)
+    expect(compiled.recorder.rawLosses).toEqual(learner.recorder.rawLosses)
+    const { predictions, targets } = await learner.getPredictions<readonly Tensor[]>({ items: 10 })
+    expect(arrays(targets)).toEqual(arrays([kinds.narrow(0, 0, 10), values.narrow(0, 0, 10)]))
+    expect(predictions.shape).toEqual([10, 3])
+    expect((await learner.predict(x.index(0))).predictions).toHaveLength(3)
+    await expect(learner.interpret()).rejects.toThrow(
+      expect.objectContaining({
+        code: 'CONFIG',
+        message: expect.stringMatching(/class label.*list of 2 targets/),
+      }),
+    )
+  })
+
+  it('lets a mixing callback say that it takes one', async () => {
+    const { learner } = make(new Weighed())
+    await expect(learner.mixup({ stackY: false }).fit(1)).rejects.toThrow(
+      /target must be one tensor, here are 2/,
+    )
+  })
+})
