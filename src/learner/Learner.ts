@@ -95,8 +95,8 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
   }
 
   /**
-   * What the model makes of one item: a picture file, for picture data, or a tensor without the dimension of the batch. In the dtype of
-   * the model, without mixed precision.
+   * What the model makes of one item: a picture file, for picture data, or a tensor without the dimension of the batch; for a
+   * model with several inputs a list of such tensors. In the dtype of the model, without mixed precision.
    * @example const { label, predictions } = await learner.predict('bee.jpg')
    */
   async predict(item: unknown): Promise<Prediction> {

@@ -118,7 +118,10 @@ export async function collectPredictions(
   }
 }
 
-/** A tensor is an item itself, without the dimension of the batch; the data knows how others become one. */
+/**
+ * A tensor, or a list of one for each of the model's inputs, is an item itself, without the dimension of the batch; the data knows how
+ * others become one.
+ */
 export async function predictItems(
   learner: Learner,
   items: readonly unknown[],
@@ -136,6 +139,12 @@ export async function predictItems(
 async function predictBatch(learner: Learner, items: readonly unknown[]): Promise<Prediction[]> {
   const { data, model, lossFunction } = learner
   const inputs = await Promise.all(items.map((item) => inputOf(data, item)))
+  const odd = inputs.findIndex(({ length }) => length !== inputs[0]!.length)
+  if (odd >= 0) {
+    throw new ConfigError(
+      `predictAll: item 0 has ${inputs[0]!.length} tensors, item ${odd} has ${inputs[odd]!.length}: give each as many as the model has inputs`,
+    )
+  }
   const x = inputs[0]!.map((_, i) =>
     noGrad(() =>
       cat(
@@ -213,8 +222,12 @@ function labelOf(classes: readonly string[], decoded: NestedNumbers): string | u
 
 async function inputOf(data: LearnerData, item: unknown): Promise<readonly Tensor[]> {
   if (item instanceof Tensor) return [item.unsqueeze(0)]
+  if (isTensorList(item)) return item.map((part) => part.unsqueeze(0))
   if (data.oneItem) return tensorsOf((await data.oneItem(item as never)).x)
-  throw new ConfigError('this data cannot make a batch of an item; predict takes a tensor here')
+  throw new ConfigError(
+    'this data cannot make a batch of an item; predict takes a tensor here, or a list of tensors for a model with several inputs, ' +
+      `each without the dimension of the batch; got ${show(item)}`,
+  )
 }
 
 function loaderOf(data: LearnerData, dataset: 'valid' | 'train' | 'fix' | 'test'): BatchLoader {

@@ -286,3 +286,49 @@ describe('data with several targets for one output', () => {
     )
   })
 })
+
+describe('a model with several inputs', () => {
+  class Two extends nn.Module<[Tensor, Tensor]> {
+    left = new nn.Linear(4, 2)
+    right = new nn.Linear(1, 2)
+    override forward(a: Tensor, b: Tensor): Tensor {
+      return this.left.forward(a).add(this.right.forward(b))
+    }
+  }
+  const make = () => {
+    const { x, values } = points()
+    const data = loaders((i) => ({ x: [x.index(i), values.index(i)], y: values.index(i).expand([2]) }))
+    manualSeed(6)
+    return {
+      x,
+      values,
+      learner: new Learner(data, new Two(), { lossFunction: new nn.MSELoss(), silent: true }),
+    }
+  }
+
+  it('takes a list of tensors for one item', async () => {
+    const { x, values, learner } = make()
+    await learner.fit(1)
+    const expected = noGrad(() => learner.model.forward(x, values)).toArray() as number[][]
+    const close = (row: number[]) => row.map((each) => expect.closeTo(each, 5))
+    const item = (i: number) => [x.index(i), values.index(i)]
+    expect((await learner.predict(item(3))).predictions).toEqual(close(expected[3]!))
+    const all = await learner.predictAll([item(0), item(1), item(2)], { batchSize: 2 })
+    expect(all.map(({ predictions }) => predictions)).toEqual([0, 1, 2].map((i) => close(expected[i]!)))
+  })
+
+  it('refuses items of different numbers of tensors, and what is no tensor', async () => {
+    const { x, values, learner } = make()
+    const mixed = [[x.index(0), values.index(0)], x.index(1)]
+    await expect(learner.predictAll(mixed)).rejects.toThrow(/item 0 has 2 tensors, item 1 has 1/)
+    await expect(learner.predict([])).rejects.toThrow(/tensor.*or a list of tensors/)
+    await expect(learner.predict([x.index(0), 1])).rejects.toThrow(ConfigError)
+  })
+
+  it('may be one of a single input, given in a list', async () => {
+    const { learner, x } = multiTask()
+    expect(await learner.predict([x.index(0)])).toEqual(await learner.predict(x.index(0)))
+    // Two items, not one of two tensors.
+    expect(await learner.predictAll([x.index(0), x.index(1)])).toHaveLength(2)
+  })
+})
