@@ -424,6 +424,46 @@ describe('TensorDataset', () => {
     expect(values).toEqual([upTo(6), [6, 7, 8, 9]])
   })
 
+  it('gives lists of inputs and of targets where it has several', async () => {
+    const z = x.mul(10)
+    const dataset = new TensorDataset([x, y], [y, z, x])
+    expect(dataset.length).toBe(10)
+    const item = dataset.get(3)
+    expect(item.x.map((part) => part.toArray())).toEqual([[6, 7], 3])
+    expect(item.y.map((part) => part.toArray())).toEqual([3, [60, 70], [6, 7]])
+    const loader = new DataLoader(dataset, { batchSize: 4, shuffle: true, seed: 2 })
+    const alone = new DataLoader(new TensorDataset(x, y), { batchSize: 4, shuffle: true, seed: 2 })
+    const expected: unknown[] = []
+    for await (const batch of alone) {
+      const [a, b] = [batch.x.toArray(), batch.y.toArray()]
+      expected.push([a, b, b, batch.x.mul(10).toArray(), a])
+    }
+    const all: unknown[] = []
+    for await (const batch of loader) all.push([...batch.x, ...batch.y].map((part) => part.toArray()))
+    expect(all).toEqual(expected)
+    // As items that are collated are.
+    const byItems: unknown[] = []
+    const plain = { length: 10, get: (index: number) => dataset.get(index) }
+    for await (const batch of new DataLoader(plain, { batchSize: 4, shuffle: true, seed: 2 })) {
+      byItems.push([...batch.x, ...batch.y].map((part) => part.toArray()))
+    }
+    expect(byItems).toEqual(expected)
+    const single = new DataLoader(new TensorDataset(x, [y]), { batchSize: 4 })
+    expect((await single.first()).y).toHaveLength(1)
+  })
+
+  it('refuses a third tensor, and what is no tensor', () => {
+    const three: readonly unknown[] = [x, y, y]
+    const make = (parts: readonly unknown[]) => new TensorDataset(...(parts as [Tensor, Tensor]))
+    expect(() => make(three)).toThrow(ConfigError)
+    expect(() => make(three)).toThrow(/3 arguments.*as a list, new TensorDataset\(x, \[y1, y2\]\)/)
+    for (const wrong of [[1, 2], undefined, [], new Float32Array(2), [x, 1]]) {
+      expect(() => make([x, wrong])).toThrow(ConfigError)
+      expect(() => make([wrong, y])).toThrow(/inputs must be a tensor or a list of tensors/)
+    }
+    expect(() => new TensorDataset(x, [y, arange(4)])).toThrow(ShapeError)
+  })
+
   it('refuses tensors that do not belong together', () => {
     expect(() => new TensorDataset(arange(4), arange(5))).toThrow(ShapeError)
     expect(() => new TensorDataset(arange(4), arange(5))).toThrow(/\[4\] and \[5\]/)
@@ -667,7 +707,7 @@ describe('options that cannot be', () => {
     [{ prefetch: Number.NaN }, /prefetch/],
     [{ seed: -4 }, /a seed is a whole number/],
     [{ onError: 'ignore' }, /onError must be one of 'throw', 'skip', got "ignore"/],
-    [{ batchsize: 3 }, /unknown option 'batchsize'; it takes batchSize/],
+    [{ batchsize: 3 }, /unknown option batchsize; the options are batchSize/],
     [{ shuffle: true, sampler: { length: 5, indices: () => upTo(5) } }, /a sampler decides/],
   ])('%j', (options, message) => {
     expect(() => new DataLoader(dataset, options as never)).toThrow(ConfigError)

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { GradientAccumulation } from '../../callbacks/index.ts'
-import { DataLoader } from '../../src/data/index.ts'
+import { DataLoader, TensorDataset } from '../../src/data/index.ts'
 import { ConfigError, manualSeed, noGrad, randint, randn, type Tensor } from '../../src/engine/index.ts'
 import {
   Callback,
@@ -331,4 +331,20 @@ describe('a model with several inputs', () => {
     // Two items, not one of two tensors.
     expect(await learner.predictAll([x.index(0), x.index(1)])).toHaveLength(2)
   })
+})
+
+it('TensorDatasets of lists train, predict and compile as items that are collated do', async () => {
+  const { x, kinds, values } = points()
+  const { learner } = multiTask()
+  const sets = new TensorDataset(x, [kinds, values])
+  const data = {
+    trainDl: new DataLoader(sets, { batchSize: 4, shuffle: true, seed: 3 }),
+    validDl: new DataLoader(sets, { batchSize: 4 }),
+  }
+  manualSeed(6)
+  const gathered = new Learner(data, new Heads(), { lossFunction: both, silent: true }).compile()
+  for (const each of [learner, gathered]) await each.fit(2)
+  expect(weights(gathered)).toEqual(weights(learner))
+  const { targets } = await gathered.getPredictions<readonly Tensor[]>()
+  expect(arrays(targets)).toEqual(arrays([kinds, values]))
 })
