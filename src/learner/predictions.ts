@@ -1,6 +1,7 @@
 import { show } from '../engine/check.ts'
 import { ConfigError, DataError } from '../engine/errors.ts'
 import { cat, type NestedNumbers, noGrad, scope, Tensor } from '../engine/index.ts'
+import * as nn from '../nn/index.ts'
 import type { CallbackHandler } from './CallbackHandler.ts'
 import {
   type Batch,
@@ -15,7 +16,8 @@ import { evaluate, inEvalMode } from './evaluate.ts'
 import type { FitState } from './FitState.ts'
 import type { Learner } from './Learner.ts'
 import type { AnyModule } from './layerGroups.ts'
-import { activate, computeLoss, decode, withoutReduction } from './lossFunction.ts'
+import { activate, computeLoss, decode, type LossFunction, withoutReduction } from './lossFunction.ts'
+import { MixedLoss } from './MixedLoss.ts'
 import { checkCount, rejectUnknownOptions } from './options.ts'
 
 export interface PredictionOptions {
@@ -161,7 +163,7 @@ async function predictBatch(learner: Learner, items: readonly unknown[]): Promis
   checkRows('predict', 'predictions', predictions, items.length)
   return items.map((_, i) => {
     const values = { decoded: valuesOf(decoded, i), predictions: valuesOf(predictions, i) }
-    const label = data.classes && labelOf(data.classes, values.decoded)
+    const label = data.classes && labelOf(data.classes, values.decoded, saysYesOrNo(lossFunction, decoded))
     return { label, ...values }
   })
 }
@@ -214,10 +216,19 @@ export function requireSingle(
 }
 
 /** The class of an index, or (of yes and no for each class) those with a yes, as `cloudy;primary`. */
-function labelOf(classes: readonly string[], decoded: NestedNumbers): string | undefined {
+function labelOf(classes: readonly string[], decoded: NestedNumbers, isYesOrNo: boolean): string | undefined {
   if (typeof decoded === 'number') return classes[decoded]
-  if (!Array.isArray(decoded) || decoded.length !== classes.length) return undefined
-  return classes.filter((_, i) => Number(decoded[i]) === 1).join(';')
+  if (!Array.isArray(decoded) || !isYesOrNo || decoded.length !== classes.length) return undefined
+  const answers = decoded.map(Number)
+  if (!answers.every((answer) => answer === 0 || answer === 1)) return undefined
+  return classes.filter((_, i) => answers[i] === 1).join(';')
+}
+
+/** Whether decoded rows answer a question for each class: numbers that happen to be as many as the classes are no names. */
+function saysYesOrNo(loss: LossFunction, decoded: Output): boolean {
+  if (!(decoded instanceof Tensor) || decoded.ndim !== 2) return false
+  const inner = loss instanceof MixedLoss ? loss.inner : loss
+  return decoded.dtype === 'bool' || inner instanceof nn.BCEWithLogitsLoss || inner instanceof nn.BCELoss
 }
 
 async function inputOf(data: LearnerData, item: unknown): Promise<readonly Tensor[]> {
