@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
+import { DataBunch } from '../../src/data/DataBunch.ts'
 import { DataLoader, type DataLoaderOptions } from '../../src/data/DataLoader.ts'
 import type { Dataset } from '../../src/data/Dataset.ts'
 import { ImageDataset, type ImageSample } from '../../src/data/image/ImageDataset.ts'
@@ -378,6 +379,41 @@ describe('state', () => {
     const { y } = await first.first()
     expect(first.state()).toEqual({ seed: 9, epoch: 0, batch: 0 })
     expect((await batches(first))[0]).toEqual(y.toArray())
+  })
+})
+
+describe('what is no dataset', () => {
+  it.each<[unknown, RegExp]>([
+    [[{ x: 1, y: 2 }], /length and get\(index\).*got an array; of an array, \{ length: array.length, get/],
+    [
+      (function* () {
+        yield 1
+      })(),
+      /length and get\(index\).*got an object/,
+    ],
+    [undefined, /got undefined/],
+    [new Map(), /got an object of class Map/],
+    [{ length: 3 }, /length and get/],
+    [{ get: () => 1 }, /length and get/],
+  ])('is refused: %s', (dataset, message) => {
+    const makers = [
+      () => new DataLoader(dataset as never),
+      () => DataBunch.create(dataset as never),
+      ...(dataset
+        ? [() => DataBunch.create({ length: 2, get: () => 1 }, dataset as never, { batchSize: 1 })]
+        : []),
+    ]
+    for (const make of makers) {
+      expect(make).toThrow(ConfigError)
+      expect(make).toThrow(message)
+    }
+  })
+
+  it('or an empty one, which is called so', () => {
+    const empty = { length: 0, get: () => ({ x: 1, y: 1 }) }
+    expect(() => DataBunch.create(empty)).toThrow(DataError)
+    expect(() => DataBunch.create(empty)).toThrow('the training set is empty')
+    expect(() => new DataLoader(empty)).toThrow('the dataset is empty')
   })
 })
 
