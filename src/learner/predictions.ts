@@ -209,10 +209,10 @@ export function requireSingle(
     ([, value]) => !(value instanceof Tensor),
   )
   if (lists.length === 0) return
-  const described = lists.map(([name, value]) => `a list of ${(value as readonly Tensor[]).length} ${name}`)
-  throw new ConfigError(
-    `${owner} ${need}, but here there is ${described.join(' and ')}; getPredictions gives the lists`,
+  const described = lists.map(
+    ([name, value]) => `${name} are a list of ${(value as readonly Tensor[]).length}`,
   )
+  throw new ConfigError(`${owner} ${need}, but here ${described.join(', ')}; getPredictions gives the lists`)
 }
 
 /** The class of an index, or (of yes and no for each class) those with a yes, as `cloudy;primary`. */

@@ -187,12 +187,12 @@ describe('a model with several heads', () => {
     await expect(learner.interpret()).rejects.toThrow(
       expect.objectContaining({
         code: 'CONFIG',
-        message: expect.stringMatching(/interpret needs .*class label.*list of 2 predictions/),
+        message: expect.stringMatching(/interpret needs .*class label.*predictions are a list of 2/),
       }),
     )
     const { validDl } = learner.data
     await expect(learner.tta({ loaders: [validDl!] })).rejects.toThrow(
-      /tta takes one tensor.*list of 2 predictions/,
+      /tta takes one tensor.*predictions are a list of 2/,
     )
     await expect(multiTask({ metrics: [metrics.accuracy] }).learner.fit(1)).rejects.toThrow(
       expect.objectContaining({
@@ -274,7 +274,7 @@ describe('data with several targets for one output', () => {
     await expect(learner.interpret()).rejects.toThrow(
       expect.objectContaining({
         code: 'CONFIG',
-        message: expect.stringMatching(/class label.*list of 2 targets/),
+        message: expect.stringMatching(/class label.*targets are a list of 2/),
       }),
     )
   })
