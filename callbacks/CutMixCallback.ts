@@ -2,6 +2,7 @@ import { drawBeta } from '../src/data/beta.ts'
 import type { RandomStream } from '../src/data/random.ts'
 import { ShapeError } from '../src/engine/errors.ts'
 import { full, noGrad, Tensor, tensor } from '../src/engine/index.ts'
+import type { Input, Target } from '../src/learner/data.ts'
 import type { BatchBeginContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
 import { MixingCallback } from './MixingCallback.ts'
@@ -28,8 +29,8 @@ export class CutMixCallback extends MixingCallback {
   protected override mix({ lastInput, lastTarget }: BatchBeginContext, random: RandomStream) {
     if (!(lastInput instanceof Tensor && lastTarget instanceof Tensor) || lastInput.shape.length !== 4) {
       throw new ShapeError(
-        'CutMixCallback takes pictures [N, C, H, W] and one target tensor; the input is ' +
-          (lastInput instanceof Tensor ? `[${lastInput.shape.join(', ')}]` : 'a list of tensors'),
+        'CutMixCallback takes pictures [N, C, H, W] and one target tensor; ' +
+          `the input is ${describe(lastInput)}, the target ${describe(lastTarget)}`,
       )
     }
     const [samples, , height, width] = lastInput.shape as [number, number, number, number]
@@ -49,6 +50,10 @@ export class CutMixCallback extends MixingCallback {
     const share = full([samples], kept, { device })
     return { lastInput: mixed, lastTarget: [lastTarget, lastTarget.indexSelect(0, others), share] }
   }
+}
+
+function describe(value: Input | Target): string {
+  return value instanceof Tensor ? `[${value.shape.join(', ')}]` : 'a list of tensors'
 }
 
 /** A stretch of `size · share` about a centre drawn evenly, cut off at the edges. */

@@ -106,7 +106,7 @@ export class GradientAccumulation extends Callback {
     if (reduction === 'sum') return undefined
     this.#latest =
       reduction === 'batchmean'
-        ? (context.lastOutput.shape[0] ?? 1)
+        ? batchSizeOf(context.lastOutput) || 1
         : (meanWeight(context) ?? batchSizeOf(context.lastInput))
     return { lastLoss: lastLoss.mul(this.#latest) }
   }

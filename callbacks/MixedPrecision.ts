@@ -1,6 +1,8 @@
 import { ConfigError } from '../src/engine/errors.ts'
+import type { Tensor } from '../src/engine/index.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
+import { eachOf, tensorsOf } from '../src/learner/data.ts'
 import type { BatchBeginContext, LossBeginContext } from '../src/learner/events.ts'
 import { rejectUnknownOptions } from '../src/learner/options.ts'
 
@@ -42,7 +44,8 @@ export class MixedPrecision extends Callback {
 
   /** The loss, metrics and predictions take float32. */
   override onLossBegin({ lastOutput }: LossBeginContext) {
-    const isLow = ['bfloat16', 'float16'].includes(lastOutput.dtype)
-    return isLow ? { lastOutput: lastOutput.to('float32') } : undefined
+    const isLow = ({ dtype }: Tensor) => dtype === 'bfloat16' || dtype === 'float16'
+    if (!tensorsOf(lastOutput).some(isLow)) return undefined
+    return { lastOutput: eachOf(lastOutput, (tensor) => (isLow(tensor) ? tensor.to('float32') : tensor)) }
   }
 }

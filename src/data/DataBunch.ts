@@ -3,7 +3,7 @@ import { getDefaultDevice } from '../engine/index.ts'
 import type { SkippedItem } from './BatchIterator.ts'
 import type { Collated } from './collate.ts'
 import { DataLoader, type DataLoaderOptions, type DataLoaderState } from './DataLoader.ts'
-import type { Dataset } from './Dataset.ts'
+import { checkDataset, type Dataset } from './Dataset.ts'
 import { checkCount, rejectUnknownOptions } from './options.ts'
 import type { Sampler } from './samplers.ts'
 
@@ -94,6 +94,8 @@ export class DataBunch<Item = unknown, B = Collated<Item>> {
     validDs?: Dataset<Item> | null,
     options: DataBunchOptions<Item, B> = {},
   ) {
+    checkDataset('DataBunch', trainDs)
+    if (validDs) checkDataset('DataBunch', validDs)
     rejectUnknownOptions('DataBunch', options, OPTION_NAMES)
     const {
       batchSize = 64,
@@ -105,6 +107,13 @@ export class DataBunch<Item = unknown, B = Collated<Item>> {
     const { workers, prefetch, seed, onError, device, collate, numberDtype } = options
     checkCount('DataBunch', 'batchSize', batchSize, 1)
     checkCount('DataBunch', 'validBatchSize', validBatchSize, 1)
+    if ((sampler ?? trainDs).length === 0) {
+      throw new DataError(
+        sampler
+          ? 'the sampler gives no items, so there would be no training batch'
+          : 'the training set is empty: it has no items to train with',
+      )
+    }
     if (dropLast && batchSize > (sampler ?? trainDs).length) {
       throw new DataError(
         `a batch size of ${batchSize} is larger than the training set (${(sampler ?? trainDs).length} items), so there would be no training batch at all. Choose batchSize <= ${(sampler ?? trainDs).length}`,

@@ -3,7 +3,7 @@ import { ConfigError, DataError } from '../engine/errors.ts'
 import { BatchIterator, type SkippedItem } from './BatchIterator.ts'
 import { RoomPool } from './BatchRoom.ts'
 import { type Collated, Collator } from './collate.ts'
-import type { Dataset } from './Dataset.ts'
+import { checkDataset, type Dataset } from './Dataset.ts'
 import { drawSeed } from './drawSeed.ts'
 import { checkChoice, checkCount, rejectUnknownOptions } from './options.ts'
 import { checkSeed } from './random.ts'
@@ -97,6 +97,7 @@ export class DataLoader<Item = unknown, B = Collated<Item>> implements AsyncIter
   #current: BatchIterator<Item, B> | undefined
 
   constructor(dataset: Dataset<Item>, options: DataLoaderOptions<Item, B> = {}) {
+    checkDataset('DataLoader', dataset)
     rejectUnknownOptions('DataLoader', options, OPTION_NAMES)
     const { batchSize = 1, shuffle = false, sampler, dropLast = false, seed, onError = 'throw' } = options
     const { workers = defaultWorkers(), prefetch = 2 } = options

@@ -1,3 +1,5 @@
+import { show } from '../engine/check.ts'
+import { ConfigError } from '../engine/errors.ts'
 import type { Tensor } from '../engine/index.ts'
 import type { PictureRoom } from './image/RgbImage.ts'
 import type { RandomStream } from './random.ts'
@@ -66,4 +68,16 @@ export function isBatchFinisher(dataset: object): dataset is BatchFinisher {
 
 export function hasBatchedItems<Item>(dataset: object): dataset is BatchedItems<Item> {
   return typeof (dataset as Partial<BatchedItems>).getForBatch === 'function'
+}
+
+/** @throws ConfigError that says what a dataset is, for what is none */
+export function checkDataset(owner: string, dataset: unknown): void {
+  const { length, get } = (dataset ?? {}) as Partial<Dataset>
+  if (typeof length === 'number' && typeof get === 'function') return
+  const array = Array.isArray(dataset)
+    ? '; of an array, { length: array.length, get: (index) => array[index] }'
+    : ''
+  throw new ConfigError(
+    `${owner}: a dataset has a length and get(index), which gives one item, got ${Array.isArray(dataset) ? 'an array' : show(dataset)}${array}`,
+  )
 }

@@ -1,35 +1,76 @@
-import { ShapeError } from '../engine/errors.ts'
-import { type Tensor, tensor } from '../engine/index.ts'
+import { show } from '../engine/check.ts'
+import { ConfigError, ShapeError } from '../engine/errors.ts'
+import { Tensor, tensor } from '../engine/index.ts'
 import type { Dataset, GatherableDataset, Sample, TensorBatch } from './Dataset.ts'
 
-/** Inputs and targets that are tensors already: the first dimension of each counts the items. Batches are gathered by the engine. */
-export class TensorDataset implements Dataset<Sample<Tensor, Tensor>>, GatherableDataset<TensorBatch> {
-  readonly x: Tensor
-  readonly y: Tensor
+/**
+ * Inputs and targets that are tensors already: the first dimension of each counts the items. Batches are gathered by the engine.
+ * A list of tensors, for models with several inputs or losses of several targets, gives batches with a list in its place.
+ *
+ * @example new TensorDataset([pictures, ages], [classes, prices]) // batches { x: [Tensor, Tensor], y: [Tensor, Tensor] }
+ */
+export class TensorDataset<
+  X extends Tensor | readonly Tensor[] = Tensor,
+  Y extends Tensor | readonly Tensor[] = Tensor,
+> implements Dataset<Sample<X, Y>>, GatherableDataset<TensorBatch<X, Y>>
+{
+  readonly x: X
+  readonly y: Y
+  readonly length: number
 
-  /** @throws ShapeError unless both have a first dimension, and of the same length. */
-  constructor(x: Tensor, y: Tensor) {
-    if (x.shape.length === 0 || y.shape.length === 0 || x.shape[0] !== y.shape[0]) {
+  /**
+   * @throws ShapeError unless all tensors have a first dimension, and of the same length; ConfigError for what is neither a tensor nor a
+   * list of tensors, and for more than two arguments
+   */
+  constructor(x: X, y: Y, ...others: never[]) {
+    if (others.length > 0) {
+      throw new ConfigError(
+        `TensorDataset takes inputs and targets, got ${2 + others.length} arguments: pass several inputs or several targets as a ` +
+          'list, new TensorDataset(x, [y1, y2])',
+      )
+    }
+    const tensors = [...tensorsOf('inputs', x), ...tensorsOf('targets', y)]
+    const [first] = tensors as [Tensor]
+    if (tensors.some(({ shape }) => shape.length === 0 || shape[0] !== first.shape[0])) {
+      const shapes = tensors.map(({ shape }) => `[${shape.join(', ')}]`)
       throw new ShapeError(
-        `TensorDataset: the first dimension of both tensors counts the items, so it must be the same; got [${x.shape.join(', ')}] and [${y.shape.join(', ')}]`,
+        `TensorDataset: the first dimension of ${tensors.length === 2 ? 'both' : 'all'} tensors counts the items, so it must be the same; got ${shapes.join(' and ')}`,
       )
     }
     this.x = x
     this.y = y
+    this.length = first.shape[0]!
   }
 
-  get length(): number {
-    return this.x.shape[0]!
+  get(index: number): Sample<X, Y> {
+    const item = (one: Tensor) => one.index(index)
+    return { x: each(this.x, item), y: each(this.y, item) }
   }
 
-  get(index: number): Sample<Tensor, Tensor> {
-    return { x: this.x.index(index), y: this.y.index(index) }
+  gather(indices: readonly number[], device?: string): TensorBatch<X, Y> {
+    const values = BigInt64Array.from(indices, BigInt)
+    const places = new Map<string, Tensor>()
+    const rows = (one: Tensor) => {
+      const at = places.get(one.device) ?? tensor(values, { shape: [indices.length], device: one.device })
+      places.set(one.device, at)
+      const batch = one.indexSelect(0, at)
+      return device === undefined ? batch : batch.to(device)
+    }
+    return { x: each(this.x, rows), y: each(this.y, rows) }
   }
+}
 
-  gather(indices: readonly number[], device?: string): TensorBatch {
-    const at = tensor(BigInt64Array.from(indices, BigInt), { shape: [indices.length], device: this.x.device })
-    const x = this.x.indexSelect(0, at)
-    const y = this.y.indexSelect(0, this.y.device === this.x.device ? at : at.to(this.y.device))
-    return device === undefined ? { x, y } : { x: x.to(device), y: y.to(device) }
-  }
+function each<Value extends Tensor | readonly Tensor[]>(
+  value: Value,
+  change: (one: Tensor) => Tensor,
+): Value {
+  return (value instanceof Tensor ? change(value) : value.map(change)) as Value
+}
+
+function tensorsOf(what: string, value: unknown): readonly Tensor[] {
+  const list: readonly unknown[] = Array.isArray(value) ? value : [value]
+  if (list.length > 0 && list.every((one) => one instanceof Tensor)) return list
+  throw new ConfigError(
+    `TensorDataset: the ${what} must be a tensor or a list of tensors, got ${show(value)}; tensor(…) makes one of numbers`,
+  )
 }

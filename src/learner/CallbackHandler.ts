@@ -38,7 +38,7 @@ export class CallbackHandler {
       if (!whom(callback)) continue
       this.#told = callback
       this.#state.event = event
-      const changes: unknown = callback[event]!(this.#state)
+      const changes: unknown = callback[event]!(this.#state as never)
       if (changes !== undefined && changes !== null) this.#apply(callback, event, changes)
     }
   }
@@ -122,7 +122,7 @@ export class CallbackHandler {
 
   async #tell(callback: Callback, event: EventName): Promise<void> {
     this.#state.event = event
-    const changes: unknown = await callback[event]!(this.#state)
+    const changes: unknown = await callback[event]!(this.#state as never)
     if (changes !== undefined && changes !== null) this.#apply(callback, event, changes)
   }
 

@@ -6,7 +6,7 @@ import { Tensor } from '../engine/index.ts'
 import { Recording } from '../engine/recording.ts'
 import type { Callback } from './Callback.ts'
 import { type CompiledKey, compiledKey, isSame } from './compiledKey.ts'
-import type { Input, Target } from './data.ts'
+import { eachOf, type Input, isTensorList, type Output, type Target, tensorsOf } from './data.ts'
 import { forward } from './evaluate.ts'
 import type { Fit } from './loop.ts'
 import { computeLoss } from './lossFunction.ts'
@@ -17,7 +17,7 @@ interface Pass {
   recording: Recording
   input: Tensor[]
   target: Tensor[]
-  output: Tensor
+  output: Output
   loss: Tensor
   /** Of each parameter that the optimizer has. */
   gradients: (readonly [Tensor, Tensor | null])[]
@@ -120,7 +120,7 @@ export class CompiledStep {
     const at = this.#seen.findIndex((known) => isOf(known, pass.key))
     if (at >= 0) this.#seen.splice(at, 1)
     const { recording, input, target, output, loss, gradients } = pass
-    for (const tensor of [...input, ...target, output, loss]) tensor.dispose()
+    for (const tensor of [...input, ...target, ...tensorsOf(output), loss]) tensor.dispose()
     for (const [, gradient] of gradients) gradient?.dispose()
     recording.dispose()
   }
@@ -170,7 +170,13 @@ function record(
     const { recording, result } = Recording.of(() => {
       state.lastOutput = forward(learner.model, state)
       callbacks.emitNow('onLossBegin', recordable)
-      const output = state.lastOutput.keep()
+      const output = state.lastOutput
+      if (!(output instanceof Tensor || isTensorList(output))) {
+        throw new ConfigError(
+          'compile takes a model whose forward gives a tensor or a list of tensors; train without compile()',
+        )
+      }
+      for (const tensor of tensorsOf(output)) tensor.keep()
       const loss = computeLoss(learner.lossFunction, output, state.lastTarget).keep()
       state.lastLoss = loss
       callbacks.emitNow('onBackwardBegin', recordable)
@@ -194,7 +200,7 @@ function record(
       key,
       recording,
       ...own,
-      output: result.output.detach().keep(),
+      output: eachOf(result.output, (tensor) => tensor.detach().keep()),
       loss: result.loss.detach().keep(),
       gradients,
     }

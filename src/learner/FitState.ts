@@ -1,7 +1,7 @@
 import { AnnealError } from '../engine/errors.ts'
 import type { AutocastDType, Tensor } from '../engine/index.ts'
 import type { Callback } from './Callback.ts'
-import { type Batch, batchSizeOf, type Input, type Target } from './data.ts'
+import { type Batch, batchSizeOf, type Input, type Output, type Target } from './data.ts'
 import type { BatchEndContext, EpochEndContext, EpochMetrics, EventName, TrainEndContext } from './events.ts'
 import type { Learner } from './Learner.ts'
 import { SmoothedValue } from './SmoothedValue.ts'
@@ -43,7 +43,7 @@ export type FitPosition = {
  * All that is known of a running fit. Callbacks see it through the contexts of `events.ts`, which say what is there at
  * which event; reading more than that ends in an error that says so.
  */
-export class FitState implements BatchEndContext, EpochEndContext, TrainEndContext {
+export class FitState implements Omit<BatchEndContext, 'lastOutput'>, EpochEndContext, TrainEndContext {
   readonly learner: Learner
   readonly epochs: number
   batchesPerEpoch: number
@@ -77,7 +77,7 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
   lastMetrics: EpochMetrics = {}
   readonly smoothing = new SmoothedValue()
 
-  #batch: { lastInput?: Input; lastTarget?: Target; lastOutput?: Tensor; lastLoss?: Tensor } = {}
+  #batch: { lastInput?: Input; lastTarget?: Target; lastOutput?: Output; lastLoss?: Tensor } = {}
   #lossSum = 0
   #samples = 0
 
@@ -114,10 +114,10 @@ export class FitState implements BatchEndContext, EpochEndContext, TrainEndConte
     this.#batch.lastTarget = value
   }
 
-  get lastOutput(): Tensor {
+  get lastOutput(): Output {
     return this.#present('lastOutput')
   }
-  set lastOutput(value: Tensor) {
+  set lastOutput(value: Output) {
     this.#batch.lastOutput = value
   }
 

@@ -1,10 +1,11 @@
 import { ConfigError, DataError } from '../engine/errors.ts'
+import type { Tensor } from '../engine/index.ts'
 import type * as nn from '../nn/index.ts'
 import type { Figure } from '../plot/index.ts'
 import type { Callback } from './Callback.ts'
 import { CallbackHandler } from './CallbackHandler.ts'
 import { checkpointFile, type LoadReport, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
-import type { Batch, BatchLoader } from './data.ts'
+import type { Batch, BatchLoader, Target } from './data.ts'
 import { evaluate } from './evaluate.ts'
 import { exportLearner } from './export.ts'
 import { exportLearnerOnnx, type LearnerExportOnnxOptions } from './exportOnnx.ts'
@@ -24,6 +25,7 @@ import { type MetricLike, toMetrics } from './Metric.ts'
 import { rejectUnknownOptions } from './options.ts'
 import {
   collectPredictions,
+  type OutputsOf,
   type Prediction,
   type PredictionOptions,
   type Predictions,
@@ -80,17 +82,21 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
 
   /**
    * Runs the model over data in fixed order. Predictions are what the loss makes of raw outputs: probabilities for a
-   * classifier. All results are on the CPU.
+   * classifier. All results are on the CPU. A model of several heads gives lists of tensors, and so does data with several targets:
+   * `getPredictions<readonly Tensor[]>()` has their type.
    */
-  async getPredictions(options: PredictionOptions = {}): Promise<Predictions> {
+  async getPredictions<Targets extends Target = Tensor>(
+    options: PredictionOptions = {},
+  ): Promise<Predictions<OutputsOf<Model>, Targets>> {
     this.settleLoaders()
     const state = newFitState(this.self)
-    return collectPredictions(this.self, state, new CallbackHandler(this.callbacks, state), options)
+    const handler = new CallbackHandler(this.callbacks, state)
+    return (await collectPredictions(this.self, state, handler, options)) as Predictions<never, never>
   }
 
   /**
-   * What the model makes of one item: a picture file, for picture data, or a tensor without the dimension of the batch. In the dtype of
-   * the model, without mixed precision.
+   * What the model makes of one item: a picture file, for picture data, or a tensor without the dimension of the batch; for a
+   * model with several inputs a list of such tensors. In the dtype of the model, without mixed precision.
    * @example const { label, predictions } = await learner.predict('bee.jpg')
    */
   async predict(item: unknown): Promise<Prediction> {

@@ -3,19 +3,20 @@ import { LossScaling, type LossScalingOptions } from '../../callbacks/LossScalin
 import { MixedPrecision } from '../../callbacks/MixedPrecision.ts'
 import { MixUpCallback, type MixUpOptions } from '../../callbacks/MixUpCallback.ts'
 import { Recorder } from '../../callbacks/Recorder.ts'
+import { show } from '../engine/check.ts'
 import { ConfigError } from '../engine/errors.ts'
 import type * as nn from '../nn/index.ts'
 import { Adam } from '../optim/Adam.ts'
 import { type Callback, checkCallback } from './Callback.ts'
 import { CompiledStep } from './CompiledStep.ts'
-import type { LearnerData } from './data.ts'
+import type { BatchLoader, LearnerData } from './data.ts'
 import type { Learner } from './Learner.ts'
 import { type AnyModule, isBatchNorm, type Split, splitModel } from './layerGroups.ts'
 import { type LearnerOptions, learnerOptionNames } from './learnerOptions.ts'
 import { type LossFunction, toLoss } from './lossFunction.ts'
 import { type LearningRate, lrRange } from './lrRange.ts'
 import { type Metric, toMetrics } from './Metric.ts'
-import { type OptimizerOption, OptimizerWrapper } from './OptimizerWrapper.ts'
+import { checkOptimizerOption, type OptimizerOption, OptimizerWrapper } from './OptimizerWrapper.ts'
 import { checkNotNegative, rejectUnknownOptions } from './options.ts'
 
 const fastaiAdam: OptimizerOption = (params, options) =>
@@ -44,9 +45,10 @@ export abstract class LearnerBase<Model extends AnyModule = nn.Module> {
   #compiled: CompiledStep | undefined
   #layerGroups: nn.Sequential[]
 
-  /** @throws ConfigError for unknown options, a missing loss, unusable metrics or callbacks */
+  /** @throws ConfigError for data or a model that is none, unknown options, a missing loss, an unusable optimizer, metrics or callbacks */
   constructor(data: LearnerData, model: Model, options: LearnerOptions = {}) {
     rejectUnknownOptions('Learner', options, learnerOptionNames)
+    checkParts(data, model)
     this.data = data
     this.model = model
     if (data.device !== undefined) model.to(data.device)
@@ -64,6 +66,7 @@ export abstract class LearnerBase<Model extends AnyModule = nn.Module> {
     this.silent = options.silent ?? false
     this.recorder = this.makeRecorder()
     this.#optimizerOption = options.optimizer ?? fastaiAdam
+    checkOptimizerOption(this.#optimizerOption)
     this.#layerGroups = splitModel(model, options.layerGroups ?? [[model]])
   }
 
@@ -215,4 +218,25 @@ export abstract class LearnerBase<Model extends AnyModule = nn.Module> {
     this.callbacks.splice(0, this.callbacks.length, ...kept)
     return this
   }
+}
+
+/** @throws ConfigError that says what the arguments must be */
+function checkParts(data: unknown, model: unknown): void {
+  if (typeof (data as LearnerData | null | undefined)?.trainDl?.[Symbol.asyncIterator] !== 'function') {
+    throw new ConfigError(
+      `the Learner's data must be a DataBunch, or { trainDl, validDl } with loaders; got ${show(data)}` +
+        (typeof (data as BatchLoader | null | undefined)?.[Symbol.asyncIterator] === 'function'
+          ? ', which is a loader itself: pass { trainDl: loader }'
+          : ''),
+    )
+  }
+  const { forward, parameters, modules } = (model ?? {}) as Partial<AnyModule>
+  if ([forward, parameters, modules].every((method) => typeof method === 'function')) return
+  const isModuleClass =
+    typeof model === 'function' && /^class\b/.test(Function.prototype.toString.call(model))
+  throw new ConfigError(
+    isModuleClass
+      ? `the Learner's model is the class ${model.name} itself: construct it with new`
+      : `the Learner's model must be an nn.Module, got ${show(model)}: write a class that extends nn.Module and has forward()`,
+  )
 }

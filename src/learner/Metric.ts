@@ -1,13 +1,14 @@
 import { ConfigError, DataError } from '../engine/errors.ts'
 import { noGrad, Tensor } from '../engine/index.ts'
-import type { Target } from './data.ts'
+import type { Output, Target } from './data.ts'
+import type { TensorOrList } from './lossFunction.ts'
 import { DeviceSum } from './metrics/DeviceSum.ts'
 
 /** Accumulates a metric over one pass through the validation data. */
 export interface MetricRun {
   /**
    * Takes in a batch, whose tensors are freed afterwards. Ours enqueue their sums on the device and wait for nothing; one that
-   * must read values here returns a promise.
+   * must read values here returns a promise. The output is a list where the model has several heads.
    */
   update(output: Tensor, target: Target, batchSize: number): void | Promise<void>
   /** The value over all that was taken in. Called once, and only if there was anything. */
@@ -28,12 +29,12 @@ export interface MetricFactory<Options> extends Metric {
 
 /**
  * A metric as the Learner takes it: a {@link Metric}, or a named function of a batch's output and target, whose values are
- * averaged over the samples.
+ * averaged over the samples. Where the model has several heads or the data several targets, the function takes lists.
  */
 export type MetricLike = Metric | MetricFunction
 
 /** The function's `name` is the metric's. */
-export type MetricFunction = (output: Tensor, target: Tensor) => Tensor | number
+export type MetricFunction = (output: TensorOrList, target: TensorOrList) => Tensor | number
 
 /**
  * Gives a metric another name, as two of a kind need in one Learner. A function is renamed itself, a {@link Metric} is not.
@@ -86,6 +87,30 @@ export function toMetrics(metrics: readonly MetricLike[]): Metric[] {
   return result
 }
 
+/**
+ * Lets a metric take in a batch.
+ * @throws ConfigError where the metric takes single tensors, but model or data give lists
+ */
+export function updateMetric(
+  name: string,
+  run: MetricRun,
+  output: Output,
+  target: Target,
+  batchSize: number,
+): void | Promise<void> {
+  try {
+    return run.update(output as Tensor, target, batchSize)
+  } catch (cause) {
+    if (!(cause instanceof TypeError) || (output instanceof Tensor && target instanceof Tensor)) throw cause
+    const lists = [output instanceof Tensor ? '' : 'outputs', target instanceof Tensor ? '' : 'targets']
+    throw new ConfigError(
+      `the metric ${name} fails on the lists of ${lists.filter(Boolean).join(' and ')} that there are here (${cause.message}): write one ` +
+        'of your own for them, as function accuracyOfFirst(outputs: readonly Tensor[], targets: readonly Tensor[]) { … }',
+      { cause },
+    )
+  }
+}
+
 function isMetric(metric: MetricLike): metric is Metric {
   return typeof (metric as Metric | undefined)?.begin === 'function'
 }
@@ -103,7 +128,7 @@ function averaged(metric: MetricFunction): Metric {
       let samples = 0
       return {
         update(output, target, batchSize) {
-          const value = noGrad(() => metric(output, target as Tensor))
+          const value = noGrad(() => metric(output as TensorOrList, target as TensorOrList))
           if (typeof value === 'number') onHost += value * batchSize
           else onDevice.add(() => single(metric.name, value).to('float64').mul(batchSize))
           samples += batchSize

@@ -1,6 +1,7 @@
 import { ConfigError } from '../engine/errors.ts'
 import { noGrad, Tensor } from '../engine/index.ts'
 import * as nn from '../nn/index.ts'
+import { batchSizeOf, type Output, type Target } from './data.ts'
 import type { LossModule } from './lossFunction.ts'
 import { activate, computeLoss, decode, type LossFunction, withoutReduction } from './lossFunction.ts'
 import { targetWeights } from './targetWeights.ts'
@@ -36,8 +37,8 @@ export class MixedLoss implements LossModule {
     if (typeof this.inner !== 'function') this.inner.reduction = value
   }
 
-  forward(output: Tensor, target: Tensor | MixedTarget): Tensor {
-    if (target instanceof Tensor) return computeLoss(this.inner, output, target)
+  forward(output: Output, target: Target | MixedTarget): Tensor {
+    if (!isMixed(target)) return computeLoss(this.inner, output, target)
     const [first, second, share] = target
     const reduction = this.reduction ?? 'mean'
     const [one, other] = withoutReduction(this.inner, () => [
@@ -49,7 +50,7 @@ export class MixedLoss implements LossModule {
     const squared = (losses: Tensor) => (isRoot ? losses.square() : losses)
     const mixed = mix(squared(one), squared(other), share)
     if (reduction === 'none') return mixed
-    if (reduction === 'batchmean') return mixed.sum().div(output.shape[0] ?? 1)
+    if (reduction === 'batchmean') return mixed.sum().div(batchSizeOf(output) || 1)
     if (reduction === 'sum') return isRoot ? mixed.sum().sqrt() : mixed.sum()
     if (isRoot) return mixed.mean().sqrt()
     const weight = this.meanWeight(output, target)
@@ -57,7 +58,7 @@ export class MixedLoss implements LossModule {
   }
 
   /** What a mean is divided by, where that is not the number of samples or elements. */
-  meanWeight(output: Tensor, [first, second, share]: MixedTarget): Tensor | undefined {
+  meanWeight(output: Output, [first, second, share]: MixedTarget): Tensor | undefined {
     const one = targetWeights(this.inner, output, first)
     const other = targetWeights(this.inner, output, second)
     return one && other && noGrad(() => mix(one, other, share).sum())
@@ -72,17 +73,22 @@ export class MixedLoss implements LossModule {
     )
   }
 
-  activation(output: Tensor): Tensor {
+  activation(output: Output): Output {
     return activate(this.inner, output)
   }
 
-  decode(output: Tensor): Tensor {
+  decode(output: Output): Output {
     return decode(this.inner, output)
   }
 
   toString(): string {
     return `${this.#owner} of ${this.inner.constructor.name}`
   }
+}
+
+/** Several targets that are not mixed are the affair of the loss inside. */
+function isMixed(target: Target | MixedTarget): target is MixedTarget {
+  return !(target instanceof Tensor) && target.length === 3
 }
 
 /** `shares` has one number a sample. */

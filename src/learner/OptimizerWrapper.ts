@@ -256,9 +256,14 @@ function make(factory: OptimizerOption, groups: readonly nn.Sequential[]): Steer
   const taken = new Set<nn.Parameter>()
   const params = groups.flatMap((group) => partNormAndBias(group, taken).map((part) => ({ params: part })))
   const options: OptimizerFactoryOptions = { lr: 3e-3 }
-  if (typeof factory !== 'function') throw unusable(`got ${show(factory)}`)
+  checkOptimizerOption(factory)
   const made = isClass(factory) ? new factory(params, options) : factory(params, options)
   return checked(made, params.length)
+}
+
+/** @throws ConfigError for what cannot make an optimizer: the name of one, or an optimizer itself */
+export function checkOptimizerOption(factory: unknown): void {
+  if (typeof factory !== 'function') throw unusable(`got ${show(factory)}`)
 }
 
 function isClass(factory: OptimizerOption): factory is Exclude<OptimizerOption, OptimizerFactory> {

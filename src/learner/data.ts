@@ -1,6 +1,6 @@
 import type { ItemDescription } from '../data/pictureItem.ts'
 import type { PictureOverlay } from '../data/showImages.ts'
-import type { Tensor } from '../engine/index.ts'
+import { Tensor } from '../engine/index.ts'
 import type { Figure } from '../plot/index.ts'
 import type { LossFunction, LossHint } from './lossFunction.ts'
 
@@ -9,6 +9,9 @@ export type Input = Tensor | readonly Tensor[]
 
 /** A batch's target: what the loss compares the output with. */
 export type Target = Tensor | readonly Tensor[]
+
+/** What a model gives: one tensor, or, of a model with several heads, a list with one for each. */
+export type Output = Tensor | readonly Tensor[]
 
 /** What a loader brings. */
 export interface Batch {
@@ -84,12 +87,22 @@ export interface LearnerData {
   ): Promise<Figure>
 }
 
-/** The tensors of an input or target, in a list. */
-export function tensorsOf(value: Input | Target): readonly Tensor[] {
+/** The tensors of an input, a target or an output, in a list. */
+export function tensorsOf(value: Input | Target | Output): readonly Tensor[] {
   return Array.isArray(value) ? (value as readonly Tensor[]) : [value as Tensor]
 }
 
-/** Number of samples in a batch. */
-export function batchSizeOf(input: Input): number {
+/** Whether a value is a list of tensors, of one at least. */
+export function isTensorList(value: unknown): value is readonly Tensor[] {
+  return Array.isArray(value) && value.length > 0 && value.every((part) => part instanceof Tensor)
+}
+
+/** What `change` makes of the tensor, or of each of the list. */
+export function eachOf(value: Output, change: (tensor: Tensor) => Tensor): Output {
+  return Array.isArray(value) ? (value as readonly Tensor[]).map(change) : change(value as Tensor)
+}
+
+/** Number of samples in a batch, by its input, target or output. */
+export function batchSizeOf(input: Input | Output): number {
   return tensorsOf(input)[0]?.shape[0] ?? 0
 }

@@ -1,14 +1,14 @@
-import { autocast, getRngState, noGrad, setRngState, type Tensor } from '../engine/index.ts'
+import { autocast, getRngState, noGrad, setRngState } from '../engine/index.ts'
 import type * as nn from '../nn/index.ts'
 import type { CallbackHandler } from './CallbackHandler.ts'
 import { CancelBatch, leftBy } from './cancel.ts'
-import { type Batch, type BatchLoader, tensorsOf } from './data.ts'
+import { type Batch, type BatchLoader, type Output, tensorsOf } from './data.ts'
 import { eachBatch } from './eachBatch.ts'
 import type { FitState } from './FitState.ts'
 import type { Learner } from './Learner.ts'
 import type { AnyModule } from './layerGroups.ts'
 import { computeLoss } from './lossFunction.ts'
-import type { Metric } from './Metric.ts'
+import { type Metric, updateMetric } from './Metric.ts'
 
 export interface Evaluation {
   learner: Learner
@@ -42,7 +42,9 @@ export async function evaluate(evaluation: Evaluation, loader: BatchLoader): Pro
     await callbacks.emit('onLossBegin')
     state.lastLoss = noGrad(() => computeLoss(learner.lossFunction, state.lastOutput, state.lastTarget))
     const size = state.batchSize
-    const updates = runs.map((run) => run.update(state.lastOutput, state.lastTarget, size))
+    const updates = runs.map((run, i) =>
+      updateMetric(metrics[i]!.name, run, state.lastOutput, state.lastTarget, size),
+    )
     const [loss] = await Promise.all([state.lastLoss.data(), ...updates])
     state.lossValue = Number(loss[0])
     lossSum += state.lossValue * size
@@ -79,8 +81,8 @@ function seedAside(loader: BatchLoader): void {
 }
 
 /** The model's answer to the batch's input. */
-export function forward(model: AnyModule, state: FitState): Tensor {
-  const run = () => model.forward(...(tensorsOf(state.lastInput) as never[])) as Tensor
+export function forward(model: AnyModule, state: FitState): Output {
+  const run = () => model.forward(...(tensorsOf(state.lastInput) as never[])) as Output
   return state.autocast ? autocast(state.autocast, run) : run()
 }
 

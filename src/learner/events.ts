@@ -1,5 +1,5 @@
 import type { AutocastDType, Tensor } from '../engine/index.ts'
-import type { Input, Target } from './data.ts'
+import type { Input, Output, Target } from './data.ts'
 import type { Learner } from './Learner.ts'
 
 /** The events of a fit, in the order in which they first happen. Names are fastai v1's in camelCase. */
@@ -63,7 +63,7 @@ export interface BatchBeginContext extends EpochBeginContext {
 
 /** What `onLossBegin` is told. */
 export interface LossBeginContext extends BatchBeginContext {
-  /** What the model made of the input. */
+  /** What the model made of the input. Of a model with several heads it is the list of theirs: `lastOutput as Output` has both types. */
   readonly lastOutput: Tensor
 }
 
@@ -133,7 +133,7 @@ interface Changeable {
   lastTarget: Target
   /** What this batch's forward pass computes in. */
   autocast: AutocastDType
-  lastOutput: Tensor
+  lastOutput: Output
   /** What is back-propagated. The reported losses stay those of the loss function. */
   lastLoss: Tensor
   /** Do not back-propagate this batch. */

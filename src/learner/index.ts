@@ -6,7 +6,7 @@ export type { CallbackState, NumberArray, StateValue } from './callbackState.ts'
 export { CancelBatch, CancelEpoch, CancelFit, CancelValidation } from './cancel.ts'
 export type { LoadReport } from './checkpoint.ts'
 export { type PlotClassActivationsOptions, plotClassActivations } from './classActivations.ts'
-export type { Batch, BatchLoader, Input, LearnerData, Target } from './data.ts'
+export type { Batch, BatchLoader, Input, LearnerData, Output, Target } from './data.ts'
 export type {
   BackwardBeginContext,
   BackwardEndContext,

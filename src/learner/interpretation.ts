@@ -9,7 +9,7 @@ import type { LossFunction } from './lossFunction.ts'
 import { countsOf } from './metrics/classCounts.ts'
 import { rejectUnknownOptions } from './options.ts'
 import { heatOverlays } from './overlays.ts'
-import type { PredictionOptions } from './predictions.ts'
+import { type PredictionOptions, type Predictions, requireSingle } from './predictions.ts'
 
 /** A pair of classes that the model takes for each other. */
 export interface Confusion {
@@ -101,10 +101,7 @@ export class ClassificationInterpretation {
     learner: Learner,
     options: Omit<PredictionOptions, 'withLoss'> = {},
   ): Promise<ClassificationInterpretation> {
-    const { predictions, decoded, targets, losses, indices } = await learner.getPredictions({
-      ...options,
-      withLoss: true,
-    })
+    const { predictions, decoded, targets, losses, indices } = await withSingleLosses(learner, options)
     const [items, outputs] = predictions.shape
     if (
       predictions.shape.length !== 2 ||
@@ -233,6 +230,22 @@ export class ClassificationInterpretation {
         support,
       }
     })
+  }
+}
+
+/** @throws ConfigError that says so for lists of outputs or targets, also where such a loss could not tell those of single items */
+async function withSingleLosses(learner: Learner, options: PredictionOptions): Promise<Predictions> {
+  const need = 'needs a classifier with one class label an item'
+  try {
+    const result = await learner.getPredictions({ ...options, withLoss: true })
+    requireSingle('interpret', result, need)
+    return result
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      const first = await learner.getPredictions({ ...options, withLoss: false, batches: 1 })
+      requireSingle('interpret', first, need)
+    }
+    throw error
   }
 }
 

@@ -2,19 +2,31 @@ import { ConfigError } from '../engine/errors.ts'
 import type { Tensor } from '../engine/index.ts'
 import * as F from '../nn/functional.ts'
 import * as nn from '../nn/index.ts'
-import type { Target } from './data.ts'
+import type { Output, Target } from './data.ts'
 
 /**
  * A loss as the Learner takes it: a module of `nn` (or of your own that extends one), which also knows what raw outputs mean,
  * or a plain function of output and target. The functions of `F` stand for their modules.
+ *
+ * Output and target are tensors, or lists of tensors where the model has several heads or the data several targets; a loss declares
+ * which: `(outputs: readonly Tensor[], target: Tensor) => …`.
  */
-export type LossFunction = LossModule | ((output: Tensor, target: Tensor) => Tensor)
+export type LossFunction = LossModule | ((output: TensorOrList, target: TensorOrList) => Tensor)
+
+/**
+ * A parameter of a function of one's own that may declare itself as `Tensor`, as `readonly Tensor[]` or as a tuple of up to eight tensors.
+ * Where it declares nothing, it can be used as any of them.
+ */
+export type TensorOrList = Tensor &
+  Tensor[] & { [Place in 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7]: Tensor } & { length: never }
 
 /** What the Learner uses of a loss module. */
 export interface LossModule {
-  forward(output: Tensor, target: Tensor): Tensor
-  activation?(output: Tensor): Tensor
-  decode?(output: Tensor): Tensor
+  forward(output: TensorOrList, target: TensorOrList): Tensor
+  /** What people read of raw outputs. Default: the outputs themselves. */
+  activation?(output: TensorOrList): Output
+  /** The predictions that raw outputs stand for. Default: the outputs themselves. */
+  decode?(output: TensorOrList): Output
   reduction?: string
 }
 
@@ -64,20 +76,24 @@ export function toLoss(loss: LossFunction | LossHint | undefined): LossFunction 
   return modules.get(loss as AnyFunction)?.() ?? (loss as LossFunction)
 }
 
-export function computeLoss(loss: LossFunction, output: Tensor, target: Target): Tensor {
-  // A target of several tensors is the affair of the loss that was chosen for it.
-  const single = target as Tensor
-  return typeof loss === 'function' ? loss(output, single) : loss.forward(output, single)
+export function computeLoss(loss: LossFunction, output: Output, target: Target): Tensor {
+  // Lists are the affair of the loss that was chosen for them.
+  const given = [output as TensorOrList, target as TensorOrList] as const
+  return typeof loss === 'function' ? loss(...given) : loss.forward(...given)
 }
 
 /** What people read of raw outputs, as the loss defines it: probabilities for classifiers. */
-export function activate(loss: LossFunction, output: Tensor): Tensor {
-  return typeof loss !== 'function' && loss.activation ? loss.activation(output) : output
+export function activate(loss: LossFunction, output: Tensor): Tensor
+export function activate(loss: LossFunction, output: Output): Output
+export function activate(loss: LossFunction, output: Output): Output {
+  return typeof loss !== 'function' && loss.activation ? loss.activation(output as TensorOrList) : output
 }
 
 /** The predictions that raw outputs stand for, as the loss defines it. */
-export function decode(loss: LossFunction, output: Tensor): Tensor {
-  return typeof loss !== 'function' && loss.decode ? loss.decode(output) : output
+export function decode(loss: LossFunction, output: Tensor): Tensor
+export function decode(loss: LossFunction, output: Output): Output
+export function decode(loss: LossFunction, output: Output): Output {
+  return typeof loss !== 'function' && loss.decode ? loss.decode(output as TensorOrList) : output
 }
 
 /**

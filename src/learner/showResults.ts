@@ -5,6 +5,7 @@ import type { LearnerData } from './data.ts'
 import type { Learner } from './Learner.ts'
 import { checkCount, rejectUnknownOptions } from './options.ts'
 import { maskOverlays } from './overlays.ts'
+import { requireSingle } from './predictions.ts'
 
 export interface ShowResultsOptions {
   /** Which items. Default 'valid'. */
@@ -26,7 +27,9 @@ export async function drawResults(learner: Learner, options: ShowResultsOptions 
   checkCount('showResults', 'rows', rows, 1)
   const show = itemDrawer(learner.data, 'showResults')
   return scope(async () => {
-    const { decoded, targets, indices } = await learner.getPredictions({ dataset, items: rows * rows })
+    const result = await learner.getPredictions({ dataset, items: rows * rows })
+    requireSingle('showResults', result)
+    const { decoded, targets, indices } = result
     if (targets.ndim === 3 && decoded.ndim === 3) {
       const first = `:${2 * rows}`
       return drawMasks(

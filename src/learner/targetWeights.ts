@@ -1,12 +1,17 @@
 import { noGrad, ones, Tensor, where } from '../engine/index.ts'
 import * as nn from '../nn/index.ts'
-import type { Target } from './data.ts'
+import type { Output, Target } from './data.ts'
 import type { LossFunction } from './lossFunction.ts'
 
 /** How much each target counts in the mean of a loss, in the targets' shape; undefined where all count alike. */
-export function targetWeights(loss: LossFunction, output: Tensor, target: Target): Tensor | undefined {
+export function targetWeights(loss: LossFunction, output: Output, target: Target): Tensor | undefined {
   const isNll = loss instanceof nn.CrossEntropyLoss || loss instanceof nn.NLLLoss
-  if (!isNll || !(target instanceof Tensor) || target.shape.length === output.shape.length) return undefined
+  if (
+    !isNll ||
+    !(target instanceof Tensor && output instanceof Tensor) ||
+    target.shape.length === output.shape.length
+  )
+    return undefined
   const { weight, ignoreIndex } = loss
   return noGrad(() => {
     const counts = target.ne(ignoreIndex)

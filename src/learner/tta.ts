@@ -4,7 +4,7 @@ import type { BatchLoader } from './data.ts'
 import type { Learner } from './Learner.ts'
 import { activate, computeLoss, decode, type LossFunction, withoutReduction } from './lossFunction.ts'
 import { rejectUnknownOptions } from './options.ts'
-import { type Predictions, perItem } from './predictions.ts'
+import { type Predictions, perItem, requireSingle } from './predictions.ts'
 
 export interface TtaOptions {
   /** Which items. Default 'valid'. */
@@ -48,7 +48,9 @@ export async function predictAugmented(learner: Learner, options: TtaOptions = {
     )
   }
   return scope(async () => {
-    const { predictions: plain, targets, indices } = await learner.getPredictions({ dataset })
+    const result = await learner.getPredictions({ dataset })
+    requireSingle('tta', result)
+    const { predictions: plain, targets, indices } = result
     const passes: Tensor[] = []
     for (const loader of loaders) {
       const { predictions } = await learner.getPredictions({ dataset: loader })

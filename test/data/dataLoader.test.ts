@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
+import { DataBunch } from '../../src/data/DataBunch.ts'
 import { DataLoader, type DataLoaderOptions } from '../../src/data/DataLoader.ts'
 import type { Dataset } from '../../src/data/Dataset.ts'
 import { ImageDataset, type ImageSample } from '../../src/data/image/ImageDataset.ts'
@@ -381,6 +382,41 @@ describe('state', () => {
   })
 })
 
+describe('what is no dataset', () => {
+  it.each<[unknown, RegExp]>([
+    [[{ x: 1, y: 2 }], /length and get\(index\).*got an array; of an array, \{ length: array.length, get/],
+    [
+      (function* () {
+        yield 1
+      })(),
+      /length and get\(index\).*got an object/,
+    ],
+    [undefined, /got undefined/],
+    [new Map(), /got an object of class Map/],
+    [{ length: 3 }, /length and get/],
+    [{ get: () => 1 }, /length and get/],
+  ])('is refused: %s', (dataset, message) => {
+    const makers = [
+      () => new DataLoader(dataset as never),
+      () => DataBunch.create(dataset as never),
+      ...(dataset
+        ? [() => DataBunch.create({ length: 2, get: () => 1 }, dataset as never, { batchSize: 1 })]
+        : []),
+    ]
+    for (const make of makers) {
+      expect(make).toThrow(ConfigError)
+      expect(make).toThrow(message)
+    }
+  })
+
+  it('or an empty one, which is called so', () => {
+    const empty = { length: 0, get: () => ({ x: 1, y: 1 }) }
+    expect(() => DataBunch.create(empty)).toThrow(DataError)
+    expect(() => DataBunch.create(empty)).toThrow('the training set is empty')
+    expect(() => new DataLoader(empty)).toThrow('the dataset is empty')
+  })
+})
+
 describe('TensorDataset', () => {
   const x = arange(20).reshape([10, 2])
   const y = arange(10)
@@ -422,6 +458,46 @@ describe('TensorDataset', () => {
     for await (const batch of new DataLoader(new TensorDataset(x, y), { batchSize: 6, collate }))
       values.push(batch)
     expect(values).toEqual([upTo(6), [6, 7, 8, 9]])
+  })
+
+  it('gives lists of inputs and of targets where it has several', async () => {
+    const z = x.mul(10)
+    const dataset = new TensorDataset([x, y], [y, z, x])
+    expect(dataset.length).toBe(10)
+    const item = dataset.get(3)
+    expect(item.x.map((part) => part.toArray())).toEqual([[6, 7], 3])
+    expect(item.y.map((part) => part.toArray())).toEqual([3, [60, 70], [6, 7]])
+    const loader = new DataLoader(dataset, { batchSize: 4, shuffle: true, seed: 2 })
+    const alone = new DataLoader(new TensorDataset(x, y), { batchSize: 4, shuffle: true, seed: 2 })
+    const expected: unknown[] = []
+    for await (const batch of alone) {
+      const [a, b] = [batch.x.toArray(), batch.y.toArray()]
+      expected.push([a, b, b, batch.x.mul(10).toArray(), a])
+    }
+    const all: unknown[] = []
+    for await (const batch of loader) all.push([...batch.x, ...batch.y].map((part) => part.toArray()))
+    expect(all).toEqual(expected)
+    // As items that are collated are.
+    const byItems: unknown[] = []
+    const plain = { length: 10, get: (index: number) => dataset.get(index) }
+    for await (const batch of new DataLoader(plain, { batchSize: 4, shuffle: true, seed: 2 })) {
+      byItems.push([...batch.x, ...batch.y].map((part) => part.toArray()))
+    }
+    expect(byItems).toEqual(expected)
+    const single = new DataLoader(new TensorDataset(x, [y]), { batchSize: 4 })
+    expect((await single.first()).y).toHaveLength(1)
+  })
+
+  it('refuses a third tensor, and what is no tensor', () => {
+    const three: readonly unknown[] = [x, y, y]
+    const make = (parts: readonly unknown[]) => new TensorDataset(...(parts as [Tensor, Tensor]))
+    expect(() => make(three)).toThrow(ConfigError)
+    expect(() => make(three)).toThrow(/3 arguments.*as a list, new TensorDataset\(x, \[y1, y2\]\)/)
+    for (const wrong of [[1, 2], undefined, [], new Float32Array(2), [x, 1]]) {
+      expect(() => make([x, wrong])).toThrow(ConfigError)
+      expect(() => make([wrong, y])).toThrow(/inputs must be a tensor or a list of tensors/)
+    }
+    expect(() => new TensorDataset(x, [y, arange(4)])).toThrow(ShapeError)
   })
 
   it('refuses tensors that do not belong together', () => {

@@ -564,6 +564,15 @@ describe('looking at the result', () => {
     const learner = new Learner(data, model, { lossFunction: new nn.BCEWithLogitsLoss() })
     expect((await learner.predict(tensor([2, -1, 3]))).label).toBe('cloudy;water')
     expect((await learner.predict(tensor([-2, -1, -3]))).label).toBe('')
+    const answers = (output: Tensor) => output.gt(0).float()
+    const own = Object.assign(new nn.BCEWithLogitsLoss(), { decode: answers })
+    learner.lossFunction = own
+    expect((await learner.predict(tensor([2, -1, 3]))).label).toBe('cloudy;water')
+    // Numbers and places that happen to be as many as the classes are none of them.
+    for (const loss of [new nn.MSELoss(), (output: Tensor) => output.mean(), new nn.L1Loss()]) {
+      learner.lossFunction = loss
+      expect((await learner.predict(tensor([1, 0, 1]))).label).toBeUndefined()
+    }
   })
 
   it('lets callbacks hear a validation', async () => {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { DataLoader, TensorDataset } from '../../src/data/index.ts'
-import { manualSeed, randn, tensor, zeros } from '../../src/engine/index.ts'
+import { ConfigError, manualSeed, randn, tensor, zeros } from '../../src/engine/index.ts'
 import { F } from '../../src/index.ts'
 import { Callback, Learner, type LearnerOptions } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
@@ -96,9 +96,25 @@ it('the functions of F are losses that know what outputs mean', async () => {
 
 it('names what is no optimizer, and options that are none', async () => {
   const make = (optimizer: unknown) => slowLearner({ optimizer: optimizer as never })
-  await expect(make('adam').fit(1)).rejects.toThrow(/optimizer option must be an optimizer class.*got "adam"/)
+  expect(() => make('adam')).toThrow(/optimizer option must be an optimizer class.*got "adam"/)
   const instance = new optim.Adam(new nn.Linear(1, 1).parameters())
-  await expect(make(instance).fit(1)).rejects.toThrow(/got an object of class Adam/)
+  expect(() => make(instance)).toThrow(/got an object of class Adam/)
+  for (const model of [() => {}, 'resnet', undefined, null, {}]) {
+    const { data } = slowLearner()
+    expect(() => new Learner(data, model as never)).toThrow(ConfigError)
+    expect(() => new Learner(data, model as never)).toThrow(
+      /model must be an nn.Module, got .* extends nn.Module/,
+    )
+  }
+  expect(() => new Learner(slowLearner().data, class Net extends nn.Module {} as never)).toThrow(
+    /class Net itself: construct it with new/,
+  )
+  const { data } = slowLearner()
+  for (const wrong of [undefined, data.trainDl, {}, { trainDl: [] }]) {
+    expect(() => new Learner(wrong as never, new nn.Linear(1, 1))).toThrow(
+      /data must be a DataBunch, or \{ trainDl/,
+    )
+  }
   const learner = slowLearner()
   await expect(learner.fit(1, 0.5 as never)).rejects.toThrow(/fit: the options must be an object, got 0.5/)
   await expect(learner.fitOneCycle(1, 0.5 as never)).rejects.toThrow(

@@ -10,6 +10,7 @@ import {
   ReduceLROnPlateauCallback,
   SaveModelCallback,
 } from '../../callbacks/index.ts'
+import type { Tensor } from '../../src/engine/index.ts'
 import {
   type BatchBeginContext,
   type BatchEndContext,
@@ -21,10 +22,12 @@ import {
   metrics,
   slice,
 } from '../../src/learner/index.ts'
+import * as F from '../../src/nn/functional.ts'
 import * as nn from '../../src/nn/index.ts'
 import * as optim from '../../src/optim/index.ts'
 
 declare const data: LearnerData
+declare const heads: nn.Module<[Tensor], [Tensor, Tensor]>
 declare const model: nn.Module
 
 class PrintLoss extends Callback {
@@ -81,6 +84,39 @@ new Learner(data, model, {
   optimizer: (params, options) => new optim.SGD(params, { ...options, momentum: 0.9 }),
 })
 new Learner(data, model, { lossFunction: new nn.CrossEntropyLoss(), layerGroups: [model] })
+
+// Losses declare what they take; those that do not, take tensors.
+new Learner(data, model, { lossFunction: (output, target) => F.crossEntropy(output, target.squeeze(1)) })
+new Learner(data, model, { lossFunction: (output: Tensor, target: Tensor) => output.sub(target).mean() })
+new Learner(data, model, {
+  lossFunction: (o: Tensor, t: readonly Tensor[]) => F.crossEntropy(o, t[0]!),
+  metrics: [
+    function first(o: Tensor, t: readonly Tensor[]) {
+      return o.argmax(1).eq(t[0]!).float().mean()
+    },
+  ],
+})
+new Learner(data, heads, {
+  lossFunction: ([a, b]: [Tensor, Tensor], [c, d]: readonly Tensor[]) =>
+    F.crossEntropy(a, c!).add(F.mseLoss(b, d!)),
+})
+new Learner(data, heads, { lossFunction: ([a, b], target) => a.add(b).sub(target).mean() })
+// @ts-expect-error no tensor
+new Learner(data, model, { lossFunction: (output: string) => output })
+// @ts-expect-error gives no tensor
+new Learner(data, model, { lossFunction: (output, target) => output.sub(target).item() })
+// @ts-expect-error the class itself
+new Learner(data, model, { lossFunction: nn.CrossEntropyLoss })
+
+void learner
+  .getPredictions()
+  .then(({ predictions, decoded, targets }) => [predictions.shape, decoded.shape, targets.shape])
+void new Learner(data, heads).getPredictions<readonly Tensor[]>().then(({ predictions, targets }) => [
+  predictions[1].shape,
+  targets[0]?.shape,
+  // @ts-expect-error a list, as the model gives it
+  predictions.shape,
+])
 
 console.log(WrongKey, WrongPlace, WrongValue)
 void learner.fit(1, { lr: slice(1e-3), callbacks: [new Watcher()] })

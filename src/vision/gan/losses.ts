@@ -1,5 +1,5 @@
 import { binaryCrossEntropy, ones, type Tensor, zeros } from '../../engine/index.ts'
-import type { LossModule } from '../../learner/lossFunction.ts'
+import { computeLoss, type LossFunction, type LossModule } from '../../learner/lossFunction.ts'
 import * as nn from '../../nn/index.ts'
 
 /** The mean of the scores, whatever the target: fastai's NoopLoss. A Wasserstein generator minimises it. */
@@ -21,16 +21,15 @@ export class WassersteinLoss extends nn.Module<[real: Tensor, fake: Tensor]> {
 
 /** A loss of scores of any shape and of targets `[N]`, which are expanded to it: fastai's AdaptiveLoss. */
 export class AdaptiveLoss extends nn.Module<[output: Tensor, target: Tensor]> implements LossModule {
-  readonly inner: LossModule | ((output: Tensor, target: Tensor) => Tensor)
+  readonly inner: LossFunction
 
-  constructor(inner: LossModule | ((output: Tensor, target: Tensor) => Tensor)) {
+  constructor(inner: LossFunction) {
     super()
     this.inner = inner
   }
 
   override forward(output: Tensor, target: Tensor): Tensor {
-    const like = expandTarget(target, output)
-    return typeof this.inner === 'function' ? this.inner(output, like) : this.inner.forward(output, like)
+    return computeLoss(this.inner, output, expandTarget(target, output))
   }
 }
 
