@@ -142,7 +142,9 @@ function readAhead(loss: Tensor): Promise<TensorData> {
 }
 
 /** Everyone who began is told; then errors go out, the first one as it is. */
-async function end({ learner, state, callbacks }: Fit): Promise<void> {
+async function end(fit: Fit): Promise<void> {
+  const { learner, state, callbacks } = fit
+  await nobodyEvaluates(fit)
   learner.model.eval()
   const errors = await callbacks.end()
   if (state.exception !== undefined) errors.unshift(state.exception)

@@ -8,6 +8,8 @@ import { checkChoice, type Pair } from './spatial.ts'
 /** 'linear' is for [N, C, L], 'bilinear' for [N, C, H, W], 'nearest' for both. */
 export type InterpolateMode = 'nearest' | 'linear' | 'bilinear'
 
+const OPTION_NAMES = ['size', 'scaleFactor', 'mode', 'alignCorners', 'recomputeScaleFactor']
+
 export interface InterpolateOptions {
   /** Size of the output: one number for all directions, or one each. Either this or `scaleFactor`. */
   size?: Pair | undefined
@@ -36,7 +38,7 @@ const modes = ['nearest', 'linear', 'bilinear']
  */
 export function interpolate(x: Tensor, options: InterpolateOptions = {}): Tensor {
   requireTensor('interpolate', 'input', x)
-  requireOptions('interpolate', options, ['size', 'scaleFactor', 'mode', 'alignCorners'])
+  requireOptions('interpolate', options, OPTION_NAMES)
   const { mode = 'nearest', alignCorners } = options
   checkChoice('interpolate', 'mode', mode, modes)
   const rank = mode === 'bilinear' ? 4 : mode === 'linear' ? 3 : x.ndim
