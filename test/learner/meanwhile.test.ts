@@ -2,6 +2,7 @@ import { expect, it } from 'vitest'
 import { DataLoader, TensorDataset } from '../../src/data/index.ts'
 import { ConfigError, manualSeed, randn, tensor, zeros } from '../../src/engine/index.ts'
 import { F } from '../../src/index.ts'
+import { inEvalMode } from '../../src/learner/evaluate.ts'
 import { Callback, Learner, type LearnerOptions } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
 import * as optim from '../../src/optim/index.ts'
@@ -66,14 +67,18 @@ it('a fit that nobody awaits trains to the same bits while others validate and p
 })
 
 it('looks at the model that overlap put back the modes from before the first', async () => {
-  const learner = slowLearner()
-  learner.model.train()
-  const first = learner.validate()
-  const second = learner.validate()
+  const { model } = slowLearner()
+  model.train()
+  const modes = () => new Set(model.modules().map(({ training }) => training))
+  const gates: (() => void)[] = []
+  const look = () => inEvalMode(model, () => new Promise<void>((open) => gates.push(open)))
+  const [first, second] = [look(), look()]
+  gates[0]!()
   await first
-  expect(learner.model.training).toBe(false)
+  expect(modes()).toEqual(new Set([false]))
+  gates[1]!()
   await second
-  expect(learner.model.modules().map(({ training }) => training)).not.toContain(false)
+  expect(modes()).toEqual(new Set([true]))
 })
 
 it('the functions of F are losses that know what outputs mean', async () => {
