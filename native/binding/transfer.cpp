@@ -100,7 +100,7 @@ void Addon::enqueueDownload(const Tensor& tensor, const Napi::Value& array, Done
 void Addon::readSync(const Napi::CallbackInfo& info) {
     guarded(info.Env(), [&] {
         const Tensor& tensor = slots_.get(info[0].As<Napi::Number>().DoubleValue());
-        if (!tensor.device().isCpu() && tensor.bytes() > 0) {
+        if (!tensor.device().isCpu()) {
             const ArrayMemory target = memoryFor(tensor, info[1]);
             const OnDevice here(*context_, tensor.device());
             const Unrecorded pause(*context_);
@@ -159,8 +159,7 @@ Napi::Value Addon::readAsync(const Napi::CallbackInfo& info) {
         // All that can be wrong is found before the engine has the array.
         const bool patient = info[2].As<Napi::Boolean>().Value();
         const Napi::Function done = functionOf(info[3]);
-        if (!tensor.device().isCpu() && tensor.bytes() > 0)
-            return Napi::Boolean::New(info.Env(), readFromDevice(info, tensor));
+        if (!tensor.device().isCpu()) return Napi::Boolean::New(info.Env(), readFromDevice(info, tensor));
         enqueueRead(tensor, info[1]);
         const auto start = std::chrono::steady_clock::now();
         if (patient && context_->stream().waitBriefly(patience().count())) {

@@ -28,8 +28,9 @@ class DeviceRuntime {
     // used it before.
     virtual void* allocate(size_t bytes) = 0;
     virtual void release(void* block, size_t bytes) = 0;
+    // Gives back what is kept for reuse, of memory of the device and of page-locked memory; waits first.
     virtual void emptyCache() = 0;
-    virtual const MemoryStats& stats() const = 0;
+    virtual MemoryStats stats() const = 0;
     virtual void resetPeak() = 0;
 
     // --- on the engine thread

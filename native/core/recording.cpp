@@ -7,6 +7,10 @@
 namespace anneal {
 
 Recording::~Recording() {
+    // Another recording may come to lie at this address: what outlives this one must not be taken for its.
+    for (const StorageRef& storage : kept_) {
+        if (storage->recording() == this) storage->outliveRecording();
+    }
     kept_.clear();
     for (auto& [key, blocks] : spare_) {
         for (void* block : blocks) context_.release(Device(key.first), block, key.second);

@@ -23,8 +23,9 @@ class Storage {
     size_t bytes() const { return bytes_; }
     Device device() const { return device_; }
     int references() const { return references_; }
-    // The recording during which it was made, if any.
+    // The recording during which it was made, while that lives.
     Recording* recording() const { return recording_; }
+    void outliveRecording() { recording_ = nullptr; }
 
   private:
     friend class StorageRef;

@@ -16,12 +16,14 @@ using cpu::ConvGeometry;
 
 // --- weights: [out, in, taps] in the type computed in, [out, taps, in] in that of the pictures
 
+// `from` as [count / (inner * outer), inner, outer], `to` with the last two exchanged; added to what is there
+// where `adds`.
 template <typename To, typename From>
-__global__ void turnWeight(To* to, const From* from, int64_t count, int64_t inner, int64_t outer) {
-    // `from` as [count / (inner * outer), inner, outer], `to` with the last two exchanged.
+__global__ void turnWeight(To* to, const From* from, int64_t count, int64_t inner, int64_t outer, bool adds) {
     for (int64_t i = globalThread(); i < count; i += globalThreads()) {
         const int64_t a = i % inner, b = i / inner % outer, block = i / (inner * outer);
-        to[i] = convertTo<To, From>(from[(block * inner + a) * outer + b]);
+        const To value = convertTo<To, From>(from[(block * inner + a) * outer + b]);
+        to[i] = adds ? fromCompute<To>(toCompute(to[i]) + toCompute(value)) : value;
     }
 }
 
@@ -79,6 +81,16 @@ __global__ void joinChannels(C* out, const double* sums, int64_t channels, int p
     if (c < channels && threadIdx.y == 0) out[c] = static_cast<C>(total);
 }
 
+// How many of a batch's pictures go to the library at once: in parts as even as may be, where all have more
+// elements than it counts.
+int64_t picturesAtOnce(const ConvShape& shape) {
+    const int64_t batch = std::max<int64_t>(shape.input[0], 1);
+    const int64_t each =
+        std::max({elements(shape.input) / batch, elements(shape.output) / batch, int64_t{1}});
+    const int64_t most = std::max<int64_t>(kMostElements / each, 1), parts = (batch + most - 1) / most;
+    return (batch + parts - 1) / parts;
+}
+
 bool lopsided(const ConvGeometry& g) {
     return g.padding[0] != g.paddingAfter[0] || g.padding[1] != g.paddingAfter[1];
 }
@@ -112,12 +124,14 @@ void enqueueConv(Context& context, const char* op, ConvDirection direction, cons
     placement.left = pads ? g.padding[1] : 0;
     const int64_t taps = weight.sizes[2] * weight.sizes[3], inner = weight.sizes[1], count = weight.numel();
     const int64_t bigCount = placement.batch * placement.bigHeight * placement.bigWidth * placement.channels;
-    // A weight of one tap, or one channel, lies in both orders alike.
-    const bool turns = !std::is_same_v<T, C> || (taps > 1 && inner > 1);
+    const int64_t batch = shape.input[0], atOnce = picturesAtOnce(shape);
+    // A weight of one tap, or one channel, lies in both orders alike; gradients of parts are added on the
+    // way.
+    const bool turns = !std::is_same_v<T, C> || (taps > 1 && inner > 1) || (ofWeight && atOnce < batch);
     const Tensor turned = context.scratch(turns ? static_cast<size_t>(count) * sizeof(T) : 0);
     const Tensor padded = context.scratch(pads ? static_cast<size_t>(bigCount) * sizeof(T) : 0);
     submit(context, op,
-           [=, w = static_cast<T*>(turns ? turned.data() : weight.data),
+           [=, shape = problem.shape, w = static_cast<T*>(turns ? turned.data() : weight.data),
             big = static_cast<T*>(pads ? padded.data() : input.data)](CudaRuntime& runtime) {
                const cudaStream_t stream = runtime.stream();
                const bool toInput = direction == ConvDirection::BackwardInput;
@@ -127,19 +141,25 @@ void enqueueConv(Context& context, const char* op, ConvDirection direction, cons
                }
                if (turns && !ofWeight) {
                    launch(turnWeight<T, C>, gridFor(count), stream, w, static_cast<const C*>(weight.as<C>()),
-                          count, inner, taps);
+                          count, inner, taps, false);
                }
-               bool done = false;
-               if constexpr (!std::is_same_v<T, double>) {
-                   done = runtime.attached<Convolver>().run(problem, big, w, output.as<T>());
-               }
-               if (!done) {
-                   convolvePlain<T>(stream, direction, big, w, output.as<T>(), problem.shape);
-               }
-               if (turns && ofWeight) {
-                   launch(turnWeight<C, T>, gridFor(count), stream, weight.as<C>(), static_cast<const T*>(w),
-                          count, taps, inner);
-               }
+               Problem part = problem;
+               int64_t first = 0;
+               do {
+                   part.shape.input[0] = part.shape.output[0] = std::min(atOnce, batch - first);
+                   T* const x = big + first * shape.input[1] * shape.input[2] * shape.input[3];
+                   T* const y = output.as<T>() + first * shape.output[1] * shape.output[2] * shape.output[3];
+                   bool done = false;
+                   if constexpr (!std::is_same_v<T, double>) {
+                       done = runtime.attached<Convolver>().run(part, x, w, y);
+                   }
+                   if (!done) convolvePlain<T>(stream, direction, x, w, y, part.shape);
+                   if (turns && ofWeight) {
+                       launch(turnWeight<C, T>, gridFor(count), stream, weight.as<C>(),
+                              static_cast<const T*>(w), count, taps, inner, first > 0);
+                   }
+                   first += atOnce;
+               } while (first < batch);
                if (pads && toInput) {
                    launch(place<T>, gridFor(input.numel()), stream, input.as<T>(), static_cast<const T*>(big),
                           placement, false);

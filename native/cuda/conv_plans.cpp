@@ -134,6 +134,9 @@ dnn::Status ConvPlan::run(dnn::Handle handle, CudaRuntime& runtime, void* x, voi
 }
 
 std::vector<std::unique_ptr<ConvPlan>> convPlans(dnn::Handle handle, const Problem& problem) {
+    const ConvShape& shape = problem.shape;
+    if (std::max({elements(shape.input), elements(shape.weight), elements(shape.output)}) > kMostElements)
+        return {};
     const Node x = tensorNode(problem.shape.input, problem.dtype, problem.alignment, kX),
                w = tensorNode(problem.shape.weight, problem.dtype, problem.alignment, kW),
                y = tensorNode(problem.shape.output, problem.dtype, problem.alignment, kY),

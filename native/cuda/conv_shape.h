@@ -7,6 +7,13 @@
 
 namespace anneal::cuda {
 
+// So many the library counts in one tensor, 32 bits wide.
+#ifdef ANNEAL_CUDA_EMULATED
+constexpr int64_t kMostElements = int64_t{1} << 16;  // so that tests go beyond
+#else
+constexpr int64_t kMostElements = (int64_t{1} << 31) - 1;
+#endif
+
 inline int64_t elements(const int64_t (&sizes)[4]) { return sizes[0] * sizes[1] * sizes[2] * sizes[3]; }
 
 // A convolution whose padding is the same on both sides. Pictures lie channels-last, weights as [out, height,

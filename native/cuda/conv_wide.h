@@ -18,10 +18,6 @@ __global__ void convertAll(To* to, const From* from, int64_t count) {
 class WideConvolution {
   public:
     explicit WideConvolution(CudaRuntime& runtime) : runtime_(runtime) {}
-    ~WideConvolution() {
-        for (const Wide& wide : wide_) cudaFree(wide.memory);
-        for (float* memory : outgrown_) cudaFree(memory);
-    }
 
     // convolve(problem, x, w, y) is to do it in float32. False where that does not, or there is no memory.
     template <typename T, typename Convolve>
@@ -34,10 +30,13 @@ class WideConvolution {
         const int made = problem.direction == ConvDirection::Forward         ? 2
                          : problem.direction == ConvDirection::BackwardInput ? 0
                                                                              : 1;
+        constexpr Workspace kPurposes[3] = {Workspace::WideInput, Workspace::WideWeight,
+                                            Workspace::WideOutput};
         float* wide[3];
         for (int i = 0; i < 3; i++) {
-            wide[i] = memoryFor(wide_[i], counts[i]);
-            if (!wide[i]) return false;
+            const size_t bytes = static_cast<size_t>(counts[i]) * sizeof(float);
+            if (!runtime_.hasWorkspace(bytes, kPurposes[i])) return false;
+            wide[i] = static_cast<float*>(runtime_.workspace(bytes, kPurposes[i]));
             if (i == made) continue;
             launch(convertAll<float, T>, gridFor(counts[i]), runtime_.stream(), wide[i],
                    static_cast<const T*>(given[i]), counts[i]);
@@ -49,33 +48,7 @@ class WideConvolution {
     }
 
   private:
-    struct Wide {
-        float* memory = nullptr;
-        int64_t count = 0;
-    };
-    // Null where there is no memory for it.
-    float* memoryFor(Wide& wide, int64_t count) {
-        if (count <= wide.count) return wide.memory;
-        CHECK(!runtime_.capturing(), ErrorKind::Kernel, "a convolution asks for more memory than before");
-        // What was captured goes on using what there was; it grows by half, so that this stays little.
-        for (const int64_t next : {std::max(count, wide.count + wide.count / 2), count}) {
-            void* memory = nullptr;
-            const cudaError_t status = cudaMalloc(&memory, static_cast<size_t>(next) * sizeof(float));
-            if (status == cudaErrorMemoryAllocation) {
-                cudaGetLastError();
-                continue;
-            }
-            check(status, "allocating memory for half precision");
-            if (wide.memory) outgrown_.push_back(wide.memory);
-            wide = {static_cast<float*>(memory), next};
-            return wide.memory;
-        }
-        return nullptr;
-    }
-
     CudaRuntime& runtime_;
-    Wide wide_[3];  // input, weight, output
-    std::vector<float*> outgrown_;
 };
 
 }  // namespace anneal::cuda

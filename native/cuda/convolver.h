@@ -22,7 +22,9 @@ class Convolver {
   public:
     explicit Convolver(CudaRuntime& runtime) : runtime_(runtime), wide_(runtime) {
         const dnn::Functions& f = dnn::functions();
-        dnn::check(f.create(&handle_), "opening it");
+        dnn::Status status = f.create(&handle_);
+        if (status != dnn::kSuccess && runtime.reclaim()) status = f.create(&handle_);
+        dnn::check(status, "opening it");
         dnn::check(f.setStream(handle_, runtime.stream()), "choosing a stream");
         check(cudaEventCreateWithFlags(&begin_, cudaEventDefault), "creating an event");
         check(cudaEventCreateWithFlags(&end_, cudaEventDefault), "creating an event");
@@ -53,7 +55,16 @@ class Convolver {
     struct Choice {
         std::unique_ptr<ConvPlan> plan;
         bool narrow = false;
+        bool lacked = false;  // memory, for something that may be quicker
+        uint64_t uses = 0, next = 16;
     };
+
+    // What lacked memory is chosen anew after a while, and each time after twice as long: there may be more
+    // by then.
+    bool isDue(Choice& choice) {
+        if (choice.plan && !runtime_.hasWorkspace(choice.plan->workspaceBytes())) return true;
+        return choice.lacked && ++choice.uses > choice.next && !runtime_.capturing();
+    }
 
     template <typename T>
     bool runAs(Problem problem, T* x, T* w, T* y) {
@@ -63,10 +74,11 @@ class Convolver {
                 problem.alignment /= 2;
         }
         auto found = choices_.find(problem);
-        if (found == choices_.end()) {
+        if (found == choices_.end() || isDue(found->second)) {
             std::optional<Choice> choice = choose(problem, x, w, y);
             if (!choice) return false;
-            found = choices_.emplace(problem, std::move(*choice)).first;
+            if (found != choices_.end()) choice->next = 2 * found->second.next;
+            found = choices_.insert_or_assign(problem, std::move(*choice)).first;
         }
         const Choice& choice = found->second;
         if (choice.narrow) return runNarrow(problem, x, w, y);
@@ -98,16 +110,21 @@ class Convolver {
         if (narrow || std::any_of(plans.begin(), plans.end(), isExact))
             plans.erase(std::remove_if(plans.begin(), plans.end(), std::not_fn(isExact)), plans.end());
         const size_t count = plans.size() + (narrow ? 1 : 0);
-        bool decided = true;
+        bool decided = true, lacked = false;
         const auto tried = [&](size_t i) {
-            if (i == plans.size()) return runNarrow(problem, x, w, y) || (decided = false);
-            if (!runtime_.hasWorkspace(plans[i]->workspaceBytes())) return decided = false;
+            const bool fits = i == plans.size() ? runNarrow(problem, x, w, y)
+                                                : runtime_.hasWorkspace(plans[i]->workspaceBytes());
+            lacked = lacked || !fits;
+            if (!fits) return decided = false;
+            if (i == plans.size()) return true;
             const dnn::Status status = plans[i]->run(handle_, runtime_, x, w, y);
             if (status != dnn::kSuccess && !dnn::declines(status)) decided = false;
             return status == dnn::kSuccess;
         };
         const auto chosen = [&](size_t i) {
-            return i == plans.size() ? Choice{nullptr, true} : Choice{std::move(plans[i]), false};
+            Choice choice{nullptr, i == plans.size(), lacked};
+            if (!choice.narrow) choice.plan = std::move(plans[i]);
+            return choice;
         };
         std::vector<std::pair<float, size_t>> times;
         float best = std::numeric_limits<float>::infinity();

@@ -32,4 +32,7 @@ void check(Status status, const char* what) {
           static_cast<int>(status));
 }
 
+// "Invalid value", "architecture mismatch", "not supported".
+bool declines(Status status) { return status == 7 || status == 8 || status == 15; }
+
 }  // namespace anneal::cuda::lt

@@ -64,5 +64,7 @@ struct Functions {
 const Functions& functions();
 
 void check(Status status, const char* what);
+// Whether it says that it does not do what was described, rather than that it has failed.
+bool declines(Status status);
 
 }  // namespace anneal::cuda::lt

@@ -8,6 +8,9 @@ namespace anneal::cuda {
 
 namespace {
 
+// As much is read at once: what is page-locked is taken from the rest of the machine.
+constexpr size_t kReadPiece = size_t{16} << 20;
+
 // Whether a kernel has failed on the device: every call from then on answers so, whatever it is about.
 bool isLasting(cudaError_t status) {
 #ifdef ANNEAL_CUDA_EMULATED
@@ -61,7 +64,7 @@ struct CudaDevice::Graph {
     std::vector<std::pair<void*, std::function<void(void*)>>> fresh;
     cudaEvent_t launched = nullptr;
 
-    explicit Graph(CudaDevice& owner) : device(owner) {}
+    explicit Graph(CudaDevice& owner) : device(owner) { device.graphs_++; }
     Graph(const Graph&) = delete;
     // Whoever lets go of it has waited for the queue, on a thread that may have chosen another device.
     ~Graph() {
@@ -72,6 +75,9 @@ struct CudaDevice::Graph {
 #endif
         if (launched) cudaEventDestroy(launched);
         for (const auto& [block, bytes] : memory) device.pinned_.giveBack(block, bytes);
+        if (--device.graphs_ > 0) return;
+        for (Room& room : device.outgrown_) cudaFree(room.memory), device.roomBytes_ -= room.bytes;
+        device.outgrown_.clear();
     }
     void* take(size_t bytes) {
         memory.emplace_back(device.pinned_.take(bytes), bytes);
@@ -113,8 +119,8 @@ CudaDevice::~CudaDevice() {
         if (landing.memory) cudaFree(landing.memory);
     }
     for (cudaEvent_t event : events_) cudaEventDestroy(event);
-    if (workspace_) cudaFree(workspace_);
-    for (void* block : outgrown_) cudaFree(block);
+    for (Room& room : workspaces_) cudaFree(room.memory);
+    for (Room& room : outgrown_) cudaFree(room.memory);
     cudaFree(faults_);
     cudaStreamDestroy(copyStream_);
     cudaStreamDestroy(stream_);
@@ -147,51 +153,86 @@ void CudaDevice::end() {
     if ((context_.stream().synchronous || context_.stream().profiling()) && !capturing_) wait();
 }
 
-// False where there is no memory for it; what there was may be gone then as well.
-bool CudaDevice::growWorkspace(size_t bytes) {
-    CHECK(!capturing_, ErrorKind::Kernel, "a library asks for more memory than before");
-    // What a graph works in has to stay: it grows by half then, so that this happens a few times only.
-    if (hasCaptured_ && bytes < workspaceBytes_ + workspaceBytes_ / 2 &&
-        growWorkspace(workspaceBytes_ + workspaceBytes_ / 2))
-        return true;
-    const auto drop = [&] {
-        if (hasCaptured_) {
-            outgrown_.push_back(workspace_);
-        } else {
-            check(cudaStreamSynchronize(stream_), "waiting");
-            check(cudaFree(workspace_), "freeing");
-        }
-        workspace_ = nullptr;
-        workspaceBytes_ = 0;
-    };
-    void* larger = nullptr;
-    cudaError_t status = cudaMalloc(&larger, bytes);
-    if (status == cudaErrorMemoryAllocation && workspace_ && !hasCaptured_) {
-        cudaGetLastError();
-        drop();
-        status = cudaMalloc(&larger, bytes);
-    }
+bool CudaDevice::fill(Room& room, size_t bytes) {
+    void* memory = nullptr;
+    const cudaError_t status = cudaMalloc(&memory, bytes);
     if (status == cudaErrorMemoryAllocation) {
         cudaGetLastError();
         return false;
     }
-    check(status, "allocating a library's workspace");
-    if (workspace_) drop();
-    workspace_ = larger;
-    workspaceBytes_ = bytes;
+    check(status, "allocating memory to work in");
+    room.memory = memory;
+    room.bytes = bytes;
+    roomBytes_ += bytes;
     return true;
 }
 
-void* CudaDevice::workspace(size_t bytes) {
-    if (bytes > workspaceBytes_ && !growWorkspace(bytes))
-        check(cudaErrorMemoryAllocation, "allocating a library's workspace");
-    return workspace_;
+void CudaDevice::clear(Room& room) {
+    if (!room.memory) return;
+    check(cudaFree(room.memory), "freeing");
+    roomBytes_ -= room.bytes;
+    room.memory = nullptr;
+    room.bytes = 0;
+}
+
+// False where there is no memory for it; what there was may be gone then as well.
+bool CudaDevice::growWorkspace(Room& room, size_t bytes) {
+    constexpr size_t kGranule = size_t{2} << 20;  // the device gives no less
+    size_t generous = (bytes + kGranule - 1) / kGranule * kGranule;
+    // What a graph works in has to stay: it grows by half then, so that this happens a few times only.
+    if (graphs_ > 0) generous = std::max(generous, room.bytes + room.bytes / 2);
+    const auto drop = [&] {
+        if (graphs_ > 0) {
+            outgrown_.push_back(room);
+        } else {
+            check(cudaStreamSynchronize(stream_), "waiting");
+            clear(room);
+        }
+        room = Room{};
+    };
+    Room larger;
+    bool filled = fill(larger, generous) || (generous > bytes && fill(larger, bytes));
+    if (!filled && room.memory && graphs_ == 0) {
+        drop();
+        filled = fill(larger, bytes);
+    }
+    if (!filled && !(reclaim() && fill(larger, bytes))) return false;
+    if (room.memory) drop();
+    room = larger;
+    return true;
+}
+
+bool CudaDevice::hasWorkspace(size_t bytes, Workspace purpose) {
+    Room& room = workspaces_[static_cast<size_t>(purpose)];
+    return bytes <= room.bytes || growWorkspace(room, bytes);
+}
+
+void* CudaDevice::workspace(size_t bytes, Workspace purpose) {
+    if (!hasWorkspace(bytes, purpose)) check(cudaErrorMemoryAllocation, "allocating memory to work in");
+    return workspaces_[static_cast<size_t>(purpose)].memory;
+}
+
+bool CudaDevice::reclaim() {
+    if (capturing_) return false;  // nothing can be waited for then
+    return allocator_.reclaim([this] { check(cudaStreamSynchronize(stream_), "waiting"); });
+}
+
+MemoryStats CudaDevice::stats() const {
+    MemoryStats stats = allocator_.stats();
+    stats.cached += roomBytes_;
+    return stats;
 }
 
 void CudaDevice::emptyCache() {
     context_.stream().enqueueOnce("emptyCache", [this] { wait(); });
     context_.stream().wait();
     select();
+    // The engine thread is idle: what is its own may be touched from here.
+    for (Landing& landing : landings_) clear(landing);
+    for (Room& room : workspaces_) {
+        if (graphs_ == 0) clear(room);
+    }
+    pinned_.emptyCache();
     allocator_.emptyCache();
 }
 
@@ -241,9 +282,7 @@ std::shared_ptr<void> CudaDevice::capture(const std::function<void()>& body) {
     if (whole) whole = cudaGraphInstantiate(&graph->executable, captured, 0) == cudaSuccess;
     if (captured) cudaGraphDestroy(captured);
     cudaGetLastError();
-    if (!whole) return nullptr;
-    hasCaptured_ = true;
-    return graph;
+    return whole ? graph : nullptr;
 #endif
 }
 
@@ -347,11 +386,12 @@ void CudaDevice::await() {
         lock.unlock();
         const cudaError_t status = cudaEventSynchronize(arrival.event);
         const std::exception_ptr failure = failureOf(status, arrival.fault);
-        if (status == cudaSuccess) std::memcpy(arrival.target, arrival.staging, arrival.bytes);
-        pinned_.giveBack(arrival.staging, arrival.bytes);
+        if (status == cudaSuccess && arrival.bytes > 0)
+            std::memcpy(arrival.target, arrival.staging, arrival.bytes);
         pinned_.giveBack(arrival.fault, sizeof(FaultRecord));
         arrival.done(failure);
         arrival.done = nullptr;
+        pinned_.giveBack(arrival.staging, arrival.bytes);
         lock.lock();
         events_.push_back(arrival.event);
     }
@@ -381,10 +421,17 @@ void CudaDevice::wait() {
 void CudaDevice::read(void* target, const void* source, size_t bytes) {
     CHECK(!capturing_, ErrorKind::Kernel, "reading cannot be captured");
     select();
-    void* const staging = pinned_.take(bytes);
-    const std::exception_ptr failure = finish(staging, source, bytes);
-    if (!failure) std::memcpy(target, staging, bytes);
-    pinned_.giveBack(staging, bytes);
+    const size_t piece = std::min(bytes, kReadPiece);
+    void* const staging = pinned_.take(piece);
+    std::exception_ptr failure;
+    size_t at = 0;
+    do {
+        const size_t size = std::min(piece, bytes - at);
+        failure = finish(staging, static_cast<const char*>(source) + at, size);
+        if (!failure && size > 0) std::memcpy(static_cast<char*>(target) + at, staging, size);
+        at += size;
+    } while (!failure && at < bytes);
+    pinned_.giveBack(staging, piece);
     if (failure) std::rethrow_exception(failure);
 }
 

@@ -20,7 +20,7 @@
 
 namespace anneal::cuda {
 
-// Caches blocks of a device's memory by size class. Called from the enqueuing thread.
+// Caches blocks of a device's memory by size class. Called from the enqueuing thread, but for reclaim().
 class DeviceAllocator {
   public:
     DeviceAllocator(Context& context, int ordinal) : context_(context), ordinal_(ordinal) {}
@@ -28,30 +28,47 @@ class DeviceAllocator {
     void* allocate(size_t bytes);
     void release(void* block, size_t bytes);
     // The caller has waited for the device.
-    void emptyCache();
-    const MemoryStats& stats() const { return stats_; }
-    void resetPeak() { stats_.peak = stats_.inUse; }
+    void emptyCache() {
+        giveBack(UINT64_MAX, [] {});
+    }
+    // On the engine thread: gives back what no op uses that is still queued, once `wait` has waited for those
+    // that were launched. False where there is none.
+    bool reclaim(const std::function<void()>& wait) { return giveBack(context_.stream().completed(), wait); }
+    MemoryStats stats() const;
+    void resetPeak();
 
   private:
-    void* fromDevice(size_t rounded);
+    struct Cached {
+        void* block;
+        uint64_t freedAt;  // the stream's ticket at the time of release
+    };
+    void* fromDevice(size_t bytes);
+    void* fromCache(size_t bytes, size_t rounded);
+    void* fresh(void* block, size_t bytes);
+    void count(size_t bytes);
+    bool giveBack(uint64_t before, const std::function<void()>& wait);
 
     Context& context_;
     const int ordinal_;
-    std::unordered_map<size_t, std::vector<void*>> cache_;
+    mutable std::mutex mutex_;
+    std::unordered_map<size_t, std::vector<Cached>> cache_;
+    std::unordered_map<void*, size_t> exact_;  // blocks that are no larger than what was asked for
     MemoryStats stats_;
 };
 
 // Page-locked memory of the host, by size class; any thread.
 class PinnedPool {
   public:
-    ~PinnedPool();
+    ~PinnedPool() { emptyCache(); }
     void* take(size_t bytes);
     void giveBack(void* block, size_t bytes);
+    void emptyCache();
 
   private:
     static size_t roundUp(size_t bytes);
     std::mutex mutex_;
     std::map<size_t, std::vector<void*>> free_;
+    size_t idle_ = 0;  // bytes of all these
 };
 
 // Makes this thread's calls go to a device: all that do so come here, where it is known which one was the
@@ -70,7 +87,7 @@ class CudaDevice final : public DeviceRuntime, public CudaRuntime {
     }
     void release(void* block, size_t bytes) override { allocator_.release(block, bytes); }
     void emptyCache() override;
-    const MemoryStats& stats() const override { return allocator_.stats(); }
+    MemoryStats stats() const override;
     void resetPeak() override { allocator_.resetPeak(); }
 
     void upload(void* target, const void* source, size_t bytes) override;
@@ -87,8 +104,9 @@ class CudaDevice final : public DeviceRuntime, public CudaRuntime {
     bool capturing() const override { return capturing_ != nullptr; }
     void setValue(void* target, const void* source, size_t bytes) override;
     void setFresh(void* target, size_t bytes, const std::function<void(void*)>& fill) override;
-    void* workspace(size_t bytes) override;
-    bool hasWorkspace(size_t bytes) override { return bytes <= workspaceBytes_ || growWorkspace(bytes); }
+    void* workspace(size_t bytes, Workspace purpose) override;
+    bool hasWorkspace(size_t bytes, Workspace purpose) override;
+    bool reclaim() override;
 
     // Where the calls of this thread went last: whose ops an error may come from that another one meets.
     static const CudaDevice*& speaking();
@@ -112,16 +130,23 @@ class CudaDevice final : public DeviceRuntime, public CudaRuntime {
         void* memory = nullptr;
         cudaEvent_t left = nullptr;
     };
-    // Memory on the device into which a copy goes while kernels still work with the target.
-    struct Landing {
+    // Memory of the device that is no tensor's.
+    struct Room {
         void* memory = nullptr;
         size_t bytes = 0;
+    };
+    // Where a copy goes while kernels still work with the target.
+    struct Landing : Room {
         cudaEvent_t filled = nullptr, emptied = nullptr;
     };
 
     void await();
-    bool growWorkspace(size_t bytes);
+    // False, and the room as it was, where there is no memory for it.
+    bool fill(Room& room, size_t bytes);
+    void clear(Room& room);
+    bool growWorkspace(Room& room, size_t bytes);
     bool growLanding(Landing& landing, size_t bytes);
+    void uploadLarge(char* target, const char* source, size_t bytes);
     void uploadPieces(char* target, const char* source, size_t bytes, cudaStream_t stream);
     void uploadSmall(char* target, const char* source, size_t bytes);
     std::exception_ptr failureOf(cudaError_t status, FaultRecord* fault) const;
@@ -139,10 +164,10 @@ class CudaDevice final : public DeviceRuntime, public CudaRuntime {
     PinnedPool pinned_;
     cudaStream_t copyStream_ = nullptr;
     Graph* capturing_ = nullptr;
-    bool hasCaptured_ = false;
-    void* workspace_ = nullptr;
-    std::vector<void*> outgrown_;  // workspaces that graphs may still use
-    size_t workspaceBytes_ = 0;
+    size_t graphs_ = 0;  // that live: the memory that they work in has to stay
+    std::array<Room, kWorkspaces> workspaces_;
+    std::vector<Room> outgrown_;        // that graphs may still use
+    std::atomic<size_t> roomBytes_{0};  // of all these, and of the landings
     // Large copies and small ones pass through memory of their own: a small one leaves in the queue's order,
     // after the kernels before it, and large ones must not wait for that.
     std::array<UploadSlot, 4> uploads_, smalls_;

@@ -13,7 +13,7 @@ namespace anneal::cuda {
 
 namespace {
 
-constexpr size_t kWorkspace = size_t{32} << 20;
+constexpr size_t kMostWorkspace = size_t{32} << 20;
 
 // One matrix of a batch: rows, columns and the steps between them, in elements.
 struct Matrix {
@@ -94,12 +94,14 @@ uint32_t alignmentOf(const void* pointer) {
     return alignment;
 }
 
-// Descriptors and the algorithm for one shape, found once.
+// Descriptors and the algorithm for one shape.
 struct Plan {
     lt::MatmulDesc desc = nullptr;
     lt::Layout first = nullptr, second = nullptr, result = nullptr;
     lt::Algorithm algorithm;
+    size_t workspaceBytes = 0;
     bool found = false;
+    bool lasting = false;  // whether the same would be found another time
 
     Plan() = default;
     Plan(const Plan&) = delete;
@@ -115,14 +117,16 @@ struct Plan {
 class Multiplier {
   public:
     explicit Multiplier(CudaRuntime& runtime) : runtime_(runtime) {
-        lt::check(lt::functions().create(&handle_), "opening it");
+        lt::Status status = lt::functions().create(&handle_);
+        if (status != lt::kSuccess && runtime.reclaim()) status = lt::functions().create(&handle_);
+        lt::check(status, "opening it");
     }
     ~Multiplier() {
         plans_.clear();
         lt::functions().destroy(handle_);
     }
 
-    // False where the library has no algorithm for it.
+    // False where the library has no algorithm for it, or none at the moment.
     bool run(DType dtype, char* c, const char* a, const char* b, const void* bias, const Matrix& mc,
              const Matrix& ma, const Matrix& mb, const Batch& batch, int64_t count, bool fast) {
         const lt::Functions& f = lt::functions();
@@ -145,28 +149,35 @@ class Multiplier {
                                        alignments[0],
                                        alignments[1],
                                        alignments[2]};
-        std::unique_ptr<Plan>& slot = plans_[key];
-        if (!slot) slot = make(dtype, fast, bias, mc, ma, mb, batch, count, alignments);
-        Plan& plan = *slot;
+        const auto make = [&](size_t mostWorkspace) {
+            return find(dtype, fast, bias, mc, ma, mb, batch, count, alignments, mostWorkspace);
+        };
+        const auto known = plans_.find(key);
+        std::shared_ptr<Plan> chosen = known == plans_.end() ? make(kMostWorkspace) : known->second;
+        if (known == plans_.end() && chosen->lasting) plans_.emplace(key, chosen);
+        // Where memory is short, one that needs none.
+        if (chosen->found && !runtime_.hasWorkspace(chosen->workspaceBytes)) chosen = make(0);
+        const Plan& plan = *chosen;
         if (!plan.found) return false;
+        void* const workspace = plan.workspaceBytes > 0 ? runtime_.workspace(plan.workspaceBytes) : nullptr;
         if (bias) lt::check(f.setDesc(plan.desc, lt::kBiasPointer, &bias, sizeof bias), "setting a bias");
         const double one64 = 1, zero64 = 0;
         const float one32 = 1, zero32 = 0;
         const bool wide = dtype == DType::Float64;
-        lt::check(f.matmul(handle_, plan.desc, wide ? static_cast<const void*>(&one64) : &one32, b,
-                           plan.first, a, plan.second, wide ? static_cast<const void*>(&zero64) : &zero32, c,
-                           plan.result, c, plan.result, &plan.algorithm, runtime_.workspace(kWorkspace),
-                           kWorkspace, runtime_.stream()),
-                  "multiplying");
+        lt::check(
+            f.matmul(handle_, plan.desc, wide ? static_cast<const void*>(&one64) : &one32, b, plan.first, a,
+                     plan.second, wide ? static_cast<const void*>(&zero64) : &zero32, c, plan.result, c,
+                     plan.result, &plan.algorithm, workspace, plan.workspaceBytes, runtime_.stream()),
+            "multiplying");
         return true;
     }
 
   private:
-    std::unique_ptr<Plan> make(DType dtype, bool fast, const void* bias, const Matrix& mc, const Matrix& ma,
+    std::shared_ptr<Plan> find(DType dtype, bool fast, const void* bias, const Matrix& mc, const Matrix& ma,
                                const Matrix& mb, const Batch& batch, int64_t count,
-                               const uint32_t (&alignments)[3]) {
+                               const uint32_t (&alignments)[3], size_t mostWorkspace) {
         const lt::Functions& f = lt::functions();
-        auto plan = std::make_unique<Plan>();
+        auto plan = std::make_shared<Plan>();
         const bool wide = dtype == DType::Float64;
         lt::check(f.createDesc(&plan->desc,
                                wide   ? lt::kCompute64
@@ -202,8 +213,7 @@ class Multiplier {
         layout(plan->result, mc, batch.stepC);
         lt::Preference preference;
         lt::check(f.createPreference(&preference), "stating preferences");
-        const size_t workspace = kWorkspace;
-        f.setPreference(preference, lt::kWorkspaceBytes, &workspace, sizeof workspace);
+        f.setPreference(preference, lt::kWorkspaceBytes, &mostWorkspace, sizeof mostWorkspace);
         const lt::PreferenceAttribute sides[] = {lt::kAlignmentA, lt::kAlignmentB, lt::kAlignmentC,
                                                  lt::kAlignmentD};
         const uint32_t of[] = {alignments[0], alignments[1], alignments[2], alignments[2]};
@@ -214,13 +224,17 @@ class Multiplier {
                                               plan->result, preference, 1, &best, &found);
         f.destroyPreference(preference);
         plan->found = status == lt::kSuccess && found > 0;
-        if (plan->found) plan->algorithm = best.algorithm;
+        plan->lasting = status == lt::kSuccess || lt::declines(status);
+        if (plan->found) {
+            plan->algorithm = best.algorithm;
+            plan->workspaceBytes = best.workspaceBytes;
+        }
         return plan;
     }
 
     CudaRuntime& runtime_;
     lt::Handle handle_;
-    std::map<std::vector<int64_t>, std::unique_ptr<Plan>> plans_;
+    std::map<std::vector<int64_t>, std::shared_ptr<Plan>> plans_;
 };
 
 // --- what the library does not do

@@ -15,6 +15,10 @@ class Context;
 
 namespace anneal::cuda {
 
+// Whom a piece of memory is for that a device keeps for its kernels.
+enum class Workspace : int { Library, WideInput, WideWeight, WideOutput };
+constexpr size_t kWorkspaces = 4;
+
 // What kernels see of the device that they run on: its queue, and what they need beside it. All of it is for
 // the engine thread. (How a device does it is in cuda/device.h, which takes longer to compile.)
 class CudaRuntime {
@@ -34,11 +38,13 @@ class CudaRuntime {
     // As setValue, with bytes that `fill` makes: anew for each launch of what is being captured, if anything
     // is.
     virtual void setFresh(void* target, size_t bytes, const std::function<void(void*)>& fill) = 0;
-    // Memory for a library to work in, grown as needed; what was enqueued before keeps its contents only
-    // until then.
-    virtual void* workspace(size_t bytes) = 0;
+    // Memory to work in, grown as needed; what was enqueued before keeps its contents only until then.
+    virtual void* workspace(size_t bytes, Workspace purpose = Workspace::Library) = 0;
     // Whether it is of so many bytes now, or could be made so; what would be too small is not taken.
-    virtual bool hasWorkspace(size_t bytes) = 0;
+    virtual bool hasWorkspace(size_t bytes, Workspace purpose = Workspace::Library) = 0;
+    // Gives back to the device what tensors have left in the allocator's cache, and nothing that is queued
+    // uses. False where there was none.
+    virtual bool reclaim() = 0;
     // What a file of kernels keeps for this device (a library's handle, plans by shape), made when first
     // asked for.
     template <typename T>

@@ -1,34 +1,11 @@
-// What runs along the lines of one dimension: extremes with their places, sorting, running sums.
+// What runs along the lines of one dimension: sorting, running sums and products.
 #include "cuda/collective.h"
+#include "cuda/lines.h"
 #include "cuda/submit.h"
 
 namespace anneal::cuda {
 
 namespace {
-
-// Base offsets of the lines along a dimension, in row-major order of the others.
-struct Lines {
-    int64_t count = 1, length = 0, step = 0;
-    int dims = 0;
-    int64_t sizes[kMaxDims], strides[kMaxDims];
-
-    Lines(const View& view, int dim) : length(view.sizes[dim]), step(view.strides[dim]) {
-        for (int i = view.dims() - 1; i >= 0; i--) {
-            if (i == dim) continue;
-            sizes[dims] = view.sizes[i];
-            strides[dims++] = view.strides[i];
-            count *= view.sizes[i];
-        }
-    }
-    __device__ int64_t base(int64_t index) const {
-        int64_t offset = 0;
-        for (int k = 0; k < dims; k++) {
-            offset += index % sizes[k] * strides[k];
-            index /= sizes[k];
-        }
-        return offset;
-    }
-};
 
 // NaN counts as larger than everything, as in PyTorch.
 template <typename C>
@@ -36,52 +13,6 @@ __device__ bool before(C a, C b, bool descending) {
     const bool nanA = a != a, nanB = b != b;
     if (nanA || nanB) return descending ? nanA && !nanB : nanB && !nanA;
     return descending ? a > b : a < b;
-}
-
-// --- extremes
-
-// Whether (a, i) beats (b, j): a NaN wins, the first of equals wins.
-template <typename C>
-__device__ bool beats(C a, int64_t i, C b, int64_t j, bool largest) {
-    if (a != a || b != b) return a != a && (b == b || i < j);
-    if (a == b) return i < j;
-    return largest ? a > b : a < b;
-}
-
-template <typename T>
-__global__ void findExtreme(T* values, int64_t* indices, const T* input, Lines in, Lines outValues,
-                            Lines outIndices, bool largest) {
-    using C = Compute<T>;
-    // A warp for each line.
-    const int lane = threadIdx.x % kWarp;
-    const int64_t warps = globalThreads() / kWarp;
-    const int64_t rounds = (in.count + warps - 1) / warps;
-    for (int64_t round = 0; round < rounds; round++) {
-        const int64_t line = round * warps + globalThread() / kWarp;
-        const bool mine = line < in.count;
-        const T* const source = input + (mine ? in.base(line) : 0);
-        int64_t at = mine && lane < in.length ? lane : -1;
-        C best = at >= 0 ? toCompute(source[lane * in.step]) : C{};
-        for (int64_t i = lane + kWarp; mine && i < in.length; i += kWarp) {
-            const C value = toCompute(source[i * in.step]);
-            if (beats(value, i, best, at, largest)) {
-                best = value;
-                at = i;
-            }
-        }
-        for (int bits = kWarp / 2; bits > 0; bits /= 2) {
-            const C other = __shfl_xor_sync(kAllLanes, best, bits);
-            const long long place = __shfl_xor_sync(kAllLanes, static_cast<long long>(at), bits);
-            if (place >= 0 && (at < 0 || beats(other, static_cast<int64_t>(place), best, at, largest))) {
-                best = other;
-                at = place;
-            }
-        }
-        if (mine && lane == 0) {
-            values[outValues.base(line)] = source[at * in.step];
-            indices[outIndices.base(line)] = at;
-        }
-    }
 }
 
 // --- sorting: bitonic networks over pairs of a value and its place, a power of two of them for each line
@@ -264,8 +195,6 @@ __global__ void scanBackward(T* gradInput, const T* gradOutput, const T* input, 
     }
 }
 
-Grid warpsFor(int64_t lines) { return gridFor(lines * kWarp); }
-
 template <typename Join>
 void enqueueScan(Context& context, const char* op, const View& out, const View& input, int dim, bool reverse,
                  int neutral, Join join) {
@@ -282,19 +211,6 @@ void enqueueScan(Context& context, const char* op, const View& out, const View& 
 }
 
 }  // namespace
-
-void extremum(Context& context, bool largest, const View& values, const View& indices, const View& input,
-              int dim) {
-    submit(context, largest ? "max" : "min", [=](CudaRuntime& runtime) {
-        const Lines in(input, dim), outValues(values, dim), outIndices(indices, dim);
-        if (in.count == 0) return;
-        dispatchAll(input.dtype, [&](auto tag) {
-            using T = typename decltype(tag)::type;
-            launchTogether(findExtreme<T>, warpsFor(in.count), runtime.stream(), values.as<T>(),
-                           indices.as<int64_t>(), input.as<const T>(), in, outValues, outIndices, largest);
-        });
-    });
-}
 
 void sort(Context& context, const View& values, const View& indices, const View& input, int dim,
           bool descending, int64_t count) {

@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kUploadPiece = size_t{4} << 20;
 constexpr size_t kSmallUpload = size_t{256} << 10;
+constexpr size_t kMostLanding = size_t{64} << 20;
 constexpr size_t kSmallPiece = size_t{1} << 20;  // in which several small uploads lie
 
 }  // namespace
@@ -62,44 +63,38 @@ bool CudaDevice::growLanding(Landing& landing, size_t bytes) {
         check(cudaEventCreateWithFlags(&landing.filled, cudaEventDisableTiming), "creating an event");
         check(cudaEventCreateWithFlags(&landing.emptied, cudaEventDisableTiming), "creating an event");
     }
-    if (landing.memory) {
-        check(cudaEventSynchronize(landing.emptied), "waiting for a copy");
-        check(cudaFree(landing.memory), "freeing");
-        landing.memory = nullptr;
-        landing.bytes = 0;
-    }
-    const cudaError_t status = cudaMalloc(&landing.memory, bytes);
-    if (status == cudaErrorMemoryAllocation) {
-        cudaGetLastError();
-        landing.memory = nullptr;
-        return false;
-    }
-    check(status, "allocating memory for copies");
-    landing.bytes = bytes;
-    return true;
+    if (landing.memory) check(cudaEventSynchronize(landing.emptied), "waiting for a copy");
+    clear(landing);
+    return fill(landing, bytes);
 }
 
-// Large copies land in memory of their own on a stream of their own, beside the kernels that still work, and
-// are moved to their target in the queue's order, at the speed of the device's memory.
+// Lands in memory of its own on a stream of its own, beside the kernels that still work, and is moved to its
+// target in the queue's order, at the speed of the device's memory. What is larger than a landing may be goes
+// to both in turn.
+void CudaDevice::uploadLarge(char* target, const char* source, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += kMostLanding) {
+        const size_t size = std::min(kMostLanding, bytes - at);
+        Landing& landing = landings_[nextLanding_++ % landings_.size()];
+        if (landing.bytes >= size) {
+            check(cudaStreamWaitEvent(copyStream_, landing.emptied, 0), "waiting for a copy");
+        } else if (!growLanding(landing, size)) {
+            uploadPieces(target + at, source + at, size, stream_);
+            continue;
+        }
+        uploadPieces(static_cast<char*>(landing.memory), source + at, size, copyStream_);
+        check(cudaEventRecord(landing.filled, copyStream_), "recording an event");
+        check(cudaStreamWaitEvent(stream_, landing.filled, 0), "waiting for a copy");
+        check(cudaMemcpyAsync(target + at, landing.memory, size, cudaMemcpyDeviceToDevice, stream_),
+              "copying");
+        check(cudaEventRecord(landing.emptied, stream_), "recording an event");
+    }
+}
+
 void CudaDevice::upload(void* target, const void* source, size_t bytes) {
     CHECK(!capturing_, ErrorKind::Kernel, "a copy from the processor cannot be captured");
     begin("to");
-    if (bytes <= kSmallUpload) {
-        uploadSmall(static_cast<char*>(target), static_cast<const char*>(source), bytes);
-        return end();
-    }
-    Landing& landing = landings_[nextLanding_++ % landings_.size()];
-    if (landing.bytes >= bytes) {
-        check(cudaStreamWaitEvent(copyStream_, landing.emptied, 0), "waiting for a copy");
-    } else if (!growLanding(landing, bytes)) {
-        uploadPieces(static_cast<char*>(target), static_cast<const char*>(source), bytes, stream_);
-        return end();
-    }
-    uploadPieces(static_cast<char*>(landing.memory), static_cast<const char*>(source), bytes, copyStream_);
-    check(cudaEventRecord(landing.filled, copyStream_), "recording an event");
-    check(cudaStreamWaitEvent(stream_, landing.filled, 0), "waiting for a copy");
-    check(cudaMemcpyAsync(target, landing.memory, bytes, cudaMemcpyDeviceToDevice, stream_), "copying");
-    check(cudaEventRecord(landing.emptied, stream_), "recording an event");
+    const auto copy = bytes <= kSmallUpload ? &CudaDevice::uploadSmall : &CudaDevice::uploadLarge;
+    (this->*copy)(static_cast<char*>(target), static_cast<const char*>(source), bytes);
     end();
 }
 

@@ -107,7 +107,7 @@ export interface Addon {
 export interface MemoryStats {
   /** Held by live tensors. */
   bytesInUse: number
-  /** Freed by tensors, kept for reuse. */
+  /** Freed by tensors, kept for reuse; on a GPU also what copies and libraries work in. `emptyCache()` gives it back. */
   bytesCached: number
   /** The highest `bytesInUse` since the start or the last `resetPeakMemory()`. */
   peakBytes: number

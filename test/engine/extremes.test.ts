@@ -76,3 +76,38 @@ describe('gradients where NaN is the extreme', () => {
     expect(one.grad?.toArray()).toEqual([2.5])
   })
 })
+
+// Longer than what a GPU gives to one group of threads: its parts are joined.
+describe('places of extremes in long lines', () => {
+  const length = 30_011
+  const line = (changes: Record<number, number>) => {
+    const values = Float32Array.from({ length }, (_, i) => Math.sin(i) / 2)
+    for (const [place, value] of Object.entries(changes)) values[Number(place)] = value
+    return values
+  }
+  const rows = [
+    line({ 29000: 3, 4100: 3, 30010: 3, 17: -2, 20000: -2 }),
+    line({ 30010: 7, 30009: -7 }),
+    line({ 0: 5, 15000: 5, 8191: -5, 8192: -5 }),
+    line({ 25000: Number.NaN, 6000: Number.NaN, 100: 9, 20000: -9 }),
+  ]
+  const largest = [4100, 30_010, 0, 6000]
+  const smallest = [17, 30_009, 8191, 6000]
+  const numbers = (x: Tensor) => Array.from(x.dataSync(), Number)
+
+  it('are those of the first of equals, and of the first NaN', () => {
+    const x = tensor(Float32Array.from(rows.flatMap((row) => [...row]))).reshape([4, length])
+    for (const [input, dim] of [
+      [x, 1],
+      [x.t().contiguous(), 0],
+      [x.t().contiguous().t(), 1],
+    ] as const) {
+      expect(numbers(input.argmax(dim))).toEqual(largest)
+      expect(numbers(input.argmin(dim))).toEqual(smallest)
+    }
+    expect(numbers(x.index(0).argmax())).toEqual([4100])
+    expect(numbers(x.max(1).values)).toEqual([3, 7, 5, Number.NaN])
+    expect(numbers(x.min(1).values)).toEqual([-2, -7, -5, Number.NaN])
+    expect(numbers(x.argmax())).toEqual([3 * length + 6000])
+  })
+})

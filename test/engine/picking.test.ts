@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import { ConfigError, DTypeError, ShapeError } from '../../src/engine/errors.ts'
-import { arange, einsum, gradcheck, pad, rand, type Tensor, tensor, zeros } from '../../src/engine/index.ts'
+import {
+  arange,
+  einsum,
+  gradcheck,
+  pad,
+  rand,
+  type Tensor,
+  tensor,
+  where,
+  zeros,
+} from '../../src/engine/index.ts'
 import * as F from '../../src/nn/functional.ts'
 import * as nn from '../../src/nn/index.ts'
 
@@ -41,6 +51,40 @@ describe('scattering in place', () => {
     ])
     expect(zeros([2, 3]).maskedFill_(mask, 4).index(0).toArray()).toEqual([4, 0, 4])
     expect(arange(3).maskedFill_(mask, 7).dtype).toBe('int64')
+  })
+
+  it('reads values and places as they were, also where they lie in the memory that it changes', () => {
+    const next = () => long([1, 2, 3, 4, 5, 6, 7, 0])
+    const one = () => arange(1, 9).float()
+    const shifted = [9, 3, 5, 7, 9, 11, 13, 15]
+    const row = one()
+    expect(row.indexAdd_(0, next(), row).toArray()).toEqual(shifted)
+    const rows = one()
+    expect(rows.scatterAdd_(0, next(), rows).toArray()).toEqual(shifted)
+    const part = one()
+    expect(
+      part
+        .slice(0, 0, 4)
+        .indexAdd_(0, long([0, 1, 2, 3]), part.slice(0, 1, 5))
+        .toArray(),
+    ).toEqual([3, 5, 7, 9])
+    const values = long([10, 11, 12, 13])
+    const places = () => long([3, 2, 1, 0])
+    const changed = (change: (target: Tensor) => Tensor) => Array.from(change(places()).dataSync(), Number)
+    expect(changed((x) => x.scatter_(0, x, values))).toEqual([13, 12, 11, 10])
+    expect(changed((x) => x.scatter_(0, x.slice(0, 0, 2), values))).toEqual([3, 2, 11, 10])
+    expect(changed((x) => x.scatterAdd_(0, x, values))).toEqual([16, 14, 12, 10])
+    expect(changed((x) => x.indexAdd_(0, x, values))).toEqual([16, 14, 12, 10])
+    expect(changed((x) => x.indexPut_([x], values))).toEqual([13, 12, 11, 10])
+    expect(changed((x) => x.indexPut_([x], values, { accumulate: true }))).toEqual([16, 14, 12, 10])
+    const mask = tensor([true, false, true])
+    expect(mask.maskedFill_(mask, 0).toArray()).toEqual([false, false, false])
+    const flipped = tensor([true, false, true])
+    expect(flipped.copy_(where(flipped, flipped.logicalNot(), flipped)).toArray()).toEqual([
+      false,
+      false,
+      false,
+    ])
   })
 
   it('has gradients', () => {

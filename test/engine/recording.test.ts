@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import {
   arange,
   dropout,
+  full,
   getDefaultDevice,
   manualSeed,
   memoryStats,
@@ -67,6 +68,25 @@ describe('Recording', () => {
     for (let i = 0; i < 5; i++) ones([4]).mul(-1)
     recording.replay()
     expect(valuesOf(result)).toEqual([0, 10, 200, 3000])
+  })
+
+  it('keeps what an earlier recording made that is gone, though it may lie where that one lay', () => {
+    const wrong: number[] = []
+    for (let round = 0; round < 20; round++) {
+      const size = 5000 + 700 * round
+      const earlier = Recording.of(() => full([size], 1).add(1))
+      const kept = earlier.result
+      earlier.recording.dispose()
+      const { recording, result } = Recording.of(() => kept.add(1))
+      kept.dispose()
+      const others = Array.from({ length: 6 }, () => full([size], 100))
+      recording.replay()
+      const value = Number(result.dataSync()[0])
+      if (value !== 3) wrong.push(value)
+      for (const other of others) other.dispose()
+      recording.dispose()
+    }
+    expect(wrong).toEqual([])
   })
 
   it('knows whether values were read, which is not repeated', () => {

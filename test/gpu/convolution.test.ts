@@ -17,6 +17,11 @@ describe.skipIf(addon.deviceCount() === 0)('on a GPU as on the processor', () =>
       [[2, 6, 7, 7], [4, 3, 2, 3], { groups: 2, dilation: 2 }],
       [[1, 16, 4, 4], [24, 16, 1, 1], {}],
       [[3, 4, 6, 6], [4, 4, 4, 4], { padding: 'same' }],
+      // More elements than the emulated library counts (the real one: 2^31): in parts, or not by the library at all.
+      [[5, 8, 48, 48], [6, 8, 3, 3], { padding: 1 }],
+      [[5, 4, 65, 65], [2, 4, 4, 4], { padding: 'same' }],
+      [[5, 1, 120, 120], [1, 1, 1, 1], {}],
+      [[2, 3, 150, 150], [2, 3, 3, 3], { stride: 3 }],
     ] as const) {
       compareDevices(
         `${input} by ${weight}, ${JSON.stringify(options)}`,

@@ -114,6 +114,34 @@ describe.skipIf(count === 0)('with a CUDA device', () => {
     expect(await x.add(1).data()).toEqual(Float64Array.of(1, 2, 3, 4, 5, 6))
   })
 
+  it('throws it where an empty tensor is read as well, not where something else is read later', async () => {
+    const fail = () => {
+      const none = zeros([0], { device: 'cuda' })
+      return none.scatterAdd(
+        0,
+        tensor([0], { dtype: 'int64', device: 'cuda' }),
+        ones([1], { device: 'cuda' }),
+      )
+    }
+    expect(() => fail().dataSync()).toThrow(/scatter_add: index 0 is out of range/)
+    await expect(fail().data()).rejects.toThrow(/scatter_add: index 0 is out of range/)
+    expect(() => fail().to('cpu').dataSync()).toThrow(/scatter_add: index 0 is out of range/)
+    expect(ones([2], { device: 'cuda' }).add(1).toArray()).toEqual([2, 2])
+    expect(zeros([0, 3], { device: 'cuda' }).toArray()).toEqual([])
+    expect(await zeros([2, 0], { device: 'cuda' }).data()).toEqual(new Float32Array())
+  })
+
+  it('reads large tensors piece by piece', async () => {
+    const count = 9_000_001 // more than two pieces
+    const x = arange(count, { device: 'cuda' }).to('int32')
+    const right = (values: ArrayLike<number | bigint>) => {
+      for (let i = 0; i < count; i++) if (values[i] !== i) return i
+      return 'all'
+    }
+    expect(right(x.dataSync())).toBe('all')
+    expect(right(await x.data())).toBe('all')
+  })
+
   it('drops what the seed says, as often as asked, and the same in the backward pass', async () => {
     const x = ones([200, 500], { device: 'cuda' }).requiresGrad_()
     const draw = () => {

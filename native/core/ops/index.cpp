@@ -37,6 +37,11 @@ cpu::IndexList listOf(int64_t start, const TensorList& indices, bool fromEnd) {
     return list;
 }
 
+// What an op reads while it changes `target`: a copy where both lie in the same memory.
+Tensor apartFrom(Context& context, const Tensor& target, const Tensor& operand) {
+    return operand.storage().get() == target.storage().get() ? clone(context, operand) : operand;
+}
+
 // A tensor without dimensions as one of a single element.
 Tensor atLeastOne(const Tensor& input) { return input.dims() == 0 ? input.window(Dims{1}, Dims{1}) : input; }
 
@@ -97,7 +102,9 @@ void index_put_(Context& context, const Tensor& target, int64_t start, const Ten
     Tensor source = expand(context, to_dtype(context, values, target.dtype()), shape);
     if (source.storage().get() == target.storage().get())
         source = contiguous(context, clone(context, source));
-    context.kernels().indexPut(context, target, listOf(start, indices, true), source, accumulate);
+    TensorList places;
+    for (const Tensor& index : indices) places.push_back(apartFrom(context, target, index));
+    context.kernels().indexPut(context, target, listOf(start, places, true), source, accumulate);
 }
 
 Tensor index_select(Context& context, const Tensor& input, int64_t dim, const Tensor& indices) {
@@ -127,8 +134,9 @@ void index_add_(Context& context, const Tensor& target, int64_t dim, const Tenso
     sizes[index] = indices.numel();
     CHECK_SHAPE(source.sizes() == sizes, "indexAdd: expected a source of shape ", sizes.toString(), ", got ",
                 source.sizes().toString());
-    context.kernels().indexPut(context, target, listOf(index, {reshape(context, indices, Dims{-1})}, false),
-                               to_dtype(context, source, target.dtype()), true);
+    const Tensor places = apartFrom(context, target, reshape(context, indices, Dims{-1}));
+    const Tensor values = apartFrom(context, target, to_dtype(context, source, target.dtype()));
+    context.kernels().indexPut(context, target, listOf(index, {places}, false), values, true);
 }
 
 Tensor gather(Context& context, const Tensor& input, int64_t dim, const Tensor& indices) {
@@ -166,9 +174,9 @@ ScatterOperands scatterOperands(Context& context, const char* op, const Tensor& 
                     op, ": indices ", indices.sizes().toString(), " reach beyond target ",
                     target.sizes().toString(), " or source ", source.sizes().toString(), " in dimension ", i);
     }
-    Tensor values = to_dtype(context, source, target.dtype());
-    if (values.storage().get() == target.storage().get()) values = clone(context, values);
-    return {index, atLeastOne(target), atLeastOne(indices), atLeastOne(values)};
+    const Tensor places = apartFrom(context, target, indices);
+    const Tensor values = apartFrom(context, target, to_dtype(context, source, target.dtype()));
+    return {index, atLeastOne(target), atLeastOne(places), atLeastOne(values)};
 }
 
 }  // namespace

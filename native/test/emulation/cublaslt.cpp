@@ -1,4 +1,5 @@
 // The part of cuBLASLt that native/cuda calls, by plain loops over matrices that lie by columns.
+#include <cstring>
 #include <map>
 #include <string>
 #include <type_traits>
@@ -13,7 +14,9 @@ using namespace anneal::cuda;
 namespace anneal::cuda::lt {
 
 struct LtHandle {};
-struct LtPreference {};
+struct LtPreference {
+    size_t workspaceBytes = 0;
+};
 struct LtMatmulDesc {
     ComputeType compute;
     int32_t opA = kPlain, opB = kPlain;
@@ -88,17 +91,24 @@ Status destroyPreference(Preference preference) {
     delete preference;
     return kSuccess;
 }
-Status setPreference(Preference, PreferenceAttribute, const void*, size_t) { return kSuccess; }
+Status setPreference(Preference preference, PreferenceAttribute attribute, const void* value, size_t) {
+    if (attribute == kWorkspaceBytes) preference->workspaceBytes = *static_cast<const size_t*>(value);
+    return kSuccess;
+}
 
-// What fits: the shapes, as the library would check them.
-Status heuristic(Handle, MatmulDesc desc, Layout a, Layout b, Layout c, Layout d, Preference, int,
+// What fits: the shapes, as the library would check them. Larger products work in memory that they are given,
+// where they may.
+Status heuristic(Handle, MatmulDesc desc, Layout a, Layout b, Layout c, Layout d, Preference preference, int,
                  Heuristic* best, int* found) {
+    constexpr size_t kWorkspace = size_t{8} << 20;
     const uint64_t m = desc->opA ? a->columns : a->rows, k = desc->opA ? a->rows : a->columns;
     const uint64_t k2 = desc->opB ? b->columns : b->rows, n = desc->opB ? b->rows : b->columns;
     *found = 0;
     if (k != k2 || d->rows != m || d->columns != n || c->rows != m || c->columns != n) return Status(7);
     if (a->batches != d->batches || b->batches != d->batches) return Status(7);
     *best = {};
+    if (m * n * k >= 4096 && preference->workspaceBytes >= kWorkspace) best->workspaceBytes = kWorkspace;
+    best->algorithm.data[0] = best->workspaceBytes;
     *found = 1;
     return kSuccess;
 }
@@ -126,9 +136,12 @@ void multiply(const LtMatmulDesc& desc, const T* a, const LtLayout& la, const T*
 }
 
 Status matmul(Handle, MatmulDesc desc, const void*, const void* a, Layout la, const void* b, Layout lb,
-              const void*, const void*, Layout, void* d, Layout ld, const Algorithm*, void*, size_t,
-              cudaStream_t) {
+              const void*, const void*, Layout, void* d, Layout ld, const Algorithm* algorithm,
+              void* workspace, size_t workspaceBytes, cudaStream_t) {
     const emulation::Access access;
+    const size_t needed = algorithm->data[0];
+    if (workspaceBytes < needed) return Status(7);
+    if (needed > 0) std::memset(workspace, 1, needed);
     const auto run = [&](auto element) {
         using T = decltype(element);
         multiply(*desc, static_cast<const T*>(a), *la, static_cast<const T*>(b), *lb, static_cast<T*>(d),

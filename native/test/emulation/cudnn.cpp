@@ -155,9 +155,12 @@ Status setAttribute(Descriptor descriptor, Attribute attribute, ValueType type, 
 Status finalize(Descriptor descriptor) {
     Described& node = of(descriptor);
     if (node.kind == kTensor) {
+        int64_t elements = 1;
         for (size_t i = 0; i < 4; i++) {
             if (node.get<int64_t>(kDimensions, i) <= 0) return kBadParameter;
+            elements *= node.get<int64_t>(kDimensions, i);
         }
+        if (elements > kMostElements) return kNotSupported;
     }
     if (node.kind == kConvolution && (node.get<Mode>(kConvolutionModeOf) != kCrossCorrelation ||
                                       node.get<DataType>(kComputeType) != kFloat32))
