@@ -42,7 +42,8 @@ export function requireTensor(op: string, name: string, value: unknown): asserts
  * @throws ConfigError unless `options` is an object, and for keys that are none of `names`, where these are given
  */
 export function requireOptions(op: string, options: unknown, names?: readonly string[]): void {
-  if (options === null || typeof options !== 'object' || Array.isArray(options)) {
+  const isNone = Array.isArray(options) || options instanceof Tensor
+  if (options === null || typeof options !== 'object' || isNone) {
     throw new ConfigError(`${op}: the options must be an object, got ${show(options)}`)
   }
   if (!names) return

@@ -113,8 +113,8 @@ const functions: RightCall[] = [
     { mode: 'bilinear', paddingMode: 'border', alignCorners: true },
   ]),
   call('affineGrid', F.affineGrid, () => [randn([2, 2, 3]), [2, 4, 6, 6], { alignCorners: true }]),
-  call('layerNorm', F.layerNorm, () => [matrix(), [3], ones([3]), ones([3]), 1e-5]),
-  call('groupNorm', F.groupNorm, () => [picture(), 2, ones([4]), ones([4]), 1e-5]),
+  call('layerNorm', F.layerNorm, () => [matrix(), [3], { weight: ones([3]), bias: ones([3]), eps: 1e-5 }]),
+  call('groupNorm', F.groupNorm, () => [picture(), 2, { weight: ones([4]), bias: ones([4]), eps: 1e-5 }]),
   call('batchNorm', F.batchNorm, () => [
     picture(),
     {
@@ -167,7 +167,7 @@ const methods: RightCall[] = [
   method('norm', () => [2, 1, { keepdim: true }]),
   method('cumsum', () => [1]),
   method('sort', () => [1, { descending: true }]),
-  method('topk', () => [2, 1, { largest: false, sorted: true }]),
+  method('topk', () => [2, 1, { largest: false }]),
   method('index', () => [0, '1:3']),
   method('index', () => [[0, 1], null, '...']),
   method(

@@ -60,7 +60,10 @@ it.each(Object.entries(calls))(
   },
 )
 
-it('PyTorch’s words are not taken in silence', () => {
+it('PyTorch’s words and order are not taken in silence', () => {
+  expect(() => F.layerNorm(rows(), [3], ones([3]) as object)).toThrow(
+    /^layerNorm: the options must be an object, got a tensor of shape \[3\]/,
+  )
   expect(() => rows().var(0, { unbiased: false } as object)).toThrow(/unbiased; .*keepdim, correction/)
   expect(() => rows().sum(1, { keepDim: true } as object)).toThrow(/keepDim; the options are keepdim/)
 })

@@ -200,7 +200,7 @@ describe('views', () => {
     ['a dimension out of range', () => x.sum(3)],
     ['a dimension twice', () => x.permute(0, 0, 1)],
     ['sizes that cannot be expanded', () => x.expand(2, 5, 4)],
-    ['a negative step', () => x.index('::-1')],
+    ['a step of zero', () => x.index('::0')],
     ['an unreadable range', () => x.index('a:b')],
   ])('refuse %s', (_, use) => {
     expect(use).toThrow(ShapeError)
