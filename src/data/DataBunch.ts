@@ -2,7 +2,7 @@ import { ConfigError, DataError } from '../engine/errors.ts'
 import { getDefaultDevice } from '../engine/index.ts'
 import type { SkippedItem } from './BatchIterator.ts'
 import type { Collated } from './collate.ts'
-import { DataLoader, type DataLoaderOptions, type DataLoaderState } from './DataLoader.ts'
+import { DataLoader, type DataLoaderOptions, type DataLoaderState, LOADER_NAMES } from './DataLoader.ts'
 import { checkDataset, type Dataset } from './Dataset.ts'
 import { checkCount, rejectUnknownOptions } from './options.ts'
 import type { Sampler } from './samplers.ts'
@@ -49,16 +49,8 @@ export interface DataBunchOptions<Item = unknown, B = Collated<Item>> {
 }
 
 const OPTION_NAMES = [
-  'batchSize',
+  ...LOADER_NAMES,
   'validBatchSize',
-  'shuffle',
-  'sampler',
-  'dropLast',
-  'workers',
-  'prefetch',
-  'seed',
-  'onError',
-  'device',
   'collate',
   'numberDtype',
   'path',

@@ -46,7 +46,8 @@ export interface DataLoaderOptions<Item = unknown, B = Collated<Item>> {
   device?: string
 }
 
-const OPTION_NAMES = [
+/** Names of the options of every loader, whatever its items are. */
+export const LOADER_NAMES = [
   'batchSize',
   'shuffle',
   'sampler',
@@ -54,11 +55,11 @@ const OPTION_NAMES = [
   'workers',
   'prefetch',
   'seed',
-  'collate',
-  'numberDtype',
   'onError',
   'device',
-]
+] as const
+
+const OPTION_NAMES = [...LOADER_NAMES, 'collate', 'numberDtype']
 
 /** Where a loader stands: enough to go on from there to the bit. */
 export interface DataLoaderState {

@@ -1,6 +1,7 @@
 import { type Tensor, tensor } from '../engine/index.ts'
 import type { Figure } from '../plot/index.ts'
 import { DataBunch, type DataBunchOptions, defined, type LoaderKind } from './DataBunch.ts'
+import { LOADER_NAMES } from './DataLoader.ts'
 import type { TensorBatch } from './Dataset.ts'
 import { ImageDataset, type ImageDatasetParts, type ImageSample } from './image/ImageDataset.ts'
 import { type CacheOption, pictureStores } from './image/PictureCache.ts'
@@ -14,18 +15,6 @@ import type { Size, Transform } from './transforms/Transform.ts'
 
 /** Brings pictures to [-1, 1], the range of tanh. */
 export const ganStats: ImageStats = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] }
-
-const LOADER_NAMES = [
-  'batchSize',
-  'shuffle',
-  'sampler',
-  'dropLast',
-  'workers',
-  'prefetch',
-  'seed',
-  'onError',
-  'device',
-] as const
 
 export interface GanDataOptions
   extends Pick<DataBunchOptions<ImageSample, TensorBatch>, (typeof LOADER_NAMES)[number]> {

@@ -12,6 +12,7 @@ import type { SkippedInFolder } from './image/ImageFolder.ts'
 import { noneSkipped, type SkippedFiles } from './image/listPictures.ts'
 import { pictureStores } from './image/PictureCache.ts'
 import {
+  BUNCH_NAMES,
   CSV_NAMES,
   FOLDER_NAMES,
   type FromCsvOptions,
@@ -20,7 +21,6 @@ import {
   type FromMasksOptions,
   type ImageDataBunchOptions,
   LIST_NAMES,
-  LOADER_NAMES,
   MASK_NAMES,
   PICTURE_NAMES,
   type ShowBatchOptions,
@@ -59,12 +59,12 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
     } = {},
   ) {
     const { path, skippedFiles, skippedItems = [], ...rest } = options
-    rejectUnknownOptions('ImageDataBunch', rest, [...LOADER_NAMES, ...PICTURE_NAMES])
+    rejectUnknownOptions('ImageDataBunch', rest, [...BUNCH_NAMES, ...PICTURE_NAMES])
     const { train, valid, stats } = imagePipelines(rest satisfies ImagePipelineOptions)
     const cacheOf = pictureStores(rest.cache)
     const trainDs = sources.train.withTransform(train, cacheOf())
     super(trainDs, sources.valid?.withTransform(valid, cacheOf()), {
-      ...defined(pick(rest, LOADER_NAMES)),
+      ...defined(pick(rest, BUNCH_NAMES)),
       ...defined({ path, testDataset: sources.test?.withTransform(valid, cacheOf()) }),
       fixDataset: trainDs.withTransform(valid),
       numberDtype: 'int64',
@@ -85,7 +85,7 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
   static async fromFolder(dir: string, options: FromFolderOptions = {}): Promise<ImageDataBunch> {
     rejectUnknownOptions('ImageDataBunch.fromFolder', options, [
       ...FOLDER_NAMES,
-      ...LOADER_NAMES,
+      ...BUNCH_NAMES,
       ...PICTURE_NAMES,
     ])
     const { train = 'train', valid, test, validPct, extensions, exclude, ...rest } = options
@@ -129,7 +129,7 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
   ): Promise<ImageDataBunch> {
     rejectUnknownOptions('ImageDataBunch.fromMasks', options, [
       ...MASK_NAMES,
-      ...LOADER_NAMES,
+      ...BUNCH_NAMES,
       ...PICTURE_NAMES,
     ])
     const { classes, validPct, validIndices, ...rest } = options
@@ -201,7 +201,7 @@ export class ImageDataBunch extends DataBunch<ImageSample, TensorBatch> {
     rejectUnknownOptions('ImageDataBunch.fromCsv', options, [
       ...LIST_NAMES,
       ...CSV_NAMES,
-      ...LOADER_NAMES,
+      ...BUNCH_NAMES,
       ...PICTURE_NAMES,
     ])
     const { csv = 'labels.csv', folder = '.', fileColumn = 0, labelColumn = 1, ...others } = options
@@ -363,7 +363,7 @@ function fromLabelled(
   found: LabelledPictures & { skipped?: SkippedFiles; skippedItems?: readonly SkippedItem[] },
   options: FromListsOptions,
 ): ImageDataBunch {
-  rejectUnknownOptions(`ImageDataBunch.${owner}`, options, [...LIST_NAMES, ...LOADER_NAMES, ...PICTURE_NAMES])
+  rejectUnknownOptions(`ImageDataBunch.${owner}`, options, [...LIST_NAMES, ...BUNCH_NAMES, ...PICTURE_NAMES])
   const { validPct, validIndices, classes, extensions: _, ...rest } = options
   const { train, valid, skipped } = labelledSources(found, {
     validPct,

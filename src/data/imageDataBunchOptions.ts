@@ -1,4 +1,5 @@
 import type { DataBunchOptions, LoaderKind } from './DataBunch.ts'
+import { LOADER_NAMES } from './DataLoader.ts'
 import type { TensorBatch } from './Dataset.ts'
 import type { ImageSample } from './image/ImageDataset.ts'
 import type { CacheOption } from './image/PictureCache.ts'
@@ -7,20 +8,9 @@ import type { ImageStats } from './stats.ts'
 import type { TransformPair } from './transforms/getTransforms.ts'
 import type { Size } from './transforms/Transform.ts'
 
-export const LOADER_NAMES = [
-  'batchSize',
-  'validBatchSize',
-  'shuffle',
-  'sampler',
-  'dropLast',
-  'workers',
-  'prefetch',
-  'seed',
-  'onError',
-  'device',
-] as const
+export const BUNCH_NAMES = [...LOADER_NAMES, 'validBatchSize'] as const
 
-type LoaderOptions = Pick<DataBunchOptions<ImageSample, TensorBatch>, (typeof LOADER_NAMES)[number]>
+type LoaderOptions = Pick<DataBunchOptions<ImageSample, TensorBatch>, (typeof BUNCH_NAMES)[number]>
 
 export interface ImageDataBunchOptions extends LoaderOptions {
   /**
