@@ -66,6 +66,7 @@ std::shared_ptr<Recording> Context::endRecording() {
 
 void Context::replay(const std::shared_ptr<Recording>& recording) {
     CHECK(!made_, ErrorKind::General, "a recording cannot be repeated within another");
+    recording->forgetDerived();
     // Whoever drops it waits for the queue first.
     stream_.enqueueOnce("replay", [recording = recording.get()] { recording->run(); });
 }

@@ -23,6 +23,11 @@ struct Operand {
         Category::Floating;  // a number without fraction keeps integer tensors integer, as in PyTorch
 };
 
+// A tensor that the op reads, and of which it may keep a form of its own with the storage (`Derived`).
+struct Weights {
+    Tensor tensor;
+};
+
 class TensorTable {
   public:
     virtual ~TensorTable() = default;
@@ -42,6 +47,7 @@ class ArgReader {
           tensors_(tensors) {}
 
     Tensor tensor();
+    Weights weights();
     std::optional<Tensor> optionalTensor();
     Operand operand();
     double number();
@@ -62,7 +68,12 @@ class ArgReader {
     void requireOneDevice() const { CHECK_DEVICE(!mixed_, mixedMessage()); }
 
   private:
+    // Any op may write to a tensor that it is given.
     const Tensor& note(const Tensor& tensor) {
+        tensor.storage()->forgetDerived();
+        return noteUnchanged(tensor);
+    }
+    const Tensor& noteUnchanged(const Tensor& tensor) {
         if (__builtin_expect(recording_ != nullptr, 0)) keep(tensor);
         if (!seen_) {
             seen_ = true;
@@ -111,6 +122,10 @@ struct Read;
 template <>
 struct Read<Tensor> {
     static Tensor from(ArgReader& args) { return args.tensor(); }
+};
+template <>
+struct Read<Weights> {
+    static Weights from(ArgReader& args) { return args.weights(); }
 };
 template <>
 struct Read<std::optional<Tensor>> {

@@ -44,6 +44,12 @@ Tensor ArgReader::tensor() {
     return note(tensors_.get(take()));
 }
 
+Weights ArgReader::weights() {
+    next(ArgKind::Tensor, "a tensor");
+    remaining_--;
+    return {noteUnchanged(tensors_.get(take()))};
+}
+
 std::optional<Tensor> ArgReader::optionalTensor() {
     if (peek() == ArgKind::None) {
         remaining_--;

@@ -38,6 +38,11 @@ class Recording {
     }
     void finish();
 
+    // Before it is enqueued again: its ops may write to what they were given.
+    void forgetDerived() const {
+        for (const StorageRef& storage : kept_) storage->forgetDerived();
+    }
+
     // --- on the engine thread
     void run();
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <utility>
 
 #include "core/device.h"
@@ -9,6 +10,15 @@ namespace anneal {
 
 class Context;
 class Recording;
+
+// What kernels have made of a storage's values for their own use, such as weights in another order. The
+// engine thread fills it; the storage forgets it when an op takes its tensor otherwise than as `Weights`
+// (op_table.h).
+class Derived {
+  public:
+    virtual ~Derived() = default;
+    int uses = 0;  // counted by the enqueuing thread
+};
 
 // A block of a device's memory with a reference count. Counts are plain integers: only the enqueuing thread
 // holds references, since queued kernels work on raw pointers.
@@ -26,6 +36,12 @@ class Storage {
     // The recording during which it was made, while that lives.
     Recording* recording() const { return recording_; }
     void outliveRecording() { recording_ = nullptr; }
+    const std::shared_ptr<Derived>& derived() const { return derived_; }
+    void derive(std::shared_ptr<Derived> derived) { derived_ = std::move(derived); }
+    // Before values may change.
+    void forgetDerived() {
+        if (__builtin_expect(derived_ != nullptr, 0)) derived_.reset();
+    }
 
   private:
     friend class StorageRef;
@@ -35,6 +51,7 @@ class Storage {
     size_t bytes_;
     size_t capacity_;  // of the block, as it was asked for
     Recording* recording_;
+    std::shared_ptr<Derived> derived_;
     int references_ = 0;
 };
 

@@ -112,6 +112,34 @@ std::unique_ptr<ConvEntry> makeEntry(Direction direction, const View& input, con
     return entry;
 }
 
+// Weights times a scale as a primitive reads them, from one run to the next.
+class ConvWeights : public Derived {
+  public:
+    // Makes them by `reorder(to)` unless it has them.
+    template <typename Reorder>
+    void* get(const ConvEntry& entry, const View& weight, const float* scale, const Reorder& reorder) {
+        const size_t channels = weight.sizes[0];
+        const bool same = from_ == weight.data && plain_ == entry.plainWeight &&
+                          format_ == entry.weightFormat &&
+                          std::memcmp(scale_.data(), scale, channels * sizeof(float)) == 0;
+        void* const to = buffer_.get(entry.weightFormat.get_size());
+        if (same) return to;
+        from_ = nullptr;  // as long as it may fail
+        reorder(to);
+        scale_.assign(scale, scale + channels);
+        plain_ = entry.plainWeight;
+        format_ = entry.weightFormat;
+        from_ = weight.data;
+        return to;
+    }
+
+  private:
+    onednn::Buffer buffer_;
+    memory::desc plain_, format_;
+    const void* from_ = nullptr;
+    std::vector<float> scale_;
+};
+
 // oneDNN adds what the output holds already.
 void copyBytes(void* to, const void* from, int64_t bytes) {
     parallelFor(bytes, 256 * 1024, [=](int64_t begin, int64_t end) {
@@ -120,7 +148,7 @@ void copyBytes(void* to, const void* from, int64_t bytes) {
 }
 
 void runOneDnn(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
-               const ConvGeometry& g, const ConvEpilogue* epilogue = nullptr) {
+               const ConvGeometry& g, const ConvEpilogue* epilogue = nullptr, ConvWeights* kept = nullptr) {
     constexpr int64_t kSmall = 10'000'000;
     const OneThread team(out.numel() * (weight.numel() / weight.sizes[0]) < kSmall);
     thread_local onednn::Cache<ConvEntry> cache;
@@ -132,16 +160,23 @@ void runOneDnn(Direction direction, const View& input, const View& weight, const
     entry.target.set_data_handle(out.data);
     entry.plain.set_data_handle(weight.data);
     entry.scratchpad.set_data_handle(onednn::scratch(0, entry.scratchpad.get_desc().get_size()));
-    if (entry.reordersWeight) {
-        entry.weight.set_data_handle(onednn::scratch(1, entry.weightFormat.get_size()));
-        if (direction != Direction::BackwardWeight) {
-            std::unordered_map<int, memory> operands{{DNNL_ARG_FROM, entry.plain},
-                                                     {DNNL_ARG_TO, entry.weight}};
-            if (epilogue) {
-                entry.factors.set_data_handle(const_cast<float*>(epilogue->scale));
-                operands.insert({onednn::kFactors, entry.factors});
-            }
-            entry.reorder.execute(stream, operands);
+    const auto reorder = [&](void* to) {
+        entry.weight.set_data_handle(to);
+        std::unordered_map<int, memory> operands{{DNNL_ARG_FROM, entry.plain}, {DNNL_ARG_TO, entry.weight}};
+        if (epilogue) {
+            entry.factors.set_data_handle(const_cast<float*>(epilogue->scale));
+            operands.insert({onednn::kFactors, entry.factors});
+        }
+        entry.reorder.execute(stream, operands);
+    };
+    if (kept) {
+        entry.weight.set_data_handle(kept->get(entry, weight, epilogue->scale, reorder));
+    } else if (entry.reordersWeight) {
+        void* const to = onednn::scratch(1, entry.weightFormat.get_size());
+        if (direction == Direction::BackwardWeight) {
+            entry.weight.set_data_handle(to);
+        } else {
+            reorder(to);
         }
     } else {
         entry.weight.set_data_handle(weight.data);
@@ -235,8 +270,10 @@ bool convolvesWithNorm(const Dims& input, const Dims& weight, DType dtype, const
            !narrow::suits(Direction::Forward, input, weight, dtype, geometry);
 }
 
+std::shared_ptr<Derived> newConvWeights() { return std::make_shared<ConvWeights>(); }
+
 void conv2dNorm(Context& context, const View& out, const View& input, const View& weight,
-                const ConvNorm& norm, const ConvGeometry& geometry) {
+                const ConvNorm& norm, const ConvGeometry& geometry, std::shared_ptr<Derived> kept) {
     const auto values = [](const View* view) { return view ? view->as<const float>() : nullptr; };
     const float *const bias = values(norm.bias), *const gain = values(norm.weight),
                        *const lift = values(norm.shift);
@@ -257,7 +294,8 @@ void conv2dNorm(Context& context, const View& out, const View& input, const View
         if (winograd::suits(Direction::Forward, input, weight, out, geometry)) {
             winograd::forward(out, input, weight, epilogue, geometry);
         } else {
-            runOneDnn(Direction::Forward, input, weight, out, nullptr, geometry, &epilogue);
+            runOneDnn(Direction::Forward, input, weight, out, nullptr, geometry, &epilogue,
+                      static_cast<ConvWeights*>(kept.get()));
         }
     });
 }

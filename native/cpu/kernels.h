@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "core/context.h"
@@ -108,8 +109,10 @@ struct ConvNorm {
     bool relu;
 };
 bool convolvesWithNorm(const Dims& input, const Dims& weight, DType dtype, const ConvGeometry& geometry);
+// Weights as a convolution with batch norm reads them, to be kept with their storage; `kept` may be null.
+std::shared_ptr<Derived> newConvWeights();
 void conv2dNorm(Context& context, const View& out, const View& input, const View& weight,
-                const ConvNorm& norm, const ConvGeometry& geometry);
+                const ConvNorm& norm, const ConvGeometry& geometry, std::shared_ptr<Derived> kept);
 
 // --- conv_double.cpp: float64, which oneDNN does not have; runs at once, on the engine thread and its team
 void convDouble(ConvDirection direction, const View& input, const View& weight, const View& out,

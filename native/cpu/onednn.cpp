@@ -24,32 +24,31 @@ namespace {
 
 constexpr size_t kHugePage = 2 << 20;
 
-struct Buffer {
-    void* data = nullptr;
-    size_t bytes = 0;
-    ~Buffer() { std::free(data); }
-};
-
 }  // namespace
+
+Buffer::~Buffer() { std::free(data_); }
+
+void* Buffer::get(size_t bytes) {
+    if (bytes > bytes_ || !data_) {
+        std::free(data_);
+        const size_t page = bytes < kHugePage ? 4096 : kHugePage;
+        bytes_ = (bytes + page - 1) / page * page;
+        data_ = std::aligned_alloc(page, bytes_);
+#ifdef MADV_HUGEPAGE
+        if (data_ && page == kHugePage) madvise(data_, bytes_, MADV_HUGEPAGE);
+#endif
+        if (!data_) {
+            bytes_ = 0;
+            fail(ErrorKind::OutOfMemory, "out of memory: ", bytes, " bytes of scratch space asked for");
+        }
+    }
+    return data_;
+}
 
 void* scratch(int slot, size_t bytes) {
     constexpr int kSlots = 4;
     thread_local Buffer buffers[kSlots];
-    Buffer& buffer = buffers[slot];
-    if (bytes > buffer.bytes || !buffer.data) {
-        std::free(buffer.data);
-        const size_t page = bytes < kHugePage ? 4096 : kHugePage;
-        buffer.bytes = (bytes + page - 1) / page * page;
-        buffer.data = std::aligned_alloc(page, buffer.bytes);
-#ifdef MADV_HUGEPAGE
-        if (buffer.data && page == kHugePage) madvise(buffer.data, buffer.bytes, MADV_HUGEPAGE);
-#endif
-        if (!buffer.data) {
-            buffer.bytes = 0;
-            fail(ErrorKind::OutOfMemory, "out of memory: ", bytes, " bytes of scratch space asked for");
-        }
-    }
-    return buffer.data;
+    return buffers[slot].get(bytes);
 }
 
 #if defined(__x86_64__)

@@ -20,6 +20,21 @@ using dnnl::memory;
 dnnl::engine& engine();
 dnnl::stream& stream();
 
+// Memory that only grows, and whose contents are lost when it does.
+class Buffer {
+  public:
+    Buffer() = default;
+    ~Buffer();
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    // Of at least `bytes`; throws ErrorKind::OutOfMemory.
+    void* get(size_t bytes);
+
+  private:
+    void* data_ = nullptr;
+    size_t bytes_ = 0;
+};
+
 // Memory that lives until the next kernel runs; each engine thread has its own and it only grows. `slot`
 // tells buffers apart that one kernel uses at the same time.
 void* scratch(int slot, size_t bytes);

@@ -4,6 +4,7 @@ import {
   batchNorm,
   type ConvOptions,
   conv2d,
+  crossEntropy,
   type DType,
   enableGrad,
   manualSeed,
@@ -11,10 +12,13 @@ import {
   rand,
   randn,
   type Tensor,
+  tensor,
   zeros,
 } from '../../src/engine/index.ts'
 import { listenToOps } from '../../src/engine/native.ts'
 import { convNorm } from '../../src/engine/ops/convNorm.ts'
+import { Recording } from '../../src/engine/recording.ts'
+import { SGD } from '../../src/optim/index.ts'
 import { models } from '../../src/vision/index.ts'
 
 /** Relative to the largest value: rounding of a sum of some hundred products, or of the stored numbers. */
@@ -174,6 +178,85 @@ describe('convNorm is the convolution, batch norm, residual sum and ReLU in one'
     expect(() => convNorm(x, conv, { ...norm, runningMean: zeros([47]) })).toThrow(
       /runningMean must have shape/,
     )
+  })
+})
+
+describe('weights that convNorm keeps in an order of its own', () => {
+  // Stride 2: no Winograd, whose filters are not kept.
+  const strided = (dtype: DType = 'float32') => setUp({ channels: [32, 64], stride: 2 }, dtype)
+  const bitsOf = (parts: ReturnType<typeof strided>) => {
+    const { x, conv, norm } = parts
+    return [...convNorm(x, conv, norm)!.float().dataSync()]
+  }
+  /** As if nothing had been kept. */
+  const fresh = (parts: ReturnType<typeof strided>) =>
+    bitsOf({ ...parts, conv: { ...parts.conv, weight: parts.conv.weight.clone() } })
+
+  it.each(['float32', 'bfloat16'] as const)('give the same bits each time: %s', (dtype) => {
+    const parts = strided(dtype)
+    const first = bitsOf(parts)
+    for (let i = 0; i < 3; i++) expect(bitsOf(parts)).toEqual(first)
+    const half = { ...parts, x: parts.x.slice(0, 0, 1) }
+    expect(bitsOf(half), 'a smaller batch').toEqual(first.slice(0, first.length / 2))
+  })
+
+  it.each<[string, (parts: ReturnType<typeof strided>) => void]>([
+    ['the weights, in place', ({ conv }) => conv.weight.mul_(-1)],
+    ['the weights, copied', ({ conv }) => conv.weight.copy_(randn(conv.weight.shape))],
+    ['a view of the weights', ({ conv }) => conv.weight.select(0, 3).fill_(1)],
+    ['what the weights are a view of', ({ conv }) => conv.weight.view([-1]).add_(1)],
+    ['the scale of the norm', ({ norm }) => norm.weight.mul_(2)],
+    ['the statistics', ({ norm }) => norm.runningVar.add_(1)],
+    ['the bias', ({ conv }) => conv.bias.add_(1)],
+  ])('follow a change of %s', (_, change) => {
+    const parts = strided()
+    const before = bitsOf(parts)
+    for (let i = 0; i < 2; i++) expect(bitsOf(parts)).toEqual(before)
+    change(parts)
+    for (let i = 0; i < 3; i++) expect(bitsOf(parts)).toEqual(fresh(parts))
+    expect(bitsOf(parts)).not.toEqual(before)
+  })
+
+  it('follow what a recording writes, and are none of what it reads', () => {
+    const parts = strided()
+    const { conv, norm, x } = parts
+    const { recording: change } = Recording.of(() => {
+      conv.weight.mul_(-2)
+    })
+    const { recording, result } = Recording.of(() => convNorm(x, conv, norm)!)
+    for (let i = 0; i < 3; i++) {
+      for (let j = 0; j < 3; j++) expect(bitsOf(parts)).toEqual(fresh(parts))
+      change.replay()
+      expect(bitsOf(parts)).toEqual(fresh(parts))
+      recording.replay()
+      expect([...result.dataSync()]).toEqual(fresh(parts))
+    }
+  })
+
+  it('are not mixed up where two convolutions look at one memory', () => {
+    const parts = strided()
+    const both = randn([64, 64, 3, 3])
+    const halves = [0, 1].map((i) => ({ ...parts, conv: { ...parts.conv, weight: both.view([2, 64, 32, 3, 3]).select(0, i) } })) // biome-ignore format: one thought
+    const expected = halves.map(fresh)
+    for (let i = 0; i < 3; i++) expect(halves.map(bitsOf)).toEqual(expected)
+  })
+
+  it('of a model follow its training', () => {
+    manualSeed(3)
+    const model = models.resnet18({ numClasses: 3 })
+    const x = randn([4, 3, 64, 64])
+    const optimizer = new SGD(model.parameters(), { lr: 0.01 })
+    for (let i = 0; i < 2; i++) {
+      model.train()
+      crossEntropy(model.forward(x), tensor([0, 2, 1, 1], { dtype: 'int64' })).backward()
+      optimizer.step()
+      model.eval()
+      const apart = enableGrad(() => model.forward(x))
+      for (let j = 0; j < 3; j++) {
+        const together = noGrad(() => model.forward(x))
+        expect(together.sub(apart).abs().max().item()).toBeLessThan(1e-4 * apart.abs().max().item())
+      }
+    }
   })
 })
 

@@ -163,10 +163,20 @@ Tensor conv2d(Context& context, const Tensor& input, const Tensor& weight, optio
     return to_dtype(context, out, input.dtype());
 }
 
-Tensor conv2d_norm(Context& context, const Tensor& input, const Tensor& weight, optional<Tensor> bias,
+// The form of a convolution's weights that is kept with them, from the second use in a row on. Not in a
+// recording, which does not see what others write.
+static std::shared_ptr<Derived> keptForm(Context& context, const Tensor& weight, const Tensor& used) {
+    Storage& storage = *weight.storage().get();
+    if (used.storage().get() != &storage || context.stream().recording() != nullptr) return nullptr;
+    if (!storage.derived()) storage.derive(cpu::newConvWeights());
+    return ++storage.derived()->uses > 1 ? storage.derived() : nullptr;
+}
+
+Tensor conv2d_norm(Context& context, const Tensor& input, const Weights& weights, optional<Tensor> bias,
                    optional<Tensor> normWeight, optional<Tensor> normBias, const Tensor& runningMean,
                    const Tensor& runningVariance, optional<Tensor> residual, Dims stride, Dims padding,
                    Dims dilation, int64_t groups, double epsilon, bool relu) {
+    const Tensor& weight = weights.tensor;
     const cpu::ConvGeometry geometry = geometryOf("conv2d", stride, padding, dilation, groups);
     const Dims sizes = outputSizes("conv2d", input.sizes(), weight.sizes(), geometry);
     const Precision precision = precisionOf(context, "conv2d", input, weight);
@@ -192,7 +202,7 @@ Tensor conv2d_norm(Context& context, const Tensor& input, const Tensor& weight, 
     cpu::conv2dNorm(context, out, x, w,
                     {biasView.get(), scaleView.get(), shiftView.get(), *mean, *variance, residualView.get(),
                      epsilon, relu},
-                    geometry);
+                    geometry, keptForm(context, weight, w));
     return out;
 }
 
