@@ -120,6 +120,7 @@ export {
   type Reduction,
 } from './ops/loss.ts'
 export { bmm, dot, linear, matmul, mm, mv, outer } from './ops/matmul.ts'
+export { median, nanmedian } from './ops/median.ts'
 export {
   type BatchNormOptions,
   batchNorm,

@@ -162,6 +162,7 @@ const methods: RightCall[] = [
   method('max', dim),
   method('amax', dim),
   method('argmax', dim),
+  method('median', dim),
   method('any', dim),
   method('logsumexp', dim),
   method('norm', () => [2, 1, { keepdim: true }]),

@@ -42,6 +42,8 @@ const calls: Record<string, () => unknown> = {
   argmax: () => x().argmax(1, misspelt),
   var: () => x().var(1, misspelt),
   norm: () => x().norm(2, 1, misspelt),
+  median: () => x().median(1, misspelt),
+  nanmedian: () => x().nanmedian(1, misspelt),
   sort: () => x().sort(-1, misspelt),
   topk: () => x().topk(1, -1, misspelt),
   isclose: () => x().isclose(x(), misspelt),

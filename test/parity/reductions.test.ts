@@ -18,6 +18,11 @@ const table: Table = {
   }),
   argmax: one((x, { dim, keepdim }) => x.argmax(dim as number | undefined, { keepdim })),
   argmin: one((x, { dim, keepdim }) => x.argmin(dim as number | undefined, { keepdim })),
+  median: one((x) => x.median()),
+  medianDim: one((x, { dim, keepdim }) => {
+    const { values, indices } = x.median(dim as number, { keepdim })
+    return [values, indices]
+  }),
   prod: one((x, { dim, keepdim }) => x.prod(dim, { keepdim })),
   cumprod: one((x, { dim }) => x.cumprod(dim as number)),
   any: one((x, { dim, keepdim }) => x.any(dim, { keepdim })),
