@@ -138,6 +138,12 @@ export {
   type MaxPoolOptions,
   maxPool2d,
 } from './ops/pool.ts'
+export {
+  type QuantileInterpolation,
+  type QuantileOptions,
+  type QuantileShares,
+  quantile,
+} from './ops/quantile.ts'
 export { getRngState, manualSeed, rand, randint, randn, randperm, setRngState } from './ops/random.ts'
 export {
   all,

@@ -163,6 +163,7 @@ const methods: RightCall[] = [
   method('amax', dim),
   method('argmax', dim),
   method('median', dim),
+  method('quantile', () => [[0.2, 0.5], 1, { keepdim: true, interpolation: 'midpoint' }]),
   method('any', dim),
   method('logsumexp', dim),
   method('norm', () => [2, 1, { keepdim: true }]),

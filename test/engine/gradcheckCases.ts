@@ -318,6 +318,11 @@ export const cases: Record<string, GradientCase[]> = {
     one(matrix, (x) => x.median()),
     one(matrix, (x) => x.median(1, { keepdim: true }).values),
     one(matrix, (x) => x.nanmedian(0).values),
+    two(
+      (x, q) => x.quantile(q, 1),
+      matrix,
+      () => leaf([0.2, 0.55, 0.9]),
+    ),
   ],
   topk: [
     one(matrix, (x) => x.topk(2, 1).values),

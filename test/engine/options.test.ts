@@ -44,6 +44,7 @@ const calls: Record<string, () => unknown> = {
   norm: () => x().norm(2, 1, misspelt),
   median: () => x().median(1, misspelt),
   nanmedian: () => x().nanmedian(1, misspelt),
+  quantile: () => x().quantile(0.5, 1, misspelt),
   sort: () => x().sort(-1, misspelt),
   topk: () => x().topk(1, -1, misspelt),
   isclose: () => x().isclose(x(), misspelt),

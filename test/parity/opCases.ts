@@ -18,6 +18,8 @@ export interface Arguments {
   dims?: number[]
   keepdim?: boolean
   correction?: number
+  q?: number | number[]
+  interpolation?: 'linear' | 'lower' | 'higher' | 'midpoint' | 'nearest'
   shape?: number[]
   index?: (number | string | null)[] | number
   accumulate?: boolean

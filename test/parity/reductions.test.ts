@@ -23,6 +23,12 @@ const table: Table = {
     const { values, indices } = x.median(dim as number, { keepdim })
     return [values, indices]
   }),
+  quantile: one((x, { q, dim, keepdim, interpolation }) =>
+    x.quantile(q!, dim as number, { keepdim, interpolation }),
+  ),
+  quantileTensor: two((x, q, { dim, keepdim, interpolation }) =>
+    x.quantile(q, dim as number, { keepdim, interpolation }),
+  ),
   prod: one((x, { dim, keepdim }) => x.prod(dim, { keepdim })),
   cumprod: one((x, { dim }) => x.cumprod(dim as number)),
   any: one((x, { dim, keepdim }) => x.any(dim, { keepdim })),
