@@ -25,6 +25,7 @@ export * from './errors.ts'
 export { type GradcheckOptions, gradcheck, gradgradcheck } from './gradcheck.ts'
 export * from './ops/activation.ts'
 export { add, div, maximum, minimum, mul, type Operand, pow, remainder, sub } from './ops/binary.ts'
+export { type BincountOptions, bincount } from './ops/bincount.ts'
 export { clamp, type Limit, lerp } from './ops/clamp.ts'
 export { allclose, equal, isclose, type ToleranceOptions } from './ops/compare.ts'
 export { type ConvOptions, conv1d, conv2d } from './ops/conv.ts'
@@ -171,8 +172,9 @@ export {
 export { logSoftmax, softmax } from './ops/softmax.ts'
 export type { IndexPutOptions } from './ops/subscript.ts'
 export type { Index } from './ops/subscriptPlan.ts'
-export { diagonal, tril, triu } from './ops/triangle.ts'
+export { diag, diagonal, tril, triu } from './ops/triangle.ts'
 export { acos, acosh, asin, asinh, atan, atan2, atanh, cosh, sinh } from './ops/trigonometry.ts'
+export { type UniqueOptions, type UniqueValues, unique } from './ops/unique.ts'
 export { norm } from './ops/vectorNorm.ts'
 export {
   channelsLast,

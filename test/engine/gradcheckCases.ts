@@ -226,6 +226,11 @@ export const cases: Record<string, GradientCase[]> = {
       () => normal(2, 3, 3),
       (x) => diagonal(x, 0, 1, 2),
     ),
+    one(matrix, (x) => x.diag(-1).square()),
+    one(
+      () => normal(3),
+      (x) => x.diag(1).square(),
+    ),
   ],
 
   cat: [two((a, b) => cat([a, b, a], 1))],

@@ -45,6 +45,8 @@ const calls: Record<string, () => unknown> = {
   median: () => x().median(1, misspelt),
   nanmedian: () => x().nanmedian(1, misspelt),
   quantile: () => x().quantile(0.5, 1, misspelt),
+  unique: () => x().unique(misspelt),
+  bincount: () => labels().bincount(misspelt),
   sort: () => x().sort(-1, misspelt),
   topk: () => x().topk(1, -1, misspelt),
   isclose: () => x().isclose(x(), misspelt),

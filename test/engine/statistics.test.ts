@@ -65,3 +65,67 @@ describe('median and quantile', () => {
     expect(call).toThrow(message)
   })
 })
+
+describe('unique, bincount and diag', () => {
+  // PyTorch 1.13 leaves NaN where they were, and counts none of them.
+  it('NaN come last, each by itself', () => {
+    const { values, inverseIndices, counts } = tensor([3, missing, 1, missing, 3]).unique({
+      returnInverse: true,
+      returnCounts: true,
+    })
+    expect(values.toArray()).toEqual([1, 3, missing, missing])
+    expect(inverseIndices.toArray()).toEqual([1, 2, 0, 3, 1])
+    expect(counts.toArray()).toEqual([1, 2, 1, 1])
+    const rows = tensor([
+      [1, missing],
+      [1, 2],
+      [1, missing],
+      [1, 2],
+    ]).unique({ dim: 0, returnCounts: true })
+    expect(rows.values.toArray()).toEqual([
+      [1, 2],
+      [1, missing],
+      [1, missing],
+    ])
+    expect(rows.counts.toArray()).toEqual([2, 1, 1])
+  })
+
+  it('gives the tensor alone unless more is asked for, and puts it together again', () => {
+    const x = tensor([
+      [2, 0, 2, 1],
+      [5, 5, 5, 0],
+    ])
+    expect(x.unique({ returnInverse: false }).toArray()).toEqual([0, 1, 2, 5])
+    const single = x.unique({ returnInverse: true })
+    expect(Object.keys(single)).toEqual(['values', 'inverseIndices'])
+    expect(single.values.index(single.inverseIndices).toArray()).toEqual(x.toArray())
+    const columns = x.unique({ dim: 1, returnInverse: true })
+    expect(columns.values.indexSelect(1, columns.inverseIndices).toArray()).toEqual(x.toArray())
+  })
+
+  it('refuses a gradient through unique, and gives that of the weights', () => {
+    const x = tensor([1, 2, 1], { requiresGrad: true })
+    expect(() => x.unique().sum().backward()).toThrow(/unique: it has no gradient/)
+    integers([0, 2, 0])
+      .bincount({ weights: x })
+      .mul(tensor([5, 6, 7]))
+      .sum()
+      .backward()
+    expect(x.grad!.toArray()).toEqual([5, 7, 5])
+  })
+
+  it.each<[string, () => unknown, new (message: string) => Error, RegExp]>([
+    ['slices of nothing', () => zeros([2, 0]).unique({ dim: 0 }), ShapeError, /dimension 0 .*\[2, 0\]/],
+    ['no dimension', () => tensor(3).unique({ dim: 0 }), ShapeError, /without dimensions/],
+    ['fractions', () => tensor([0.5]).bincount(), DTypeError, /float32; convert them with long/],
+    ['negative integers', () => integers([2, -3, -1]).bincount(), ShapeError, /the lowest is -3/],
+    ['two dimensions', () => integers([2]).unsqueeze(0).bincount(), ShapeError, /\[1, 1\]; flatten/],
+    ['too few weights', () => integers([2, 1]).bincount({ weights: zeros([3]) }), ShapeError, /2 .* \[3\]/],
+    ['diag of one number', () => tensor(3).diag(), ShapeError, /one dimension or two, got shape \[\]/],
+    ['a diagonal between', () => tensor([3]).diag(0.5), ShapeError, /integer, got 0.5/],
+    ['minlength', () => integers([2]).bincount({ minlength: 1.5 }), ShapeError, /minlength .* 1\.5/],
+  ])('refuse: %s', (_, call, error, message) => {
+    expect(call).toThrow(error)
+    expect(call).toThrow(message)
+  })
+})

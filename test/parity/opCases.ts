@@ -51,6 +51,7 @@ export interface Arguments {
   size?: number | [number, number]
   repeats?: number[]
   diagonal?: number
+  minlength?: number
   reduction?: 'none' | 'mean' | 'sum'
   labelSmoothing?: number
   ignoreIndex?: number
