@@ -59,6 +59,8 @@ export interface Arguments {
   third?: 'weight' | 'posWeight'
   beta?: number
   delta?: number
+  margin?: number
+  swap?: boolean
   kernelSize?: Pair
   stride?: Pair
   padding?: Pair | number[] | 'same' | 'valid'
