@@ -25,6 +25,7 @@ export * from './errors.ts'
 export { type GradcheckOptions, gradcheck, gradgradcheck } from './gradcheck.ts'
 export * from './ops/activation.ts'
 export { add, div, maximum, minimum, mul, type Operand, pow, remainder, sub } from './ops/binary.ts'
+export { type BincountOptions, bincount } from './ops/bincount.ts'
 export { clamp, type Limit, lerp } from './ops/clamp.ts'
 export { allclose, equal, isclose, type ToleranceOptions } from './ops/compare.ts'
 export { type ConvOptions, conv1d, conv2d } from './ops/conv.ts'
@@ -120,6 +121,7 @@ export {
   type Reduction,
 } from './ops/loss.ts'
 export { bmm, dot, linear, matmul, mm, mv, outer } from './ops/matmul.ts'
+export { median, nanmedian } from './ops/median.ts'
 export {
   type BatchNormOptions,
   batchNorm,
@@ -137,6 +139,12 @@ export {
   type MaxPoolOptions,
   maxPool2d,
 } from './ops/pool.ts'
+export {
+  type QuantileInterpolation,
+  type QuantileOptions,
+  type QuantileShares,
+  quantile,
+} from './ops/quantile.ts'
 export { getRngState, manualSeed, rand, randint, randn, randperm, setRngState } from './ops/random.ts'
 export {
   all,
@@ -164,8 +172,9 @@ export {
 export { logSoftmax, softmax } from './ops/softmax.ts'
 export type { IndexPutOptions } from './ops/subscript.ts'
 export type { Index } from './ops/subscriptPlan.ts'
-export { diagonal, tril, triu } from './ops/triangle.ts'
+export { diag, diagonal, tril, triu } from './ops/triangle.ts'
 export { acos, acosh, asin, asinh, atan, atan2, atanh, cosh, sinh } from './ops/trigonometry.ts'
+export { type UniqueOptions, type UniqueValues, unique } from './ops/unique.ts'
 export { norm } from './ops/vectorNorm.ts'
 export {
   channelsLast,

@@ -42,5 +42,7 @@ export {
   softplus,
   tanh,
 } from '../engine/index.ts'
+export { cosineSimilarity, pairwiseDistance } from './distance.ts'
 export { klDiv } from './losses/divergence.ts'
+export { cosineEmbeddingLoss, tripletMarginLoss } from './losses/embedding.ts'
 export { huberLoss, l1Loss, mseLoss, rmseLoss, smoothL1Loss } from './losses/regression.ts'

@@ -19,6 +19,7 @@ export {
   type ConvTranspose2dOptions,
   type ConvTransposeOptions,
 } from './convTranspose.ts'
+export { CosineSimilarity, type CosineSimilarityOptions, type PairwiseDistanceOptions } from './distance.ts'
 export { Dropout, Dropout2d } from './dropout.ts'
 export { Embedding, type EmbeddingLayerOptions } from './embedding.ts'
 export type { ForwardHook, ForwardPreHook, HookHandle } from './hooks.ts'

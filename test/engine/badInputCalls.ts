@@ -150,6 +150,24 @@ const functions: RightCall[] = [
   call('mseLoss', F.mseLoss, () => [matrix(), ones([2, 3]), { reduction: 'mean' }]),
   call('huberLoss', F.huberLoss, () => [matrix(), ones([2, 3]), { reduction: 'mean', delta: 1 }]),
   call('smoothL1Loss', F.smoothL1Loss, () => [matrix(), ones([2, 3]), { reduction: 'mean', beta: 1 }]),
+  call('cosineSimilarity', F.cosineSimilarity, () => [matrix(), ones([2, 3]), { dim: 0, eps: 1e-6 }]),
+  call('pairwiseDistance', F.pairwiseDistance, () => [
+    matrix(),
+    ones([2, 3]),
+    { p: 1, eps: 1e-6, keepdim: true },
+  ]),
+  call('cosineEmbeddingLoss', F.cosineEmbeddingLoss, () => [
+    matrix(),
+    ones([2, 3]),
+    labels(),
+    { margin: 0.2, reduction: 'none' },
+  ]),
+  call('tripletMarginLoss', F.tripletMarginLoss, () => [
+    matrix(),
+    matrix(),
+    ones([2, 3]),
+    { margin: 0.5, p: 1, eps: 1e-6, swap: true, reduction: 'sum' },
+  ]),
   call('klDiv', F.klDiv, () => [matrix(), ones([2, 3]), { reduction: 'batchmean', logTarget: true }]),
 ]
 
@@ -162,6 +180,11 @@ const methods: RightCall[] = [
   method('max', dim),
   method('amax', dim),
   method('argmax', dim),
+  method('median', dim),
+  method('diag', () => [1]),
+  method('unique', () => [{ dim: 1, returnInverse: true, returnCounts: true }]),
+  method('bincount', () => [{ weights: ones([2]), minlength: 5 }], labels),
+  method('quantile', () => [[0.2, 0.5], 1, { keepdim: true, interpolation: 'midpoint' }]),
   method('any', dim),
   method('logsumexp', dim),
   method('norm', () => [2, 1, { keepdim: true }]),

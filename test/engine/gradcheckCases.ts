@@ -226,6 +226,11 @@ export const cases: Record<string, GradientCase[]> = {
       () => normal(2, 3, 3),
       (x) => diagonal(x, 0, 1, 2),
     ),
+    one(matrix, (x) => x.diag(-1).square()),
+    one(
+      () => normal(3),
+      (x) => x.diag(1).square(),
+    ),
   ],
 
   cat: [two((a, b) => cat([a, b, a], 1))],
@@ -312,7 +317,18 @@ export const cases: Record<string, GradientCase[]> = {
   variance: [one(matrix, (x) => x.var(0)), one(matrix, (x) => x.std(1, { correction: 0 }))],
   max_dim: [one(matrix, (x) => x.max(1).values)],
   min_dim: [one(matrix, (x) => x.min(0, { keepdim: true }).values)],
-  sort: [one(matrix, (x) => x.sort(1).values), one(matrix, (x) => x.sort(0, { descending: true }).values)],
+  sort: [
+    one(matrix, (x) => x.sort(1).values),
+    one(matrix, (x) => x.sort(0, { descending: true }).values),
+    one(matrix, (x) => x.median()),
+    one(matrix, (x) => x.median(1, { keepdim: true }).values),
+    one(matrix, (x) => x.nanmedian(0).values),
+    two(
+      (x, q) => x.quantile(q, 1),
+      matrix,
+      () => leaf([0.2, 0.55, 0.9]),
+    ),
+  ],
   topk: [
     one(matrix, (x) => x.topk(2, 1).values),
     one(matrix, (x) => x.topk(2, 0, { largest: false }).values),

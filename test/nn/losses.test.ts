@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { ConfigError, ShapeError } from '../../src/engine/errors.ts'
-import { manualSeed, randn, type Tensor, tensor, zeros } from '../../src/engine/index.ts'
+import {
+  gradcheck,
+  gradgradcheck,
+  manualSeed,
+  randn,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../../src/engine/index.ts'
 import * as F from '../../src/nn/functional.ts'
 import * as nn from '../../src/nn/index.ts'
 
@@ -171,6 +179,79 @@ describe('KL divergence', () => {
     const soft = tensor([[0.2, 0.3, 0.5]])
     expectValues(F.klDiv(logs, soft.log(), { logTarget: true }), values(F.klDiv(logs, soft)))
     expectValues(new nn.KLDivLoss().activation(logs), [0.5, 0.25, 0.25])
+  })
+})
+
+describe('losses of vectors that belong together', () => {
+  // Angles of 0, 90 and 60 degrees.
+  const left = () =>
+    tensor([
+      [1, 0],
+      [0, 2],
+      [3, 0],
+    ])
+  const right = () =>
+    tensor([
+      [2, 0],
+      [3, 0],
+      [1, Math.sqrt(3)],
+    ])
+
+  it('cosine similarity and distances', () => {
+    expectValues(new nn.CosineSimilarity().forward(left(), right()), [1, 0, 0.5])
+    expectValues(new nn.CosineSimilarity({ dim: 0 }).forward(left(), left()), [1, 1])
+    expectValues(F.pairwiseDistance(left(), right()), [1, Math.sqrt(13), Math.sqrt(7)])
+    expectValues(F.pairwiseDistance(left(), right(), { p: 1 }), [1, 5, 2 + Math.sqrt(3)])
+  })
+
+  it('cosine embedding: alike, different, different beyond the margin', () => {
+    const target = tensor([-1, 1, -1], { dtype: 'int64' })
+    const none = new nn.CosineEmbeddingLoss({ reduction: 'none', margin: 0.2 })
+    expectValues(none.forward(left(), right(), target), [0.8, 1, 0.3])
+    expectValues(new nn.CosineEmbeddingLoss().forward(left(), right(), target), [2.5 / 3])
+    expectValues(F.cosineEmbeddingLoss(left(), right(), target, { reduction: 'sum' }), [2.5])
+  })
+
+  it('triplets: the margin, and the nearer of anchor and positive', () => {
+    const [anchor, positive, negative] = [tensor([[0, 0]]), tensor([[1, 0]]), tensor([[1.5, 0]])]
+    expectValues(new nn.TripletMarginLoss().forward(anchor, positive, negative), [0.5])
+    expectValues(new nn.TripletMarginLoss({ margin: 0.25 }).forward(anchor, positive, negative), [0])
+    expectValues(new nn.TripletMarginLoss({ swap: true }).forward(anchor, positive, negative), [1.5])
+    const loss = new nn.TripletMarginLoss({ p: 1, eps: 0, reduction: 'sum' })
+    expect([loss.margin, loss.p, loss.eps, loss.swap, loss.reduction]).toEqual([1, 1, 0, false, 'sum'])
+    expect(loss).toBeInstanceOf(nn.Loss)
+  })
+
+  it('refuse what does not fit, by name', () => {
+    expect(() => F.cosineSimilarity(zeros([3]), zeros([3]))).toThrow(/dimension 1 is out of range .*\[3\]/)
+    expect(() => F.cosineSimilarity(zeros([3]), zeros([3]), { eps: -1 })).toThrow(/eps .* -1/)
+    expect(() => F.cosineEmbeddingLoss(zeros([2, 3]), zeros([2, 3]), zeros([2, 1]))).toThrow(
+      /\[2, 3\], \[2, 3\], \[2, 1\]/,
+    )
+    expect(() => F.tripletMarginLoss(zeros([2, 3]), zeros([2, 3]), zeros([3]))).toThrow(ShapeError)
+    expect(() => F.tripletMarginLoss(zeros([2]), zeros([2]), zeros([2]), { p: Number.NaN })).toThrow(/NaN/)
+    expect(() => new nn.CosineSimilarity({ dimension: 1 } as never)).toThrow(/dimension; the options are dim/)
+    expect(() => new nn.CosineSimilarity({ dim: 0.5 })).toThrow(ConfigError)
+    expect(() => new nn.CosineEmbeddingLoss({ eps: 1 } as never)).toThrow(/unknown option eps/)
+    expect(() => new nn.TripletMarginLoss({ reduction: 'avg' as never })).toThrow(/avg.*none, mean, sum/)
+    expect(() => new nn.TripletMarginLoss({ margin: '1' as never })).toThrow(/margin must be a number/)
+  })
+
+  it('gradients, and gradients of gradients, agree with central differences', () => {
+    manualSeed(5)
+    const normal = (...shape: number[]) => randn(shape, { dtype: 'float64', requiresGrad: true })
+    const target = tensor([1, -1, -1], { dtype: 'int64' })
+    const functions: ((...inputs: Tensor[]) => Tensor)[] = [
+      (a, b) => F.cosineSimilarity(a!, b!),
+      (a, b) => F.pairwiseDistance(a!, b!, { p: 3 }),
+      (a, b) => F.cosineEmbeddingLoss(a!, b!, target, { margin: -1 }),
+      (a, b) => F.tripletMarginLoss(a!, b!, a!.flip(0), { swap: true, margin: 9 }),
+    ]
+    for (const each of functions) {
+      const inputs = [normal(3, 4), normal(3, 4)]
+      expect(gradcheck(each, inputs)).toBe(true)
+      expect(gradgradcheck(each, inputs)).toBe(true)
+    }
   })
 })
 

@@ -7,6 +7,16 @@ const table: Table = {
   tril: one((x, { diagonal }) => x.tril(diagonal)),
   triu: one((x, { diagonal }) => x.triu(diagonal)),
   diagonal: one((x, { diagonal, dims }) => x.diagonal(diagonal, dims![0], dims![1])),
+  diag: one((x, { diagonal }) => x.diag(diagonal)),
+  unique: one((x, { dim }) => {
+    const { values, inverseIndices, counts } = x.unique({
+      dim: dim as number,
+      returnInverse: true,
+      returnCounts: true,
+    })
+    return [values, inverseIndices, counts]
+  }),
+  bincount: ([x, weights], { minlength }) => x!.bincount({ weights, minlength }),
   pad: one((x, { padding, value, padMode }) => pad(x, padding as number[], { mode: padMode, value })),
   repeat: one((x, { repeats }) => x.repeat(repeats!)),
   repeatInterleave: ([x, repeats], { count, dim }) => x!.repeatInterleave(repeats ?? count!, dim as number),

@@ -95,6 +95,14 @@ describe('what autocast lowers and raises', () => {
       expect(F.binaryCrossEntropyWithLogits(logits, ones([4, 5])).dtype).toBe('float32')
       expect(F.binaryCrossEntropy(probabilities, ones([4, 5])).dtype).toBe('float32')
       expect(F.mseLoss(logits, zeros([4, 5])).dtype).toBe('float32')
+      for (const each of [
+        F.cosineSimilarity(logits, logits),
+        F.pairwiseDistance(logits, logits),
+        F.cosineEmbeddingLoss(logits, logits, ones([4])),
+        F.tripletMarginLoss(logits, logits, logits),
+      ]) {
+        expect(each.dtype).toBe('float32')
+      }
       expect(F.klDiv(logits, zeros([4, 5])).dtype).toBe('float32')
     })
     expect(norm.runningMean!.dtype).toBe('float32')

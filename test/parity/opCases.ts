@@ -18,6 +18,8 @@ export interface Arguments {
   dims?: number[]
   keepdim?: boolean
   correction?: number
+  q?: number | number[]
+  interpolation?: 'linear' | 'lower' | 'higher' | 'midpoint' | 'nearest'
   shape?: number[]
   index?: (number | string | null)[] | number
   accumulate?: boolean
@@ -49,6 +51,7 @@ export interface Arguments {
   size?: number | [number, number]
   repeats?: number[]
   diagonal?: number
+  minlength?: number
   reduction?: 'none' | 'mean' | 'sum'
   labelSmoothing?: number
   ignoreIndex?: number
@@ -56,6 +59,8 @@ export interface Arguments {
   third?: 'weight' | 'posWeight'
   beta?: number
   delta?: number
+  margin?: number
+  swap?: boolean
   kernelSize?: Pair
   stride?: Pair
   padding?: Pair | number[] | 'same' | 'valid'

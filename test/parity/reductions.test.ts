@@ -18,6 +18,17 @@ const table: Table = {
   }),
   argmax: one((x, { dim, keepdim }) => x.argmax(dim as number | undefined, { keepdim })),
   argmin: one((x, { dim, keepdim }) => x.argmin(dim as number | undefined, { keepdim })),
+  median: one((x) => x.median()),
+  medianDim: one((x, { dim, keepdim }) => {
+    const { values, indices } = x.median(dim as number, { keepdim })
+    return [values, indices]
+  }),
+  quantile: one((x, { q, dim, keepdim, interpolation }) =>
+    x.quantile(q!, dim as number, { keepdim, interpolation }),
+  ),
+  quantileTensor: two((x, q, { dim, keepdim, interpolation }) =>
+    x.quantile(q, dim as number, { keepdim, interpolation }),
+  ),
   prod: one((x, { dim, keepdim }) => x.prod(dim, { keepdim })),
   cumprod: one((x, { dim }) => x.cumprod(dim as number)),
   any: one((x, { dim, keepdim }) => x.any(dim, { keepdim })),

@@ -58,8 +58,7 @@ function compare(found: unknown, expected: Expected): void {
   if ('text' in expected) {
     expect(String(found)).toBe(expected.text)
   } else if ('list' in expected) {
-    const pair = found as Partial<engine.ValuesAndIndices>
-    const list = Array.isArray(found) ? found : [pair.values, pair.indices]
+    const list = Array.isArray(found) ? found : Object.values(found as object)
     expect(list).toHaveLength(expected.list.length)
     for (const [i, item] of expected.list.entries()) compare(list[i], item)
   } else if ('values' in expected) {

@@ -5,6 +5,7 @@ import { addMethods } from '../methods.ts'
 import { call } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { add, mul, reduceLike, sub } from './binary.ts'
+import { where } from './indexing.ts'
 
 /** A limit: a number, a tensor that broadcasts, or none. */
 export type Limit = Tensor | number | null | undefined
@@ -79,7 +80,8 @@ export function lerp(start: Tensor, end: Tensor, weight: Tensor | number): Tenso
   if (typeof weight === 'number') {
     return weight < 0.5 ? add(start, mul(distance, weight)) : sub(end, mul(distance, 1 - weight))
   }
-  return add(start, mul(distance, weight))
+  const far = sub(end, mul(distance, sub(1, weight)))
+  return where(call('lt', weight, 0.5), add(start, mul(distance, weight)), far)
 }
 
 addMethods({

@@ -4,9 +4,10 @@ import { ShapeError } from '../errors.ts'
 /** A dimension counted from the front; negative ones count from the end. Throws a ShapeError out of range. */
 export function wrapDim(op: string, dim: number, shape: readonly number[]): number {
   if (typeof dim !== 'number') throw new ShapeError(`${op}: a dimension is a number, got ${show(dim)}`)
-  const index = dim < 0 ? dim + shape.length : dim
   // A tensor without dimensions has, as in PyTorch, one to name.
-  if (!Number.isInteger(dim) || index < 0 || index >= Math.max(shape.length, 1)) {
+  const count = Math.max(shape.length, 1)
+  const index = dim < 0 ? dim + count : dim
+  if (!Number.isInteger(dim) || index < 0 || index >= count) {
     throw new ShapeError(`${op}: dimension ${dim} is out of range for shape [${shape.join(', ')}]`)
   }
   return index

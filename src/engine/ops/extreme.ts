@@ -56,14 +56,17 @@ function extreme(name: 'amax' | 'amin', x: Tensor, dim?: Dims | null, options?: 
   const keepdim = keepdimOf(name, options)
   const dims = dimList(dim)
   const out = call(name, x, dims, keepdim)
-  return record(out, name, [x], [x, out], (g, node) => {
-    const input = node.saved(0)
-    const equal = call('eq', input, restore(node.saved(1), input.shape, dims))
-    // NaN wins and equals nothing, itself included: where there is one, the winners are those that are NaN.
-    const winners = call('logical_or', equal, call('ne', input, input))
-    const share = call('div', restore(g, input.shape, dims), call('sum', winners, dims, true))
-    return [call('mul', winners, share)]
-  })
+  return record(out, name, [x], [x, out], (g, node) => [shareEvenly(g, node.saved(0), node.saved(1), dims)])
+}
+
+/** @internal The gradient of a reduction to `out`, one of the elements, shared evenly among all that equal it. */
+export function shareEvenly(g: Tensor, input: Tensor, out: Tensor, dims: readonly number[]): Tensor {
+  const chosen = restore(out, input.shape, dims)
+  // NaN equals nothing, itself included: where it is the result, those that are NaN share.
+  const missing = call('logical_and', call('ne', input, input), call('ne', chosen, chosen))
+  const winners = call('logical_or', call('eq', input, chosen), missing)
+  const share = call('div', restore(g, input.shape, dims), call('sum', winners, dims, true))
+  return call('mul', winners, share)
 }
 
 // Puts gradients of picked elements back to where they were picked.

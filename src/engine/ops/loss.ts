@@ -90,8 +90,8 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
   ])
 }
 
-// Of floating dtypes that holding all values of both; what is not floating is left for the engine to refuse.
-function widerFloat(scores: DType, target: DType): DType {
+/** @internal Of floating dtypes that holding all values of both; what is not floating is left for the engine to refuse. */
+export function widerFloat(scores: DType, target: DType): DType {
   if (scores === target || !isFloatingPoint(scores)) return scores
   return scores === 'float64' || target === 'float64' ? 'float64' : 'float32'
 }

@@ -86,9 +86,10 @@ export const arrangingOps: Record<string, RecordedOp> = {
 
 export const arrangingNames = [
   ...['sum', 'mean', 'var', 'std', 'norm', 'amax', 'amin', 'max_dim', 'min_dim', 'sort', 'topk'],
+  ...['median', 'nanmedian'],
   ...['matmul', 'linear', 'view', 'reshape', 'permute', 'expand', 'squeeze', 'unsqueeze', 'clone'],
   ...['contiguous', 'channelsLast', 'slice', 'select', 'diagonal', 'cat', 'gather', 'indexSelect', 'index'],
-  ...['embedding', 'cumsum', 'tril', 'triu', 'flip', 'roll', 'pad', 'repeat', 'repeatInterleave'],
+  ...['embedding', 'cumsum', 'tril', 'triu', 'diag', 'flip', 'roll', 'pad', 'repeat', 'repeatInterleave'],
   ...['remap', 'remap_backward', 'pixelShuffle', 'pixelUnshuffle', 'pixel_shuffle', 'pixel_unshuffle'],
   ...['scatter', 'scatterAdd', 'scatterAdd_', 'indexAdd', 'indexAdd_'],
 ]

@@ -14,11 +14,12 @@ const reductions: readonly string[] = ['none', 'mean', 'sum']
 /**
  * Base of the losses. Besides computing the loss it knows what the model's raw output means, so that predictions need no
  * guessing: {@link activation} makes probabilities (or whatever people read) of it, {@link decode} the prediction itself.
- * A loss of your own extends this or one of the ready ones.
+ * A loss of your own extends this or one of the ready ones. `Inputs` are what `forward` compares, where it is not output and target.
  */
-export abstract class Loss<Reductions extends string = Reduction> extends Module<
-  [output: Tensor, target: Tensor]
-> {
+export abstract class Loss<
+  Reductions extends string = Reduction,
+  Inputs extends readonly Tensor[] = [output: Tensor, target: Tensor],
+> extends Module<Inputs> {
   /** How the losses of single elements become the result; may be changed at any time. */
   reduction: Reductions
 
@@ -45,7 +46,7 @@ export abstract class Loss<Reductions extends string = Reduction> extends Module
     return reductions
   }
 
-  abstract override forward(output: Tensor, target: Tensor): Tensor
+  abstract override forward(...inputs: Inputs): Tensor
 
   /** What people read of the model's raw output: probabilities for a classifier, the output itself by default. */
   activation(output: Tensor): Tensor {

@@ -8,6 +8,12 @@ export {
   type NLLLossOptions,
 } from './classification.ts'
 export { KLDivLoss, type KLDivLossOptions, type KLDivReduction } from './divergence.ts'
+export {
+  CosineEmbeddingLoss,
+  type CosineEmbeddingLossOptions,
+  TripletMarginLoss,
+  type TripletMarginLossOptions,
+} from './embedding.ts'
 export { Loss, type LossOptions } from './Loss.ts'
 export {
   HuberLoss,
