@@ -11,8 +11,9 @@ const above = [
   ...'callbacks cli data docs io learner onnx plot recipes tabular vision'
     .split(' ')
     .map((folder) => `test/${folder}/**/*.test.ts`),
-  'test/native/{build,setup}.test.ts',
-  'test/robustness/{calls,exit,forgedHeaders,fuzz,hostileFiles}.test.ts',
+  'test/engine/{badInput,doubleBackward}.test.ts',
+  'test/native/{build,emulated,setup}.test.ts',
+  'test/robustness/**/*.test.ts',
 ]
 
 /** What runs whole programs comes first: the longest files, lest one be left to a single worker at the end. */

@@ -21,7 +21,7 @@ function links(source, ...flags) {
   const where = prefix ? [`-I${prefix}/include`, `-L${prefix}/lib`, `-L${prefix}/lib64`] : []
   const output = path.join(os.tmpdir(), `anneal-probe-${process.pid}`)
   try {
-    return works(name, ['-std=c++20', ...where, '-x', 'c++', '-', '-o', output, ...flags], source)
+    return works(name, ['-std=c++17', ...where, '-x', 'c++', '-', '-o', output, ...flags], source)
   } finally {
     fs.rmSync(output, { force: true })
   }
@@ -52,7 +52,7 @@ function hasFont() {
 
 /** What compiling the engine takes. */
 export const buildRequirements = [
-  { what: 'a C++20 compiler', packages: ['g++'], found: () => links('int main() { return 0; }') },
+  { what: 'a C++17 compiler', packages: ['g++'], found: () => links('int main() { return 0; }') },
   { what: 'CMake 3.22 or newer', packages: ['cmake'], found: hasCMake },
   {
     what: 'a build tool (ninja or make)',

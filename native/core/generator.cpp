@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numbers>
 #include <stdexcept>
 #include <string>
 
@@ -91,7 +90,7 @@ double Generator::normal() {
     const double first = unitDouble(random64());
     const double second = unitDouble(random64());
     const double radius = std::sqrt(-2.0 * std::log(1.0 - second));
-    const double angle = 2.0 * std::numbers::pi * first;
+    const double angle = 2.0 * kPi * first;
     spareNormal_ = radius * std::sin(angle);
     hasSpareNormal_ = true;
     return radius * std::cos(angle);

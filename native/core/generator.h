@@ -6,6 +6,8 @@
 
 namespace anneal {
 
+constexpr double kPi = 3.14159265358979323846;
+
 // PyTorch's CPU generator: the Mersenne Twister (mt19937) of Matsumoto and Nishimura with its 2002 seeding,
 // and the one normal sample of each precision that Box-Muller leaves over. Same seed and same calls give
 // PyTorch's numbers. Not thread-safe: whoever owns a generator serialises the draws, since their order is

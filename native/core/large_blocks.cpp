@@ -174,7 +174,7 @@ void LargeBlocks::trim() {
         delete segment;
         segment = nullptr;
     }
-    std::erase(segments_, nullptr);
+    segments_.erase(std::remove(segments_.begin(), segments_.end(), nullptr), segments_.end());
 }
 
 }  // namespace anneal

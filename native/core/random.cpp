@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numbers>
 #include <type_traits>
 
 // PyTorch's kernels run with fused multiply-add wherever the processor has it, which changes last bits. The
@@ -162,8 +161,7 @@ ANNEAL_INLINE void normalBlock(float* block, float mean, float std) {
     for (int j = 0; j < kHalfBlock; ++j) {
         float sine;
         float cosine;
-        sineCosine<Arithmetic>(static_cast<float>(2 * std::numbers::pi) * block[j + kHalfBlock], sine,
-                               cosine);
+        sineCosine<Arithmetic>(static_cast<float>(2 * kPi) * block[j + kHalfBlock], sine, cosine);
         block[j] = Arithmetic::multiplyAdd(radius[j] * cosine, std, mean);
         block[j + kHalfBlock] = Arithmetic::multiplyAdd(radius[j] * sine, std, mean);
     }
@@ -173,7 +171,7 @@ template <typename Arithmetic>
 ANNEAL_INLINE void normalBlock(double* block, double mean, double std) {
     for (int j = 0; j < kHalfBlock; ++j) {
         const double radius = std::sqrt(-2.0 * std::log(1.0 - block[j]));
-        const double angle = 2.0 * std::numbers::pi * block[j + kHalfBlock];
+        const double angle = 2.0 * kPi * block[j + kHalfBlock];
         block[j] = Arithmetic::multiplyAdd(radius * std::cos(angle), std, mean);
         block[j + kHalfBlock] = Arithmetic::multiplyAdd(radius * std::sin(angle), std, mean);
     }

@@ -106,18 +106,15 @@ void maxBackward(T* gradInput, const T* gradOutput, const I* indices, const Pict
         for (int64_t row = begin; row < end; row++) {
             const int64_t picture = (row / to.height) * from.height * lineSize;
             const auto lines = vertical.coversOf(row % to.height);
-            const Cover *const firstLine = lines.data(), *const lastLine = firstLine + lines.size();
             const T* const gradients = gradOutput + picture;
             const I* const places = indices + picture;
             for (int64_t x = 0; x < to.width; x++) {
                 const auto columns = horizontal.coversOf(x);
-                const Cover *const firstColumn = columns.data(), *const lastColumn =
-                                                                     firstColumn + columns.size();
                 T* const target = gradInput + (row * to.width + x) * channels;
                 forLanes<C>(channels, [=](int64_t c, auto lanes) {
                     Vector<C> sum = {};
-                    for (const Cover* line = firstLine; line < lastLine; line++) {
-                        for (const Cover* column = firstColumn; column < lastColumn; column++) {
+                    for (const Cover* line = lines.first; line < lines.last; line++) {
+                        for (const Cover* column = columns.first; column < columns.last; column++) {
                             const int64_t source = line->offset + column->offset + c;
                             const auto where = loadIndex<C>(places + source, lanes);
                             const auto value = load(gradients + source, lanes);

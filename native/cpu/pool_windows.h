@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "cpu/kernels.h"
@@ -84,7 +83,12 @@ struct Axis {
         std::vector<int32_t> next(coverOffsets.begin(), coverOffsets.end() - 1);
         forTaps([&](int64_t position, Cover cover) { covers[next[position]++] = cover; });
     }
-    std::span<const Cover> coversOf(int64_t position) const {
+    struct Covers {
+        const Cover *first, *last;
+        const Cover* begin() const { return first; }
+        const Cover* end() const { return last; }
+    };
+    Covers coversOf(int64_t position) const {
         return {covers.data() + coverOffsets[position], covers.data() + coverOffsets[position + 1]};
     }
 };

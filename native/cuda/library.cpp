@@ -89,7 +89,7 @@ void Library::open() {
         // A file that is there says what is wrong with it.
         const char* const said = dlerror();
         const std::string reason = said ? said : file;
-        tried_.push_back(reason.starts_with(file + ": cannot open") ? file : reason);
+        tried_.push_back(reason.rfind(file + ": cannot open", 0) == 0 ? file : reason);
         return false;
     };
     std::vector<std::string> places;

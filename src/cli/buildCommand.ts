@@ -34,7 +34,7 @@ export function addBuild(program: Command): void {
     .command('build')
     .summary('compile the native engine (needed once after installing the package)')
     .description(
-      'Compiles the native engine inside the installed package. Takes a C++20 compiler, CMake and oneDNN; says which of them is ' +
+      'Compiles the native engine inside the installed package. Takes a C++17 compiler, CMake and oneDNN; says which of them is ' +
         'missing and how to install it. Compiles only what changed since the last time.',
     )
     .option('--clean', 'compile everything again')
