@@ -1,6 +1,6 @@
 import { constants } from 'node:fs'
 import { access, mkdir } from 'node:fs/promises'
-import { dirname, extname } from 'node:path'
+import { extname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { show } from '../engine/check.ts'
 import { AnnealError, CheckpointError, ConfigError } from '../engine/errors.ts'
@@ -41,7 +41,6 @@ export async function writeLearnerFile(file: string, { tensors, header }: Learne
       `a Learner saves safetensors, not ${extname(file)}: leave the extension out (saveWeights writes others)`,
     )
   }
-  await makeFolder(dirname(file))
   const text = JSON.stringify({ version, ...header })
   await writeSafetensorsFile(file, tensors, {
     format: 'pt',
@@ -64,7 +63,7 @@ export function checkSavedName(owner: string, name: string): void {
 }
 
 /** @throws CheckpointError */
-export async function makeFolder(folder: string): Promise<void> {
+async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true }).catch((cause: Error) => {
     throw new CheckpointError(`the folder ${folder} cannot be made: ${cause.message}`, { cause })
   })
