@@ -24,6 +24,8 @@ export interface Header {
   numbers?: Record<string, Record<string, number>>
   /** Where a fit stood; see `resume.ts`. */
   fit?: unknown
+  /** What the model's numbers stand for; see `dataMeaning.ts`. */
+  data?: unknown
   /** What an exported Learner is made of; see `export.ts`. */
   learner?: unknown
 }
