@@ -103,7 +103,11 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
     return (await predictItems(this.self, [item], 1))[0]!
   }
 
-  /** What the model makes of several items, in batches: much faster than one after the other. */
+  /**
+   * What the model makes of several items, in batches: much faster than one after the other. Each is what {@link predict} takes: of
+   * a model with several inputs a list of tensors.
+   * @example const [first, second] = await learner.predictAll(['bee.jpg', 'ant.jpg'])
+   */
   async predictAll(items: readonly unknown[], options: { batchSize?: number } = {}): Promise<Prediction[]> {
     rejectUnknownOptions('predictAll', options, ['batchSize'])
     if (!Array.isArray(items)) throw new ConfigError(`predictAll takes a list of items, got ${String(items)}`)
