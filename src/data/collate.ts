@@ -1,7 +1,7 @@
 import { DataError, ShapeError } from '../engine/errors.ts'
 import { type DType, stack, Tensor, tensor } from '../engine/index.ts'
 import { type AssembledPictures, assemblePictures, isPicture, toPictureTensor } from './collatePictures.ts'
-import { type ClassMask, isClassMask, type RgbImage } from './image/RgbImage.ts'
+import { type ClassMask, checkClassMask, isClassMask, type RgbImage } from './image/RgbImage.ts'
 
 type NumericArray = Uint8Array | Uint8ClampedArray | Int32Array | BigInt64Array | Float32Array | Float64Array
 
@@ -173,6 +173,7 @@ function on(device: string | undefined) {
 
 /** `[N, H, W]` class indices. */
 function assembleMasks(masks: ClassMask[], place: Place): Assembled {
+  for (const [at, mask] of masks.entries()) checkClassMask(mask, () => place.describe(at))
   const { width, height } = masks[0]!
   checkSameShape(
     masks.map((mask) => [mask.height, mask.width]),

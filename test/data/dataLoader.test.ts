@@ -750,6 +750,26 @@ describe('collation', () => {
     expect((await collated([bare, { a: 2 }])).a.toArray()).toEqual([1, 2])
   })
 
+  it('refuses masks that have not one class for each pixel', async () => {
+    const mask = (count: number, width = 2, height = 2) => ({
+      classes: new Uint8Array(count).fill(7),
+      width,
+      height,
+    })
+    const { y } = await collated([{ y: mask(4) }, { y: mask(4) }])
+    expect(y.shape).toEqual([2, 2, 2])
+    for (const count of [3, 6]) {
+      await expect(collated([{ y: mask(count) }, { y: mask(4) }])).rejects.toThrow(DataError)
+      await expect(collated([{ y: mask(4) }, { y: mask(count) }])).rejects.toThrow(
+        new RegExp(`item 1: its mask has ${count} classes, but 2x2 pixels take 4`),
+      )
+    }
+    for (const side of [-2, 0, 1.5, NaN, 2 ** 53]) {
+      await expect(collated([mask(4, side, side)])).rejects.toThrow(/item 0: its size is .*whole numbers/)
+    }
+    await expect(collated([mask(4), mask(2, 2, 1)])).rejects.toThrow(ShapeError)
+  })
+
   it('refuses what is not alike, and says which item it is', async () => {
     await expect(collated([[1, 2], [3]] as number[][])).rejects.toThrow(
       /\[2\] in item 0, but \[1\] in item 1/,
