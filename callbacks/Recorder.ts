@@ -1,4 +1,3 @@
-import { dirname } from 'node:path'
 import { ConfigError } from '../src/engine/errors.ts'
 import { writeFileAtomic } from '../src/io/atomicFile.ts'
 import { Callback } from '../src/learner/Callback.ts'
@@ -12,7 +11,6 @@ import type {
   EpochMetrics,
   TrainBeginContext,
 } from '../src/learner/events.ts'
-import { makeFolder } from '../src/learner/learnerFile.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
 import {
   anyNumber,
@@ -261,9 +259,8 @@ export class Recorder extends Callback {
     return [columnsOf(names), ...rows].map(csvLine).join('')
   }
 
-  /** Writes {@link toCsv} to a file, whole or not at all. Returns the path. */
+  /** Writes {@link toCsv} to a file, whole or not at all; its folder is made when missing. Returns the path. */
   async saveHistory(path: string): Promise<string> {
-    await makeFolder(dirname(path))
     await writeFileAtomic(path, this.toCsv(), { error: ConfigError })
     return path
   }

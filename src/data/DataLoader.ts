@@ -1,8 +1,9 @@
 import { availableParallelism } from 'node:os'
+import { show } from '../engine/check.ts'
 import { ConfigError, DataError } from '../engine/errors.ts'
 import { BatchIterator, type SkippedItem } from './BatchIterator.ts'
 import { RoomPool } from './BatchRoom.ts'
-import { type Collated, Collator } from './collate.ts'
+import { type Collated, Collator, type NumberDtype } from './collate.ts'
 import { checkDataset, type Dataset } from './Dataset.ts'
 import { drawSeed } from './drawSeed.ts'
 import { checkChoice, checkCount, rejectUnknownOptions } from './options.ts'
@@ -68,6 +69,8 @@ export interface DataLoaderState {
   epoch: number
   /** Batches of that epoch which have been handed out. */
   batch: number
+  /** What single numbers became, once a batch has settled it, by where in a sample they lie. */
+  numberDtypes?: Record<string, NumberDtype>
 }
 
 /**
@@ -176,32 +179,42 @@ export class DataLoader<Item = unknown, B = Collated<Item>> implements AsyncIter
   state(): DataLoaderState {
     const seed = this.#settledSeed()
     const current = this.#current
-    if (current && !current.done) return { seed, epoch: current.epoch, batch: current.batch }
-    return { seed, epoch: this.#nextEpoch, batch: this.#nextBatch }
+    const numberDtypes = this.#collator.settled
+    const settled = Object.keys(numberDtypes).length > 0 ? { numberDtypes } : {}
+    if (current && !current.done) return { seed, epoch: current.epoch, batch: current.batch, ...settled }
+    return { seed, epoch: this.#nextEpoch, batch: this.#nextBatch, ...settled }
   }
 
   /**
    * The next epoch begins where `state()` was taken; a running one is not changed.
    * @throws ConfigError for what no loader of so many batches can have given
    */
-  loadState({ seed, epoch, batch }: DataLoaderState): void {
+  loadState({ seed, epoch, batch, numberDtypes = {} }: DataLoaderState): void {
     checkSeed(seed)
     checkCount('DataLoader', 'epoch', epoch, 0)
     checkCount('DataLoader', 'batch', batch, 0)
     if (batch > this.length) {
       throw new ConfigError(`DataLoader: cannot go on after batch ${batch}: an epoch has ${this.length}`)
     }
+    if (numberDtypes === null || typeof numberDtypes !== 'object') {
+      throw new ConfigError(`DataLoader: numberDtypes must be an object, got ${show(numberDtypes)}`)
+    }
+    for (const dtype of Object.values(numberDtypes)) {
+      checkChoice('DataLoader', 'numberDtypes', dtype, ['int64', 'float32'])
+    }
+    this.#collator.settled = numberDtypes
     this.#seed = seed
     this.#nextEpoch = epoch
     this.#nextBatch = batch
     this.#current = undefined
   }
 
-  /** A loader like this one with some options changed, and the same seed and epoch. */
+  /** A loader like this one with some options changed, the same seed and epoch, and numbers of the same dtypes. */
   with(options: DataLoaderOptions<Item, B>): DataLoader<Item, B> {
     const loader = new DataLoader<Item, B>(this.dataset, { ...this.#options, ...options })
     if (options.seed === undefined) loader.#seed = this.#seed
     loader.#nextEpoch = this.#nextEpoch
+    loader.#collator.settled = this.#collator.settled
     return loader
   }
 

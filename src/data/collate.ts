@@ -1,9 +1,12 @@
 import { DataError, ShapeError } from '../engine/errors.ts'
 import { type DType, stack, Tensor, tensor } from '../engine/index.ts'
 import { type AssembledPictures, assemblePictures, isPicture, toPictureTensor } from './collatePictures.ts'
-import { type ClassMask, isClassMask, type RgbImage } from './image/RgbImage.ts'
+import { type ClassMask, checkClassMask, isClassMask, type RgbImage } from './image/RgbImage.ts'
 
 type NumericArray = Uint8Array | Uint8ClampedArray | Int32Array | BigInt64Array | Float32Array | Float64Array
+
+/** What single numbers become. */
+export type NumberDtype = 'int64' | 'float32'
 
 /** What items of this type become in a batch. */
 export type Collated<Item> = Item extends
@@ -44,11 +47,20 @@ interface Place {
  * batch, or by `numberDtype`, so that a target does not change its type from batch to batch.
  */
 export class Collator {
-  readonly #numberDtypes = new Map<string, 'int64' | 'float32'>()
-  readonly #numberDtype: 'int64' | 'float32' | undefined
+  #numberDtypes = new Map<string, NumberDtype>()
+  readonly #numberDtype: NumberDtype | undefined
 
-  constructor(numberDtype?: 'int64' | 'float32') {
+  constructor(numberDtype?: NumberDtype) {
     this.#numberDtype = numberDtype
+  }
+
+  /** What batches have settled so far, by where in a sample the numbers lie (`y`, `x.age`, or nothing for a sample that is one). */
+  get settled(): Record<string, NumberDtype> {
+    return Object.fromEntries(this.#numberDtypes)
+  }
+
+  set settled(dtypes: Readonly<Record<string, NumberDtype>>) {
+    this.#numberDtypes = new Map(Object.entries(dtypes))
   }
 
   /** Puts items together; `describe` names the item at a position of the batch. Makes no tensor. */
@@ -133,7 +145,7 @@ export class Collator {
         `${place.describe(fraction)}: ${where(place)} is ${values[fraction]}, but ${this.#numberDtype ? "numberDtype is 'int64'" : 'the numbers were whole before, so they are taken for class indices (int64)'}. For measured values pass numberDtype: 'float32' to the loader`,
       )
     }
-    this.#numberDtypes.set(place.path, dtype)
+    if (this.#numberDtype === undefined) this.#numberDtypes.set(place.path, dtype)
     const shape = [values.length]
     if (dtype === 'float32') return { kind: 'numbers', data: Float32Array.from(values), shape, dtype }
     return { kind: 'numbers', data: BigInt64Array.from(values, BigInt), shape, dtype }
@@ -161,6 +173,7 @@ function on(device: string | undefined) {
 
 /** `[N, H, W]` class indices. */
 function assembleMasks(masks: ClassMask[], place: Place): Assembled {
+  for (const [at, mask] of masks.entries()) checkClassMask(mask, () => place.describe(at))
   const { width, height } = masks[0]!
   checkSameShape(
     masks.map((mask) => [mask.height, mask.width]),

@@ -12,7 +12,7 @@ export { imageExtensions, torchvisionExtensions } from './image/extensions.ts'
 export { ImageDataset, type ImageDatasetParts, type ImageSample } from './image/ImageDataset.ts'
 export { ImageFolder, type ImageFolderOptions, type SkippedInFolder } from './image/ImageFolder.ts'
 export type { PicturePath, SkippedFiles } from './image/listPictures.ts'
-export { Picture } from './image/Picture.ts'
+export { type Interpolation, Picture } from './image/Picture.ts'
 export type { CacheOption } from './image/PictureCache.ts'
 export type { ClassMask, RgbImage } from './image/RgbImage.ts'
 export type {

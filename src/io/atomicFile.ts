@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, open, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { type AnnealError, CheckpointError } from '../engine/errors.ts'
@@ -27,7 +27,8 @@ const STALE_AFTER = 60_000
  * bytes go to a temporary file in the same folder, are synced to the disk, and the file is then renamed. On failure
  * the temporary file is removed and the old file is left as it was.
  *
- * The folder must exist. A symbolic link is followed, even to where nothing is yet; the mode of a file that is replaced is kept.
+ * Missing folders of its path are made. A symbolic link is followed, even to where nothing is yet, but its folder must be there:
+ * a disk may just not be mounted. The mode of a file that is replaced is kept.
  *
  * @throws CheckpointError (or `options.error`) that names the file and says what to do
  */
@@ -80,9 +81,27 @@ async function resolveTarget(
     return { target, mode: found.mode & 0o777 }
   } catch (cause) {
     if (!isSystemError(cause)) throw cause
-    if (cause.code === 'ENOENT') return { target: await followLinks(file) }
-    throw new Failure(writeMessage(file, dirname(file), cause), { cause })
+    if (cause.code !== 'ENOENT') throw new Failure(writeMessage(file, dirname(file), cause), { cause })
   }
+  await makeFolders(dirname(file)).catch((cause: Error) => {
+    throw new Failure(
+      `${file} cannot be written: its folder ${dirname(file)} cannot be made (${cause.message})`,
+      { cause },
+    )
+  })
+  return { target: await followLinks(file) }
+}
+
+/** Not mkdir's `recursive`, which in Node 20 never ends below /proc: there making fails with ENOENT though the parent is there. */
+async function makeFolders(folder: string): Promise<void> {
+  const make = () => mkdir(folder).catch((cause: NodeJS.ErrnoException) => cause)
+  let failure = await make()
+  if (failure?.code === 'ENOENT' && dirname(folder) !== folder) {
+    await makeFolders(dirname(folder))
+    failure = await make()
+  }
+  // Whether it is a folder that is there, writing the file will tell.
+  if (failure && failure.code !== 'EEXIST') throw failure
 }
 
 /** Where a file would be made under a name at which there is none: at the end of links, if the name is one. */
@@ -156,8 +175,9 @@ function isSystemError(cause: unknown): cause is NodeJS.ErrnoException {
 function writeMessage(file: string, folder: string, cause: NodeJS.ErrnoException): string {
   switch (cause.code) {
     case 'ENOENT':
-    case 'ENOTDIR':
       return `${file} cannot be written: the folder ${folder} does not exist. Make it first`
+    case 'ENOTDIR':
+      return `${file} cannot be written: ${folder} is no folder, or is in something that is none`
     case 'EACCES':
     case 'EPERM':
       return `${file} cannot be written: no permission to write in ${folder}`

@@ -210,8 +210,8 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
 
 /**
  * Saves a model's parameters and buffers under PyTorch's names: as safetensors, or, if the file is called `.pth` or `.pt`, in the
- * zip format of `torch.save`, for `torch.load(file, weights_only=True)`. The file appears whole or not at all. Values are
- * those at the time of the call, even if training goes on meanwhile.
+ * zip format of `torch.save`, for `torch.load(file, weights_only=True)`. Missing folders are made; the file appears whole or not at
+ * all. Values are those at the time of the call, even if training goes on meanwhile.
  *
  * @throws CheckpointError that names the file if it cannot be written; what was there before stays
  */
@@ -253,8 +253,8 @@ export async function readStateDict(
 }
 
 /**
- * Writes named tensors as safetensors, with text beside them. The file appears whole or not at all, and holds the values at the
- * time of the call.
+ * Writes named tensors as safetensors, with text beside them. Missing folders are made; the file appears whole or not at all, and
+ * holds the values at the time of the call.
  *
  * @throws CheckpointError that names the file if it cannot be written; what was there before stays
  */

@@ -103,7 +103,11 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
     return (await predictItems(this.self, [item], 1))[0]!
   }
 
-  /** What the model makes of several items, in batches: much faster than one after the other. */
+  /**
+   * What the model makes of several items, in batches: much faster than one after the other. Each is what {@link predict} takes: of
+   * a model with several inputs a list of tensors.
+   * @example const [first, second] = await learner.predictAll(['bee.jpg', 'ant.jpg'])
+   */
   async predictAll(items: readonly unknown[], options: { batchSize?: number } = {}): Promise<Prediction[]> {
     rejectUnknownOptions('predictAll', options, ['batchSize'])
     if (!Array.isArray(items)) throw new ConfigError(`predictAll takes a list of items, got ${String(items)}`)
@@ -177,9 +181,12 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
   }
 
   /**
-   * Loads what `save` wrote.
+   * Loads what `save` wrote, or a checkpoint. Where the file tells which classes the model was trained on, or how a table's columns
+   * became numbers, the data must have the same: else every output would be called what it is not. (`loadWeights(learner.model, file)`
+   * does not ask.)
    * @returns what did not match: nothing, unless `strict` is false
-   * @throws CheckpointError if the file is missing, damaged or of another model; nothing has changed then
+   * @throws CheckpointError if the file is missing, damaged, of another model, or of other classes, columns or categories; nothing
+   * has changed then
    */
   async load(name: string, options: LoadOptions = {}): Promise<LoadReport> {
     rejectUnknownOptions('load', options, ['strict', 'withOptimizer'])

@@ -4,6 +4,7 @@ import { noGrad, scope } from '../engine/index.ts'
 import { loadWeights } from '../io/index.ts'
 import { tensorFromBytes } from '../io/tensorBytes.ts'
 import type { LoadStateDictResult } from '../nn/index.ts'
+import { checkMeaning, encodeMeaning } from './dataMeaning.ts'
 import type { Learner } from './Learner.ts'
 import { type LearnerFile, readLearnerFile, writeLearnerFile } from './learnerFile.ts'
 import { addOptimizer, addTensor, putOptimizer, readOptimizer } from './optimizerFile.ts'
@@ -42,7 +43,11 @@ export async function describeLearner(learner: Learner, withOptimizer: boolean):
 }
 
 export async function writeCheckpoint(file: string, learner: Learner, withOptimizer: boolean): Promise<void> {
-  await writeLearnerFile(file, await describeLearner(learner, withOptimizer))
+  const [{ tensors, header }, data] = await Promise.all([
+    describeLearner(learner, withOptimizer),
+    encodeMeaning(learner.data),
+  ])
+  await writeLearnerFile(file, { tensors, header: { ...header, data } })
 }
 
 export interface ReadCheckpointOptions {
@@ -61,6 +66,7 @@ export async function readCheckpoint(
     return { ...names, optimizerLoaded: false, optimizerStateUnused: [] }
   }
   const content = await readLearnerFile(file)
+  checkMeaning(file, content, learner.data)
   const optimizer =
     options.withOptimizer && content.header.optimizer ? readOptimizer(file, learner, content) : undefined
   const loaded = loadModel(file, learner, content, options.strict)

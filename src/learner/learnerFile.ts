@@ -1,6 +1,6 @@
 import { constants } from 'node:fs'
 import { access, mkdir } from 'node:fs/promises'
-import { dirname, extname } from 'node:path'
+import { extname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { show } from '../engine/check.ts'
 import { AnnealError, CheckpointError, ConfigError } from '../engine/errors.ts'
@@ -24,6 +24,8 @@ export interface Header {
   numbers?: Record<string, Record<string, number>>
   /** Where a fit stood; see `resume.ts`. */
   fit?: unknown
+  /** What the model's numbers stand for; see `dataMeaning.ts`. */
+  data?: unknown
   /** What an exported Learner is made of; see `export.ts`. */
   learner?: unknown
 }
@@ -41,7 +43,6 @@ export async function writeLearnerFile(file: string, { tensors, header }: Learne
       `a Learner saves safetensors, not ${extname(file)}: leave the extension out (saveWeights writes others)`,
     )
   }
-  await makeFolder(dirname(file))
   const text = JSON.stringify({ version, ...header })
   await writeSafetensorsFile(file, tensors, {
     format: 'pt',
@@ -64,7 +65,7 @@ export function checkSavedName(owner: string, name: string): void {
 }
 
 /** @throws CheckpointError */
-export async function makeFolder(folder: string): Promise<void> {
+async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true }).catch((cause: Error) => {
     throw new CheckpointError(`the folder ${folder} cannot be made: ${cause.message}`, { cause })
   })

@@ -6,6 +6,7 @@ import { scope } from '../engine/index.ts'
 import type * as nn from '../nn/index.ts'
 import { loadModel } from './checkpoint.ts'
 import type { BatchLoader, LearnerData } from './data.ts'
+import { classesDifference } from './dataMeaning.ts'
 import { type ExportedLearner, withExtension } from './export.ts'
 import { Learner } from './Learner.ts'
 import type { AnyModule } from './layerGroups.ts'
@@ -96,14 +97,10 @@ function checkClasses(
   saved: readonly string[] | null,
   given: readonly string[] | undefined,
 ): void {
-  if (!saved || !given) return
-  const length = Math.max(saved.length, given.length)
-  const at = Array.from({ length }, (_, i) => saved[i] === given[i]).indexOf(false)
-  if (at < 0) return
-  const isReordered = JSON.stringify([...saved].sort()) === JSON.stringify([...given].sort())
+  const difference = classesDifference(saved, given ?? null)
+  if (difference === undefined) return
   throw new ConfigError(
-    `${file} and the data have ${isReordered ? 'the same classes in another order' : 'other classes'}, from class ${at} on: ` +
-      `${listed(saved, at)} in the file, ${listed(given, at)} in the data. Outputs of the model mean those of the file: make the ` +
+    `${file} and the data have ${difference}. Outputs of the model mean those of the file: make the ` +
       'data with `classes` in its order (without data, loadLearner gives them as learner.data.classes)',
   )
 }
@@ -122,17 +119,6 @@ function checkEncoding(
     `${file} was trained on rows that were encoded otherwise than those of the data: ${difference}. Encode them as the file does: ` +
       'fromTable(…, { encodeAs: learner.data }), with the learner that loadLearner gives without data',
   )
-}
-
-/** So many names are shown in a message. */
-const mostNames = 10
-
-/** The names around the place where lists differ. */
-function listed(classes: readonly string[], at: number): string {
-  const first = classes.length <= mostNames ? 0 : Math.max(0, at - 2)
-  const names = classes.slice(first, first + mostNames).map((name) => JSON.stringify(name))
-  const last = first + names.length < classes.length ? '…' : ''
-  return `${classes.length} [${[first > 0 ? '…' : '', ...names, last].filter(Boolean).join(', ')}]`
 }
 
 /** Beyond what the file's tensors take, for what is made on the way. */

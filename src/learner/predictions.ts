@@ -1,5 +1,5 @@
 import { show } from '../engine/check.ts'
-import { ConfigError, DataError } from '../engine/errors.ts'
+import { ConfigError, DataError, OutOfMemoryError } from '../engine/errors.ts'
 import { cat, type NestedNumbers, noGrad, scope, Tensor } from '../engine/index.ts'
 import * as nn from '../nn/index.ts'
 import type { CallbackHandler } from './CallbackHandler.ts'
@@ -147,16 +147,15 @@ async function predictBatch(learner: Learner, items: readonly unknown[]): Promis
       `predictAll: item 0 has ${inputs[0]!.length} tensors, item ${odd} has ${inputs[odd]!.length}: give each as many as the model has inputs`,
     )
   }
-  const x = inputs[0]!.map((_, i) =>
-    noGrad(() =>
-      cat(
-        inputs.map((parts) => parts[i]!),
-        0,
-      ),
-    ),
-  )
+  const given = inputs[0]!.length
+  if (given > 1 && model instanceof nn.Sequential) {
+    throw new ConfigError(
+      `predict: a list of ${given} tensors is one item of a model with ${given} inputs, but a Sequential has one: several items go to ` +
+        'predictAll, as a list of tensors',
+    )
+  }
   const [decoded, predictions] = await inEvalMode(model, async () => {
-    const output = noGrad(() => model.forward(...(x as [Tensor]))) as Output
+    const output = noGrad(() => outputOf(model, inputs))
     return noGrad(() => [decode(lossFunction, output), activate(lossFunction, output)] as const)
   })
   checkRows('predict', 'decoded', decoded, items.length)
@@ -166,6 +165,29 @@ async function predictBatch(learner: Learner, items: readonly unknown[]): Promis
     const label = data.classes && labelOf(data.classes, values.decoded, saysYesOrNo(lossFunction, decoded))
     return { label, ...values }
   })
+}
+
+/** @throws ConfigError where the model fails because items have fewer tensors than its `forward` takes */
+function outputOf(model: nn.Module, inputs: readonly (readonly Tensor[])[]): Output {
+  const given = inputs[0]!.length
+  try {
+    const x = inputs[0]!.map((_, i) =>
+      cat(
+        inputs.map((parts) => parts[i]!),
+        0,
+      ),
+    )
+    return model.forward(...(x as [Tensor])) as Output
+  } catch (cause) {
+    // Those beyond may have been optional, and the failure another.
+    if (model.forward.length <= given || cause instanceof OutOfMemoryError) throw cause
+    throw new ConfigError(
+      `predict: the model's forward takes ${model.forward.length} tensors and failed with ${given} for each item ` +
+        `(${(cause as Error).message}): an item is a list of tensors then, predict([a, b]), and several are a list of such lists, ` +
+        'predictAll([[a, b], [c, d]])',
+      { cause },
+    )
+  }
 }
 
 /** Of each batch the tensors of one kind: one, or those of a list. */

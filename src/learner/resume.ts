@@ -6,6 +6,7 @@ import type { CallbackState, StateValue } from './callbackState.ts'
 import { checkpointFile, describeLearner, loadModel } from './checkpoint.ts'
 import type { BatchLoader } from './data.ts'
 import { type DataFingerprint, fingerprintDifferences, fingerprintOf } from './dataFingerprint.ts'
+import { encodeMeaning } from './dataMeaning.ts'
 import type { FitPosition } from './FitState.ts'
 import type { Learner } from './Learner.ts'
 import { honest, honestNow, type LearnerFile, readLearnerFile, writeLearnerFile } from './learnerFile.ts'
@@ -133,8 +134,9 @@ export async function writeResumable(file: string, fit: Fit): Promise<void> {
   for (const [name, { accumulated }] of learner.model.namedParameters()) {
     if (accumulated) gradients[gradientPrefix + name] = accumulated
   }
-  const [content, encoded, extra, data] = await Promise.all([
+  const [content, meaning, encoded, extra, data] = await Promise.all([
     describeLearner(learner, true),
+    encodeMeaning(learner.data),
     encodeState(saved as StateValue, statePrefix),
     encodeState(Object.values(gradients), ''),
     fingerprintOnce(fit),
@@ -143,7 +145,7 @@ export async function writeResumable(file: string, fit: Fit): Promise<void> {
   for (const [i, name] of Object.keys(gradients).entries()) tensors.set(name, extra.arrays.get(`/${i}`)!)
   await writeLearnerFile(file, {
     tensors,
-    header: { ...content.header, fit: { ...(encoded.json as object), data } },
+    header: { ...content.header, data: meaning, fit: { ...(encoded.json as object), data } },
   })
 }
 

@@ -36,7 +36,8 @@ const MAX_BYTES = 2 ** 31 - 1
 /**
  * Writes a model as ONNX (operator set 17), for onnxruntime and other programs that run it without this library. The graph is found
  * by running `forward` and noting its ops, in evaluation mode: models of one's own export like those that are shipped. What
- * depends on values (a branch, a loop) is exported as the example took it. The file appears whole or not at all.
+ * depends on values (a branch, a loop) is exported as the example took it. Missing folders are made; the file appears whole or not
+ * at all.
  *
  * Source: https://github.com/onnx/onnx/blob/main/docs/Operators.md
  *

@@ -1,6 +1,7 @@
 import { requireOptions, show } from '../engine/check.ts'
 import { CheckpointError, ConfigError } from '../engine/errors.ts'
 import { Tensor, zerosLike } from '../engine/index.ts'
+import { initialLrs } from './initialLrs.ts'
 
 /** Options that every optimizer has. */
 export interface OptimizerOptions {
@@ -25,7 +26,8 @@ export type ParamState = Record<string, Tensor | number>
 /** Plain data with tensors, as PyTorch lays it out: parameters are numbered through all groups. */
 export interface OptimizerState<Options = Record<string, unknown>> {
   state: Record<string, ParamState>
-  paramGroups: (Required<Options> & { params: number[] })[]
+  /** `initialLr` is there once a scheduler was made: those that are made after loading start from it too. */
+  paramGroups: (Required<Options> & { params: number[]; initialLr?: number })[]
 }
 
 /**
@@ -165,10 +167,15 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     const numbers = new Map(this.paramGroups.flatMap(({ params }) => params).map((param, i) => [param, i]))
     const state: Record<string, ParamState> = {}
     for (const [param, remembered] of this.state) state[String(numbers.get(param)!)] = { ...remembered }
-    const paramGroups = this.paramGroups.map(({ params, ...options }) => ({
-      ...options,
-      params: params.map((param) => numbers.get(param)!),
-    }))
+    const paramGroups = this.paramGroups.map((group) => {
+      const { params, ...options } = group
+      const initialLr = initialLrs.get(group)
+      return {
+        ...options,
+        ...(initialLr !== undefined && { initialLr }),
+        params: params.map((param) => numbers.get(param)!),
+      }
+    })
     return { state, paramGroups } as unknown as OptimizerState<Options>
   }
 
@@ -204,11 +211,17 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
         state.set(param, copyState(name, param, remembered))
       })
     })
-    const options = saved.map(({ params, ...rest }) =>
-      this.#complete(rest as unknown as Partial<Options>, this.defaults, []),
-    )
+    const options = saved.map(({ params, initialLr, ...rest }) => {
+      if (initialLr !== undefined && typeof initialLr !== 'number') {
+        throw new CheckpointError(`${name}: the saved initialLr of a group is ${show(initialLr)}, no number`)
+      }
+      return this.#complete(rest as unknown as Partial<Options>, this.defaults, [])
+    })
     this.paramGroups.forEach((group, i) => {
       Object.assign(group, options[i])
+      const { initialLr } = saved[i]!
+      if (initialLr === undefined) initialLrs.delete(group)
+      else initialLrs.set(group, initialLr)
     })
     this.state.clear()
     for (const [param, remembered] of state) this.state.set(param, remembered)

@@ -1,5 +1,4 @@
-import { mkdir } from 'node:fs/promises'
-import { dirname, extname } from 'node:path'
+import { extname } from 'node:path'
 import type { TopLevelSpec } from 'vega-lite'
 import { ConfigError } from '../engine/errors.ts'
 import { writeFileAtomic } from '../io/atomicFile.ts'
@@ -60,15 +59,6 @@ export class Figure {
    */
   async save(path: string, options: FigureRenderOptions = {}): Promise<string> {
     const bytes = await this.#encode(path, options)
-    const folder = dirname(path)
-    try {
-      await mkdir(folder, { recursive: true })
-    } catch (cause) {
-      throw new ConfigError(
-        `cannot save the figure as ${path}: the folder ${folder} cannot be made (${(cause as Error).message})`,
-        { cause },
-      )
-    }
     await writeFileAtomic(path, bytes, { error: ConfigError })
     return path
   }

@@ -337,12 +337,13 @@ describe('tensors belong to the consumer', () => {
 
 describe('state', () => {
   const loader = () => new DataLoader(new Indices(30), { batchSize: 4, shuffle: true, seed: 9 })
+  const numberDtypes = { y: 'int64' }
 
   it('goes on with the next epoch', async () => {
     const first = loader()
     await batches(first)
     const state = first.state()
-    expect(state).toEqual({ seed: 9, epoch: 1, batch: 0 })
+    expect(state).toEqual({ seed: 9, epoch: 1, batch: 0, numberDtypes })
     const second = new DataLoader(new Indices(30), { batchSize: 4, shuffle: true })
     second.loadState(state)
     expect(await batches(second)).toEqual(await batches(first))
@@ -358,26 +359,57 @@ describe('state', () => {
       state = first.state()
       if (count === 3) break
     }
-    expect(state).toEqual({ seed: 9, epoch: 0, batch: 3 })
+    expect(state).toEqual({ seed: 9, epoch: 0, batch: 3, numberDtypes })
     const dataset = new Indices(30)
     const second = new DataLoader(dataset, { batchSize: 4, shuffle: true })
     second.loadState(JSON.parse(JSON.stringify(state)))
     expect(second.state()).toEqual(state)
     expect(await batches(second)).toEqual(whole.slice(3))
     expect(dataset.started.length).toBe(30 - 12)
-    expect(second.state()).toEqual({ seed: 9, epoch: 1, batch: 0 })
+    expect(second.state()).toEqual({ seed: 9, epoch: 1, batch: 0, numberDtypes })
+  })
+
+  it('keeps what numbers have become, whichever batches come next', async () => {
+    // The second batch alone would be taken for class indices, and the third refused.
+    const measured = { length: 6, get: (i: number) => ({ x: [i], y: [0.5, 1, 2, 3, 4, 5.5][i]!, z: i }) }
+    const make = () => new DataLoader(measured, { batchSize: 2 })
+    const first = make()
+    const dtypes: string[] = []
+    let state = first.state()
+    expect(state).not.toHaveProperty('numberDtypes')
+    for await (const { y, z } of first) {
+      dtypes.push(y.dtype, z.dtype)
+      if (dtypes.length === 2) state = first.state()
+    }
+    expect(dtypes).toEqual(['float32', 'int64', 'float32', 'int64', 'float32', 'int64'])
+    const second = make()
+    second.loadState(JSON.parse(JSON.stringify(state)))
+    expect(second.state()).toEqual(state)
+    const resumed: string[] = []
+    for await (const { y, z } of second) resumed.push(y.dtype, z.dtype)
+    expect(resumed).toEqual(dtypes.slice(2))
+    // And in a loader that is like it but for its batches.
+    const other = second.with({ batchSize: 1, sampler: { length: 2, indices: () => [1, 2] } })
+    for await (const { y } of other) expect(y.dtype).toBe('float32')
+    // A state of before: nothing is settled yet.
+    second.loadState({ seed: 1, epoch: 0, batch: 1 })
+    const { value } = await second[Symbol.asyncIterator]().next()
+    expect(value!.y.dtype).toBe('int64')
+    for (const numberDtypes of [null, 'int64', { y: 'int32' }] as never[]) {
+      expect(() => second.loadState({ ...state, numberDtypes })).toThrow(ConfigError)
+    }
   })
 
   it('an epoch that was left early is over', async () => {
     const first = loader()
     for await (const _ of first) break
-    expect(first.state()).toEqual({ seed: 9, epoch: 1, batch: 0 })
+    expect(first.state()).toEqual({ seed: 9, epoch: 1, batch: 0, numberDtypes })
   })
 
   it('looking at the first batch moves nothing', async () => {
     const first = loader()
     const { y } = await first.first()
-    expect(first.state()).toEqual({ seed: 9, epoch: 0, batch: 0 })
+    expect(first.state()).toEqual({ seed: 9, epoch: 0, batch: 0, numberDtypes })
     expect((await batches(first))[0]).toEqual(y.toArray())
   })
 })
@@ -716,6 +748,26 @@ describe('collation', () => {
     )
     const bare = Object.assign(Object.create(null), { a: 1 }) as { a: number }
     expect((await collated([bare, { a: 2 }])).a.toArray()).toEqual([1, 2])
+  })
+
+  it('refuses masks that have not one class for each pixel', async () => {
+    const mask = (count: number, width = 2, height = 2) => ({
+      classes: new Uint8Array(count).fill(7),
+      width,
+      height,
+    })
+    const { y } = await collated([{ y: mask(4) }, { y: mask(4) }])
+    expect(y.shape).toEqual([2, 2, 2])
+    for (const count of [3, 6]) {
+      await expect(collated([{ y: mask(count) }, { y: mask(4) }])).rejects.toThrow(DataError)
+      await expect(collated([{ y: mask(4) }, { y: mask(count) }])).rejects.toThrow(
+        new RegExp(`item 1: its mask has ${count} classes, but 2x2 pixels take 4`),
+      )
+    }
+    for (const side of [-2, 0, 1.5, NaN, 2 ** 53]) {
+      await expect(collated([mask(4, side, side)])).rejects.toThrow(/item 0: its size is .*whole numbers/)
+    }
+    await expect(collated([mask(4), mask(2, 2, 1)])).rejects.toThrow(ShapeError)
   })
 
   it('refuses what is not alike, and says which item it is', async () => {

@@ -5,11 +5,14 @@ import { Picture } from '../../src/data/image/Picture.ts'
 import type { RgbImage } from '../../src/data/image/RgbImage.ts'
 import { identityMatrix, type Matrix } from '../../src/data/image/warp.ts'
 import { rotation, symmetricWarp, zoom } from '../../src/data/transforms/affine.ts'
+import { compose } from '../../src/data/transforms/compose.ts'
 import { centerCrop, cropPad, pad, randomCrop } from '../../src/data/transforms/crop.ts'
+import { buildPipeline, describePipeline } from '../../src/data/transforms/describe.ts'
 import { randomHorizontalFlip, randomVerticalFlip } from '../../src/data/transforms/flip.ts'
 import { lightingTable } from '../../src/data/transforms/lighting.ts'
 import { contain, cover, resize } from '../../src/data/transforms/resize.ts'
 import type { PictureTransform } from '../../src/data/transforms/Transform.ts'
+import { toTensor } from '../../src/data/transforms/tensors.ts'
 import { ConfigError, DataError, ShapeError } from '../../src/engine/errors.ts'
 import { applied, channel, difference, draw, ramp, testPicture } from './pictures.ts'
 
@@ -46,6 +49,20 @@ describe('on decoded pictures, equal torchvision to the bit', () => {
     ['resize [30, 50]', resize([30, 50])],
     ['resize [20, 75]', resize([20, 75])],
     ['resize [60, 20]', resize([60, 20])],
+    ['bicubic 24', resize(24, { interpolation: 'bicubic' })],
+    ['bicubic 70', resize(70, { interpolation: 'bicubic' })],
+    ['bicubic [20, 75]', resize([20, 75], { interpolation: 'bicubic' })],
+    ['bicubic [60, 20]', resize([60, 20], { interpolation: 'bicubic' })],
+    ['bicubic [44, 5]', resize([44, 5], { interpolation: 'bicubic' })],
+    [
+      'bicubic 24, cropped',
+      {
+        kind: 'picture',
+        name: 'bicubicCropped',
+        parameters: {},
+        apply: (picture) => void picture.flipHorizontal().resize(33, 24, 'bicubic').crop(4, 3, 20, 16),
+      },
+    ],
     ['centerCrop [21, 30]', centerCrop([21, 30])],
     ['centerCrop 51', centerCrop(51)],
     ['pad constant', pad([1, 2, 3, 4], { fill: [10, 20, 30] })],
@@ -217,6 +234,53 @@ describe('sizes', () => {
   })
 })
 
+describe('resized by the bicubic filter', () => {
+  it('bytes that were given stay, and flat colours stay flat', async () => {
+    const image = testPicture()
+    const before = image.data.slice()
+    for (const [width, height] of [
+      [61, 20],
+      [30, 44],
+      [7, 90],
+    ] as const) {
+      await Picture.of(image).resize(width, height, 'bicubic').bytes()
+      expect(image.data).toEqual(before)
+      const flat = await Picture.of(draw(61, 44, () => [0, 77, 255]))
+        .resize(width, height, 'bicubic')
+        .bytes()
+      expect(new Set(flat.data)).toEqual(new Set([0, 77, 255]))
+    }
+  })
+
+  it('keeps the values of masks', async () => {
+    const mask = { ...ramp(4) }
+    const values = new Set(mask.data)
+    const { data } = await (await Picture.openMask(mask)).resize(11, 7, 'bicubic').bytes()
+    expect([...new Set(data)].every((value) => values.has(value))).toBe(true)
+  })
+
+  it('is described by what it was made with, the other as before', () => {
+    const steps = (interpolation?: 'bilinear' | 'bicubic') =>
+      describePipeline(compose([resize(24, interpolation && { interpolation }), toTensor()]))!
+    expect(steps('bicubic')[0]).toEqual({
+      name: 'resize',
+      parameters: { size: 24, interpolation: 'bicubic' },
+    })
+    expect(steps()).toEqual(steps('bilinear'))
+    expect(steps()[0]).toEqual({ name: 'resize', parameters: { size: 24 } })
+    const again = describePipeline(buildPipeline(steps('bicubic')))
+    expect(again).toEqual(steps('bicubic'))
+  })
+
+  it('refuses what would fill the memory on the way', () => {
+    const image = { data: new Uint8Array(3 * 300_000), width: 1, height: 300_000 }
+    expect(() => Picture.of(image, 'thin.png').resize(1000, 10, 'bicubic')).toThrow(
+      /thin\.png: .*1000x300000/,
+    )
+    Picture.of(image, 'thin.png').resize(1000, 10)
+  })
+})
+
 describe('bad arguments', () => {
   it.each([0, -3, 2.5, Number.NaN, [10], [10, 0], [1, 2, 3], '224', null])('size %j', (size) => {
     expect(() => resize(size as never)).toThrow(ConfigError)
@@ -234,6 +298,10 @@ describe('bad arguments', () => {
     expect(() => pad(1, { paddingMode: 'mirror' as never })).toThrow(
       /'constant', 'edge', 'reflect', 'symmetric'/,
     )
+    expect(() => resize(3, { interpolation: 'lanczos' as never })).toThrow(
+      /'bilinear', 'bicubic', got .*lanczos/,
+    )
+    expect(() => resize(3, { interpolaton: 'bicubic' } as never)).toThrow(/unknown option interpolaton/)
     expect(() => randomCrop(3, { pading: 4 } as never)).toThrow(
       /unknown option pading; the options are padding/,
     )

@@ -3,8 +3,15 @@ import { once } from 'node:events'
 import { chmod, mkdir, readdir, readFile, readlink, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { describe, expect, test } from 'vitest'
+import { CSVLogger } from '../../callbacks/CSVLogger.ts'
+import { DataBunch, TensorDataset } from '../../src/data/index.ts'
 import { CheckpointError, DataError } from '../../src/engine/errors.ts'
+import { randn } from '../../src/engine/index.ts'
 import { writeFileAtomic } from '../../src/io/atomicFile.ts'
+import { saveWeights } from '../../src/io/index.ts'
+import { Learner } from '../../src/learner/index.ts'
+import * as nn from '../../src/nn/index.ts'
+import { exportOnnx } from '../../src/onnx/index.ts'
 import { temporaryFolder } from './temporaryFolder.ts'
 
 describe('writeFileAtomic', () => {
@@ -59,18 +66,55 @@ describe('writeFileAtomic', () => {
     const folder = await temporaryFolder()
     await mkdir(`${folder}/inner`)
     await writeFile(`${folder}/plain`, '')
-    await expect(writeFileAtomic(`${folder}/none/a.txt`, 'x')).rejects.toThrow(
-      /none\/a\.txt cannot be written: the folder .*none does not exist/,
-    )
     await expect(writeFileAtomic(`${folder}/plain/a.txt`, 'x')).rejects.toThrow(
-      /plain\/a\.txt cannot be written/,
+      /plain\/a\.txt cannot be written: .*plain is no folder/,
+    )
+    await expect(writeFileAtomic(`${folder}/plain/b/a.txt`, 'x')).rejects.toThrow(
+      /plain\/b\/a\.txt cannot be written: .*plain\/b is no folder, or is in something that is none/,
+    )
+    await expect(writeFileAtomic('/proc/none/a.txt', 'x')).rejects.toThrow(
+      /\/proc\/none\/a\.txt cannot be written: its folder \/proc\/none cannot be made/,
     )
     await expect(writeFileAtomic(`${folder}/inner`, 'x')).rejects.toThrow(/is a folder/)
     await expect(writeFileAtomic('/dev/null', 'x')).rejects.toThrow(/no regular file/)
-    await expect(writeFileAtomic(`${folder}/none/a.txt`, 'x')).rejects.toThrow(CheckpointError)
-    await expect(writeFileAtomic(`${folder}/none/a.txt`, 'x', { error: DataError })).rejects.toThrow(
-      DataError,
+    await expect(writeFileAtomic(`${folder}/plain/a.txt`, 'x')).rejects.toThrow(CheckpointError)
+    for (const file of [`${folder}/plain/a.txt`, '/proc/none/a.txt']) {
+      await expect(writeFileAtomic(file, 'x', { error: DataError })).rejects.toThrow(DataError)
+    }
+  })
+
+  test('makes missing folders, those of every writer', async () => {
+    const folder = `${await temporaryFolder()}/a/b`
+    await writeFileAtomic(`${folder}/c/d.txt`, 'x')
+    expect(await readFile(`${folder}/c/d.txt`, 'utf8')).toBe('x')
+    const model = new nn.Linear(2, 1)
+    await saveWeights(model, `${folder}/safetensors/w.safetensors`)
+    await saveWeights(model, `${folder}/pth/w.pth`)
+    await exportOnnx(model, `${folder}/onnx/m.onnx`, { inputShape: [1, 2] })
+    const learner = new Learner(
+      DataBunch.create(new TensorDataset(randn([4, 2]), randn([4, 1])), null, { batchSize: 2 }),
+      model,
+      { lossFunction: new nn.MSELoss(), path: `${folder}/learner`, silent: true },
     )
+    await learner.fit(1, { callbacks: [new CSVLogger({ filename: `${folder}/csv/log.csv` })] })
+    await learner.save('one')
+    await learner.export(`${folder}/export/two`)
+    await learner.exportOnnx(`${folder}/onnx2/m.onnx`)
+    await learner.recorder.plotLosses().save(`${folder}/figure/losses.svg`)
+    await learner.recorder.saveHistory(`${folder}/history/log.csv`)
+    const files = (await readdir(folder, { recursive: true })).filter((name) => /\.\w+$/.test(name))
+    expect(files.sort()).toEqual([
+      'c/d.txt',
+      'csv/log.csv',
+      'export/two.safetensors',
+      'figure/losses.svg',
+      'history/log.csv',
+      'learner/models/one.safetensors',
+      'onnx/m.onnx',
+      'onnx2/m.onnx',
+      'pth/w.pth',
+      'safetensors/w.safetensors',
+    ])
   })
 
   test('follows a symbolic link and keeps the mode', async () => {

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test, vi } from 'vitest'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
@@ -336,6 +337,60 @@ describe('several processes', () => {
     await Promise.all(Array.from({ length: 6 }, work))
     expect(existsSync(path)).toBe(false)
   })
+})
+
+describe('locks by clocks that are wrong', () => {
+  const times = { beat: 20, stale: 300, poll: 5 }
+  const never = { waiting: () => undefined, done: async () => false }
+  const hour = 3_600_000
+  /** How long it takes to get a lock that somebody left, touched so many milliseconds from now. */
+  async function wait(offset: number, lockTimes = times): Promise<number> {
+    const path = `${await temporaryFolder()}/lock`
+    await writeFile(path, 'somebody')
+    const touched = new Date(Date.now() + offset)
+    await utimes(path, touched, touched)
+    const begin = performance.now()
+    const lock = await FileLock.take(path, never, lockTimes)
+    const taken = performance.now() - begin
+    expect(await readdir(dirname(path))).toEqual(['lock'])
+    await lock!.release()
+    expect(existsSync(path)).toBe(false)
+    return taken
+  }
+
+  test('one that was left in a time to come is not waited for until then', async () => {
+    for (const offset of [hour, 0]) {
+      const taken = await wait(offset)
+      expect(taken).toBeGreaterThanOrEqual(295)
+    }
+  })
+
+  test('an old one is taken after a few beats', async () => {
+    const taken = await wait(-hour, { ...times, stale: 100_000 })
+    expect(taken).toBeGreaterThanOrEqual(75)
+  })
+
+  test.each([-hour, hour])(
+    'one that is touched is not taken, though the clock is wrong by %s ms',
+    async (offset) => {
+      const path = `${await temporaryFolder()}/lock`
+      await writeFile(path, 'somebody')
+      const touch = async () => {
+        const touched = new Date(Date.now() + offset)
+        await utimes(path, touched, touched)
+      }
+      await touch()
+      const holder = setInterval(() => void touch(), times.beat)
+      const end = performance.now() + 1000
+      try {
+        const lock = await FileLock.take(path, { ...never, done: async () => performance.now() > end }, times)
+        expect(lock).toBeUndefined()
+        expect(await readFile(path, 'utf8')).toBe('somebody')
+      } finally {
+        clearInterval(holder)
+      }
+    },
+  )
 })
 
 describe('a disk that is full, or closed', () => {

@@ -3,16 +3,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { CheckpointCallback } from '../../callbacks/CheckpointCallback.ts'
 import {
+  DataLoader,
   getTransforms,
   ImageDataBunch,
   imagenetStats,
+  TensorDataset,
   type TransformPair,
   transforms,
 } from '../../src/data/index.ts'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
-import { getRngState, manualSeed, memoryStats, type Tensor, tensor } from '../../src/engine/index.ts'
-import { saveWeights } from '../../src/io/index.ts'
+import { getRngState, manualSeed, memoryStats, randn, type Tensor, tensor } from '../../src/engine/index.ts'
+import { loadWeights, saveWeights } from '../../src/io/index.ts'
 import { Learner, loadLearner, metrics, plotClassActivations } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
 import { models, visionLearner } from '../../src/vision/index.ts'
@@ -389,6 +392,44 @@ describe('export and loadLearner', () => {
       /from class 50 on: 100 \[…, "c48", "c49", "c50", .*"c57", …\] in the file, 100 \[…, "c48", "c49", "x"/,
     )
     await loadLearner(await exported(), { data: of(['ant']) })
+  })
+
+  it('no kind of file is loaded for data of other classes', async () => {
+    const { data } = lineLearner()
+    const of = (classes?: string[]) => {
+      const y = tensor(Array(10).fill(0), { dtype: 'int64' })
+      const trainDl = new DataLoader(new TensorDataset(randn([10, 1]), y), { batchSize: 5 })
+      return new Learner(
+        { ...data, trainDl, validDl: null, ...(classes && { classes }) },
+        new nn.Linear(1, 2),
+        {
+          lossFunction: new nn.CrossEntropyLoss(),
+          path: folder,
+          silent: true,
+        },
+      )
+    }
+    const trained = of(['ant', 'bee'])
+    await trained.fit(1, { callbacks: [new CheckpointCallback({ name: 'checkpoint' })] })
+    const files = [await trained.save('saved'), join(folder, 'models/checkpoint.safetensors')]
+    files.push(await trained.export(join(folder, 'exported')))
+    for (const file of files) {
+      const other = of(['bee', 'ant'])
+      const before = (other.model as unknown as nn.Linear).weight.toArray()
+      await expect(other.load(file)).rejects.toThrow(CheckpointError)
+      await expect(other.load(file, { strict: false })).rejects.toThrow(
+        /the same classes in another order, from class 0 on: 2 \["ant", "bee"\] in the file, 2 \["bee", "ant"\] in the data.* loadWeights/,
+      )
+      await expect(of(['ant', 'bug']).load(file)).rejects.toThrow(/other classes, from class 1 on/)
+      expect((other.model as unknown as nn.Linear).weight.toArray()).toEqual(before)
+      // As before: the same classes, data that do not tell, and who does not ask.
+      await of(['ant', 'bee']).load(file)
+      await of().load(file)
+      await loadWeights(other.model, file)
+      expect((other.model as unknown as nn.Linear).weight.toArray()).not.toEqual(before)
+    }
+    await of().save('untold')
+    await of(['bee', 'ant']).load('untold')
   })
 
   it('rebuild architectures of the library and their heads', async () => {

@@ -325,6 +325,32 @@ describe('a model with several inputs', () => {
     await expect(learner.predict([x.index(0), 1])).rejects.toThrow(ConfigError)
   })
 
+  it('refuses fewer tensors for an item than forward takes, unless it can do without', async () => {
+    const { x, values, learner } = make()
+    const words = /forward takes 2 tensors and failed with 1 .*predictAll\(\[\[a, b\], \[c, d\]\]\)/
+    // One item of two tensors that was meant: as two items they differ in shape, or lack a part.
+    await expect(learner.predictAll([x.index(0), values.index(0)])).rejects.toThrow(words)
+    await expect(learner.predictAll([x.index(0), x.index(1)])).rejects.toThrow(words)
+    await expect(learner.predict(x.index(0))).rejects.toThrow(ConfigError)
+    class Optional extends Two {
+      override forward(a: Tensor, b?: Tensor): Tensor {
+        return b ? super.forward(a, b) : this.left.forward(a)
+      }
+    }
+    const optional = new Learner(learner.data, new Optional(), { lossFunction: new nn.MSELoss() })
+    expect(await optional.predictAll([x.index(0), x.index(1)])).toHaveLength(2)
+    await expect(optional.predict(values.index(0))).rejects.toThrow(words)
+  })
+
+  it('a Sequential would leave out all tensors of an item but the first', async () => {
+    const { x, learner } = make()
+    const one = new Learner(learner.data, new nn.Sequential(new nn.Linear(4, 2)), {
+      lossFunction: new nn.MSELoss(),
+    })
+    expect(await one.predictAll([x.index(0), x.index(1)])).toHaveLength(2)
+    await expect(one.predict([x.index(0), x.index(1)])).rejects.toThrow(/a Sequential has one: .*predictAll/)
+  })
+
   it('may be one of a single input, given in a list', async () => {
     const { learner, x } = multiTask()
     expect(await learner.predict([x.index(0)])).toEqual(await learner.predict(x.index(0)))

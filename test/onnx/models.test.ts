@@ -190,7 +190,8 @@ describe("models of one's own", () => {
     )
     await expect(exportOnnx(model, file, { inputShape: [0, 3] })).rejects.toThrow(ShapeError)
     await expect(exportOnnx(model, file, { inputShape: [1, 4] })).rejects.toThrow(ShapeError)
-    await expect(exportOnnx(model, `${file}/below.onnx`, { inputShape: [1, 3] })).rejects.toThrow(
+    await writeFile(`${file}.txt`, '')
+    await expect(exportOnnx(model, `${file}.txt/below.onnx`, { inputShape: [1, 3] })).rejects.toThrow(
       /cannot be written/,
     )
     await expect(exportOnnx(model, file, { shape: [1, 3] } as never)).rejects.toThrow(/unknown option shape/)

@@ -24,10 +24,19 @@ interface Chain {
   momentums: number[][]
 }
 
+/** A scheduler that is made after seven steps of others, on their optimizer or on one that has loaded its state. */
+interface Later {
+  later: string
+  first: Chain['schedulers']
+  then: Chain['schedulers'][number]
+  loaded: boolean
+  lrs: number[][]
+}
+
 /** What PyTorch's schedulers do, see fixtures/make_schedulers.py. */
-const { metrics, cases, chained } = JSON.parse(
+const { metrics, cases, chained, later } = JSON.parse(
   readFileSync(new URL('fixtures/schedulers.json', import.meta.url), 'utf8'),
-) as { metrics: number[]; cases: Case[]; chained: Chain[] }
+) as { metrics: number[]; cases: Case[]; chained: Chain[]; later: Later[] }
 
 type AnyScheduler = {
   step(metric?: number): unknown
@@ -129,6 +138,36 @@ describe('schedulers that share an optimizer, or rates that are written to, come
       schedulers[i]!.loadStateDict(JSON.parse(JSON.stringify(saved[i]!.stateDict())))
     }
     for (let step = 9; step < given.lrs.length; step++) advance(given, step, optimizer, schedulers)
+  })
+
+  it.each(later.map((given) => [given.later, given] as const))('%s', (_, given) => {
+    const optimizerOfTwo = () =>
+      new optim.SGD(
+        [0.1, 0.02].map((lr) => ({ params: parameters(), lr })),
+        { momentum: 0.9 },
+      )
+    const constructors = optim as unknown as Record<string, new (...args: unknown[]) => AnyScheduler>
+    const make = (optimizer: optim.SGD, [name, options]: Later['then']) => {
+      const lrLambda = (step: number) => (options.factor as number) ** step
+      return new constructors[name]!(optimizer, name === 'LambdaLR' ? { lrLambda } : options)
+    }
+    let optimizer = optimizerOfTwo()
+    const first = given.first.map((each) => make(optimizer, each))
+    for (let step = 0; step < 7; step++) for (const scheduler of first) scheduler.step()
+    if (given.loaded) {
+      const state = JSON.parse(JSON.stringify(optimizer.stateDict()))
+      optimizer = optimizerOfTwo()
+      optimizer.loadStateDict(state)
+    }
+    const scheduler = make(optimizer, given.then)
+    for (const [step, lrs] of given.lrs.entries()) {
+      optimizer.paramGroups.forEach(({ lr }, i) => {
+        expect(Math.abs(lr - lrs[i]!), `${lr}, not ${lrs[i]}, after ${step} steps`).toBeLessThanOrEqual(
+          1e-12 * lrs[i]!,
+        )
+      })
+      scheduler.step()
+    }
   })
 
   it('goes on from a state without rates at those that the schedule alone comes to', () => {

@@ -198,6 +198,9 @@ refuses('hyperParameters.groups\\[0\\].params', ({ hyperParameters }) => {
 refuses('hyperParameters.wds', ({ hyperParameters }) => {
   hyperParameters.wds = Array(1000).fill(0)
 })
+refuses('numberDtypes', ({ trainDl }) => {
+  trainDl.numberDtypes = { y: 'complex' }
+})
 refuses('batch 7: an epoch has 6', ({ trainDl }) => {
   trainDl.batch = 7
 })

@@ -130,6 +130,33 @@ describe('tabularLearner', () => {
       /'zone' has other categories \(2 in the file, 3 in the data\)/,
     )
 
+    // Whatever was saved: other columns and categories are refused, other statistics told.
+    const warnings: string[] = []
+    const listen = (warning: Error & { code?: string }) =>
+      warning.code === 'ANNEAL_OTHER_STATISTICS' && warnings.push(warning.message)
+    process.on('warning', listen)
+    onTestFinished(() => void process.off('warning', listen))
+    for (const saved of [await learner.save('one'), file]) {
+      const into = (other: typeof data) => tabularLearner(other, { layers: [4], path: where, silent: true })
+      await expect(into(otherwise).load(saved)).rejects.toThrow(
+        /columns of categories are 'zone', 'x_na' in the file, 'zone' in the .* loadWeights/,
+      )
+      const swapped = await fromTable(write('third.csv', [...first.slice(0, 4), '3.5,a,old', '3.5,a,old']), {
+        ...shared,
+        valid: write('valid.csv', ['1.5,c,old']),
+      })
+      await expect(into(swapped).load(saved)).rejects.toThrow(/'zone' has other categories/)
+      await into(again).load(saved)
+      await new Promise(setImmediate)
+      expect(warnings).toEqual([])
+      const loaded = into(statistics)
+      await loaded.load(saved)
+      await new Promise(setImmediate)
+      expect(warnings.splice(0)).toEqual([
+        expect.stringMatching(/the mean of the column 'x' is 2 in the file/),
+      ])
+    }
+
     for (const encodeAs of [data, (await loadLearner(file)).data]) {
       const like = await fromTable(other, { ...shared, valid, encodeAs })
       expect(like.encoder.description).toEqual(data.encoder.description)

@@ -67,6 +67,18 @@ describe('the registry', () => {
     ])
   })
 
+  test('resizing is that of torchvision 0.14', () => {
+    const odd = listPretrained().filter(
+      ({ resize, crop, interpolation }) => resize !== 256 || crop !== 224 || interpolation !== 'bilinear',
+    )
+    expect(
+      odd.map(({ architecture, resize, interpolation }) => [architecture, resize, interpolation]),
+    ).toEqual([
+      ['efficientnetB0', 256, 'bicubic'],
+      ['convnextTiny', 236, 'bilinear'],
+    ])
+  })
+
   test('what is not in it', () => {
     expect(() => pretrainedWeights('resnet19')).toThrow(
       /no published weights of "resnet19".*resnet18, resnet34/,

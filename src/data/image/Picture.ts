@@ -1,5 +1,6 @@
 import { ShapeError } from '../../engine/errors.ts'
 import { MAX_SIDE, warpPixels, warpPixelsAhead } from '../../engine/pictures.ts'
+import { bicubicBytes } from './bicubic.ts'
 import {
   checkTable,
   cropBytes,
@@ -43,9 +44,12 @@ import {
   warpOf,
 } from './warp.ts'
 
+/** How pixels are mixed when a picture changes its size; both are antialiased. */
+export type Interpolation = 'bilinear' | 'bicubic'
+
 type Step =
   | { kind: 'crop'; window: Window }
-  | { kind: 'resize'; size: PixelSize }
+  | { kind: 'resize'; size: PixelSize; interpolation: Interpolation }
   | { kind: 'flip'; horizontal: boolean }
   | { kind: 'transpose' }
   | { kind: 'pad'; padding: Padding; mode: PaddingMode; fill: readonly [number, number, number] }
@@ -129,15 +133,23 @@ export class Picture {
     return this.#add({ kind: 'crop', window: { left, top, width, height } }, width, height)
   }
 
-  /** Resizes with the bilinear filter, antialiased. */
-  resize(width: number, height: number): this {
+  /**
+   * Resizes with the bilinear filter, antialiased, or with Pillow's bicubic one, which takes longer: it is no part of the decoding.
+   * Masks keep their values either way.
+   */
+  resize(width: number, height: number, interpolation: Interpolation = 'bilinear'): this {
     if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1) {
       throw new ShapeError(
         `cannot resize to ${width}x${height}: width and height are whole numbers of at least 1`,
       )
     }
     if (width === this.width && height === this.height) return this
-    return this.#add({ kind: 'resize', size: { width, height } }, width, height)
+    // The first of its passes changes the width alone.
+    const rows = Math.max(height, this.height)
+    if (interpolation === 'bicubic' && width * rows > DEFAULT_MAX_PIXELS) {
+      throw tooLargeError(this.#name ?? 'the picture', width, rows)
+    }
+    return this.#add({ kind: 'resize', size: { width, height }, interpolation }, width, height)
   }
 
   /** Mirrors left and right. */
@@ -226,7 +238,7 @@ export class Picture {
       if (step?.kind === 'crop') addCrop(plan, step.window)
       else if (step?.kind === 'flip' && step.horizontal) plan.flipX = !plan.flipX
       else if (step?.kind === 'flip') plan.flipY = !plan.flipY
-      else return step?.kind === 'resize' && addResize(plan, step.size)
+      else return step?.kind === 'resize' && step.interpolation === 'bilinear' && addResize(plan, step.size)
       return true
     }
     while (plannable()) next++
@@ -338,7 +350,11 @@ async function carryOut(
   const whole = { left: 0, top: 0, width: image.width, height: image.height }
   if (step.kind === 'crop') return cropBytes(image, step.window)
   if (step.kind === 'flip') return cropBytes(image, { ...whole, [step.horizontal ? 'flipX' : 'flipY']: true })
-  if (step.kind === 'resize') return applyPlan(image, { ...emptyPlan(image), resize: step.size })
+  if (step.kind === 'resize') {
+    const { width, height } = step.size
+    if (step.interpolation === 'bicubic') return bicubicBytes(image, width, height)
+    return applyPlan(image, { ...emptyPlan(image), resize: step.size })
+  }
   if (step.kind === 'transpose') return transposeBytes(image)
   if (step.kind === 'pad') return padBytes(image, step.padding, step.mode, step.fill)
   if (step.kind === 'lookup') return lookupBytes(image, step.table, ours ? image.data : undefined)

@@ -71,11 +71,41 @@ export function checkRgbImage(image: unknown, name: () => string): void {
     )
   }
   const { data, width, height } = image
-  const whole = [width, height].every((side) => Number.isSafeInteger(side) && side > 0)
   const bytes = width * height * 3
-  if (whole && data.length === bytes) return
+  checkExtent(
+    image,
+    data.length === bytes,
+    () =>
+      `its data has ${data.length} bytes, but ${width}x${height} pixels take ${bytes}: red, green and blue of each, row by row. Leave an alpha channel out, and give the value of a grey pixel three times`,
+    name,
+  )
+}
+
+/**
+ * Of a mask with too few classes the rest would be class 0, and with too many those of the next one.
+ * @throws DataError unless sizes are whole numbers above 0 and there is one class for each pixel
+ */
+export function checkClassMask(mask: ClassMask, name: () => string): void {
+  const { classes, width, height } = mask
+  checkExtent(
+    mask,
+    classes.length === width * height,
+    () =>
+      `its mask has ${classes.length} classes, but ${width}x${height} pixels take ${width * height}: one of each, row by row`,
+    name,
+  )
+}
+
+function checkExtent(
+  { width, height }: { width: number; height: number },
+  fits: boolean,
+  misfit: () => string,
+  name: () => string,
+): void {
+  const whole = [width, height].every((side) => Number.isSafeInteger(side) && side > 0)
+  if (whole && fits) return
   const what = whole
-    ? `its data has ${data.length} bytes, but ${width}x${height} pixels take ${bytes}: red, green and blue of each, row by row. Leave an alpha channel out, and give the value of a grey pixel three times`
+    ? misfit()
     : `its size is ${width}x${height}: width and height are whole numbers of pixels, at least 1`
   throw new DataError(`${name()}: ${what}`)
 }

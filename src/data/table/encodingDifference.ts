@@ -3,8 +3,13 @@ import { type TableDescription, TableEncoder } from './TableEncoder.ts'
 /**
  * The first thing by which two encoders make other numbers of the same row, in words; undefined if there is none. Texts that stand
  * for missing values are not compared: what they did to the training rows is in the rest.
+ * @param options.statistics whether means, deviations and medians are compared. Default true
  */
-export function encodingDifference(inFile: TableDescription, inData: TableDescription): string | undefined {
+export function encodingDifference(
+  inFile: TableDescription,
+  inData: TableDescription,
+  { statistics = true } = {},
+): string | undefined {
   const [then, now] = [new TableEncoder(inFile).description, new TableEncoder(inData).description]
   for (const [kind, title] of [
     ['categorical', 'categories'],
@@ -26,7 +31,7 @@ export function encodingDifference(inFile: TableDescription, inData: TableDescri
   for (const [at, { name, flagged, ...measured }] of then.continuous.entries()) {
     const other = now.continuous[at]!
     for (const statistic of ['mean', 'std', 'median'] as const) {
-      if (measured[statistic] === other[statistic]) continue
+      if (!statistics || measured[statistic] === other[statistic]) continue
       return `the ${statistic} of the column '${name}' is ${measured[statistic]} in the file, ${other[statistic]} in the data`
     }
     if (flagged !== other.flagged) return `only one of them tells where the column '${name}' lacks a value`

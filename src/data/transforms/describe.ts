@@ -16,7 +16,7 @@ export interface TransformDescription {
 
 // biome-ignore lint/suspicious/noExplicitAny: parameters come from a file; each transform checks its own
 const makers: Readonly<Record<string, (parameters: any) => PictureTransform | BatchTransform>> = {
-  resize: ({ size }) => resize(size),
+  resize: ({ size, ...options }) => resize(size, options),
   cover: ({ size }) => cover(size),
   contain: ({ size }) => contain(size),
   centerCrop: ({ size }) => centerCrop(size),

@@ -55,7 +55,7 @@ export class CyclicLR extends Scheduler {
     super(optimizer)
     rejectUnknown('CyclicLR', options, optionNames)
     const groups = optimizer.paramGroups.length
-    this.baseLrs = perGroup('CyclicLR', 'baseLr', options.baseLr, groups)
+    const baseLrs = perGroup('CyclicLR', 'baseLr', options.baseLr, groups)
     this.#maxLrs = perGroup('CyclicLR', 'maxLr', options.maxLr, groups)
     const { stepSizeUp = 2000, mode = 'triangular' } = options
     const { stepSizeDown = stepSizeUp, cycleMomentum = true } = options
@@ -74,6 +74,7 @@ export class CyclicLR extends Scheduler {
       baseMomentum: options.baseMomentum ?? 0.8,
       maxMomentum: options.maxMomentum ?? 0.9,
     }
+    this.beginAt(baseLrs, false)
     this.apply()
   }
 

@@ -103,7 +103,7 @@ export class OneCycleLR extends Scheduler {
           { end, lrs: [first, last], momentums: [maxMomentum, maxMomentum] },
         ]
       : [up, { end, lrs: [maxLrs, last], momentums: [baseMomentum, maxMomentum] }]
-    this.baseLrs = first
+    this.beginAt(first, true)
     this.apply()
   }
 

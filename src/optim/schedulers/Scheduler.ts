@@ -1,5 +1,6 @@
 import { requireNumber, requireOptions, show } from '../../engine/check.ts'
 import { CheckpointError, ConfigError } from '../../engine/errors.ts'
+import { initialLrs } from '../initialLrs.ts'
 import type { Optimizer, OptimizerOptions, ParamGroup } from '../Optimizer.ts'
 
 /** What a scheduler saves: its position, and the rates. */
@@ -10,9 +11,6 @@ export interface SchedulerState {
   /** What the groups' rates were. Without it, loading sets those that the schedule alone would have come to. */
   lrs?: number[]
 }
-
-// A group's rate before the first scheduler touched it: one that is made later starts from there too, as in PyTorch.
-const initialLrs = new WeakMap<object, number>()
 
 /**
  * Base of the schedulers for hand-written loops: each sets the learning rates of an optimizer's groups, first when it is made, then
@@ -26,15 +24,18 @@ const initialLrs = new WeakMap<object, number>()
  */
 export abstract class Scheduler {
   readonly optimizer: Optimizer
-  /** The groups' rates when the first scheduler of the optimizer was made. */
+  /** The rates that the groups had when the first scheduler of the optimizer was made, or that a cycle begins with. */
   baseLrs: number[]
   /** Number of calls of {@link step}. */
   stepCount = 0
   readonly #madeFor: number
+  /** Groups that no scheduler had touched before. */
+  readonly #fresh: readonly object[]
 
   constructor(optimizer: Optimizer) {
     requireOptimizer(this.constructor.name, optimizer)
     this.optimizer = optimizer
+    this.#fresh = optimizer.paramGroups.filter((group) => !initialLrs.has(group))
     this.baseLrs = optimizer.paramGroups.map((group) => initialLrs.get(group) ?? group.lr)
     this.#madeFor = this.baseLrs.length
     optimizer.paramGroups.forEach((group, i) => {
@@ -49,6 +50,17 @@ export abstract class Scheduler {
   step(): void {
     this.stepCount++
     this.apply()
+  }
+
+  /**
+   * Begins with rates of the scheduler's own. Schedulers that are made later start from them too: of groups that none had touched
+   * before, or with `always` of all, as in PyTorch, where CyclicLR does the one and OneCycleLR the other.
+   */
+  protected beginAt(lrs: number[], always: boolean): void {
+    this.baseLrs = lrs
+    this.optimizer.paramGroups.forEach((group, i) => {
+      if (always || this.#fresh.includes(group)) initialLrs.set(group, lrs[i]!)
+    })
   }
 
   /** Sets the rates that belong to the present position. Constructors call it last. */

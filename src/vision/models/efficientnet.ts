@@ -152,7 +152,8 @@ export class EfficientNet extends nn.Module {
 
 /**
  * EfficientNet-B0: 5,288,548 parameters with 1000 classes. The body ends before the average pooling; what works at a sixteenth
- * of the picture's size and below forms a group of its own. See {@link EfficientNet}.
+ * of the picture's size and below forms a group of its own. See {@link EfficientNet}. Its published weights have seen pictures that were
+ * resized by the bicubic filter, `transforms.resize(256, { interpolation: 'bicubic' })`.
  */
 export const efficientnetB0 = architecture<EfficientNetOptions, EfficientNet>({
   name: 'efficientnetB0',

@@ -1,3 +1,4 @@
+import type { Interpolation } from '../../data/image/Picture.ts'
 import { type ImageStats, imagenetStats } from '../../data/stats.ts'
 import { ConfigError } from '../../engine/errors.ts'
 import { imagenetClasses } from './imagenetClasses.ts'
@@ -28,6 +29,8 @@ export interface PretrainedWeights {
   /** Pixels of the shorter side before the middle is cut out, and of the middle. */
   readonly resize: number
   readonly crop: number
+  /** How the publisher resized them: `transforms.resize(resize, { interpolation })`, then `transforms.centerCrop(crop)`. */
+  readonly interpolation: Interpolation
   /** Share of ImageNet's validation pictures named rightly, at once and among five, as the publisher measured. */
   readonly accuracy: { readonly top1: number; readonly top5: number }
 }
@@ -41,7 +44,7 @@ type Row = [
   bytes: number,
   top1: number,
   top5: number,
-  options?: { name?: string; resize?: number },
+  options?: { name?: string; resize?: number; interpolation?: Interpolation },
 ]
 
 // File names, accuracies and preprocessing are those of torchvision's documentation. Whole checksums and exact sizes are given where
@@ -149,6 +152,7 @@ const rows: readonly Row[] = [
     21_444_401,
     77.692,
     93.532,
+    { interpolation: 'bicubic' },
   ],
   [
     'convnextTiny',
@@ -162,9 +166,8 @@ const rows: readonly Row[] = [
 ]
 
 const registry: ReadonlyMap<string, PretrainedWeights> = new Map(
-  rows.map(([architecture, stem, sha256, bytes, top1, top5, { resize = 256 } = {}]) => [
-    architecture,
-    {
+  rows.map(([architecture, stem, sha256, bytes, top1, top5, options = {}]) => {
+    const weights: PretrainedWeights = {
       architecture,
       name: 'IMAGENET1K_V1',
       url: `${PLACE}${stem}.pth`,
@@ -176,11 +179,13 @@ const registry: ReadonlyMap<string, PretrainedWeights> = new Map(
         'torchvision (https://github.com/pytorch/vision), trained on ImageNet-1k, whose pictures have terms of their own',
       classes: imagenetClasses,
       stats: imagenetStats,
-      resize,
+      resize: options.resize ?? 256,
       crop: 224,
+      interpolation: options.interpolation ?? 'bilinear',
       accuracy: { top1: top1 / 100, top5: top5 / 100 },
-    },
-  ]),
+    }
+    return [architecture, weights]
+  }),
 )
 
 /** All published weights that are known of. */
