@@ -182,8 +182,8 @@ export class Learner<Model extends AnyModule = nn.Module> extends TrainingLearne
 
   /**
    * Loads what `save` wrote, or a checkpoint. Where the file tells which classes the model was trained on, or how a table's columns
-   * became numbers, the data must have the same: else every output would be called what it is not. (`loadWeights(learner.model, file)`
-   * does not ask.)
+   * became numbers, the data must have the same: else every output would be called what it is not. (`strict: false` does
+   * not ask.)
    * @returns what did not match: nothing, unless `strict` is false
    * @throws CheckpointError if the file is missing, damaged, of another model, or of other classes, columns or categories; nothing
    * has changed then

@@ -66,7 +66,7 @@ export async function readCheckpoint(
     return { ...names, optimizerLoaded: false, optimizerStateUnused: [] }
   }
   const content = await readLearnerFile(file)
-  checkMeaning(file, content, learner.data)
+  if (options.strict) checkMeaning(file, content, learner.data)
   const optimizer =
     options.withOptimizer && content.header.optimizer ? readOptimizer(file, learner, content) : undefined
   const loaded = loadModel(file, learner, content, options.strict)

@@ -54,7 +54,7 @@ export function checkMeaning(file: string, content: LearnerFile, data: LearnerDa
     if (classes !== undefined) {
       throw new CheckpointError(
         `${file} and the data have ${classes}. Outputs of the model mean those of the file: make the data with \`classes\` in its ` +
-          'order. loadWeights(learner.model, file) takes the weights whatever they mean, for a model that shall learn other classes',
+          'order. `strict: false` takes the weights whatever they mean, for a model that shall learn other classes',
       )
     }
     if (!saved.table || !given.table) return
@@ -62,7 +62,7 @@ export function checkMeaning(file: string, content: LearnerFile, data: LearnerDa
     if (encoding !== undefined) {
       throw new CheckpointError(
         `${file} was trained on rows that were encoded otherwise than those of the data: ${encoding}. Make the data as before: ` +
-          'of the same table with the same `seed`, or with `encodeAs`. loadWeights(learner.model, file) takes the weights whatever they mean',
+          'of the same table with the same `seed`, or with `encodeAs`. `strict: false` takes the weights whatever they mean',
       )
     }
     const statistics = encodingDifference(saved.table, given.table)

@@ -72,7 +72,7 @@ export interface SaveOptions {
 }
 
 export interface LoadOptions {
-  /** Names and shapes must match the model's. Default true. */
+  /** Names and shapes must match the model's, and classes and encodings those of the data. Default true. */
   strict?: boolean
   /** Also what the optimizer remembered, if the file has it. Default true. */
   withOptimizer?: boolean

@@ -15,7 +15,7 @@ import {
 } from '../../src/data/index.ts'
 import { CheckpointError, ConfigError } from '../../src/engine/errors.ts'
 import { getRngState, manualSeed, memoryStats, randn, type Tensor, tensor } from '../../src/engine/index.ts'
-import { loadWeights, saveWeights } from '../../src/io/index.ts'
+import { saveWeights } from '../../src/io/index.ts'
 import { Learner, loadLearner, metrics, plotClassActivations } from '../../src/learner/index.ts'
 import * as nn from '../../src/nn/index.ts'
 import { models, visionLearner } from '../../src/vision/index.ts'
@@ -416,16 +416,15 @@ describe('export and loadLearner', () => {
     for (const file of files) {
       const other = of(['bee', 'ant'])
       const before = (other.model as unknown as nn.Linear).weight.toArray()
-      await expect(other.load(file)).rejects.toThrow(CheckpointError)
-      await expect(other.load(file, { strict: false })).rejects.toThrow(
-        /the same classes in another order, from class 0 on: 2 \["ant", "bee"\] in the file, 2 \["bee", "ant"\] in the data.* loadWeights/,
+      await expect(other.load(file)).rejects.toThrow(
+        /the same classes in another order, from class 0 on: 2 \["ant", "bee"\] in the file, 2 \["bee", "ant"\] in the data.*strict: false/,
       )
       await expect(of(['ant', 'bug']).load(file)).rejects.toThrow(/other classes, from class 1 on/)
       expect((other.model as unknown as nn.Linear).weight.toArray()).toEqual(before)
       // As before: the same classes, data that do not tell, and who does not ask.
       await of(['ant', 'bee']).load(file)
       await of().load(file)
-      await loadWeights(other.model, file)
+      await other.load(file, { strict: false })
       expect((other.model as unknown as nn.Linear).weight.toArray()).not.toEqual(before)
     }
     await of().save('untold')
