@@ -54,6 +54,9 @@ export default defineConfig({
           // Each file's engine leads a team as wide as the machine: more files at once would only contend. Vitest runs
           // such a project last.
           maxWorkers: 1,
+          // Loading the sources again for each file would take as long as the tests do. What a file leaves behind would
+          // be a fault of ours: all of this may go on in one process of a user's, too.
+          isolate: false,
         },
       },
       {
