@@ -181,8 +181,9 @@ export class GraphBuilder {
   }
 
   /** One size as a tensor [1]. */
-  #size({ perItem, constant }: BatchDim): string {
-    if (!Number.isInteger(perItem) || !Number.isInteger(constant)) throw this.dependsOnBatch('a size')
+  #size({ perItem, constant, known }: BatchDim): string {
+    if (!(known && Number.isInteger(perItem) && Number.isInteger(constant)))
+      throw this.dependsOnBatch('a size')
     if (this.#batch === undefined) {
       const shape = this.add('Shape', [this.#firstInput!], {
         dtype: 'int64',

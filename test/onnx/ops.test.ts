@@ -21,8 +21,8 @@ import {
 } from '../../src/engine/index.ts'
 import * as F from '../../src/nn/functional.ts'
 import * as nn from '../../src/nn/index.ts'
+import { trace } from '../../src/onnx/batches.ts'
 import { exporters } from '../../src/onnx/exporters/index.ts'
-import { trace } from '../../src/onnx/trace.ts'
 import { differenceOf } from './runtime.ts'
 
 class Expression extends nn.Module {
@@ -385,7 +385,7 @@ test('every exporter is for an op of the engine, and has been tried', () => {
   for (const [input, of] of Object.values(cases)) {
     const x = input()
     const forward = (value: Tensor) => of(value) as Tensor[]
-    for (const { op } of trace(forward, [cat([x, x], 0)], [cat([x, x, x], 0)]).steps) tried.add(op)
+    for (const { op } of trace(forward, [x]).steps) tried.add(op)
   }
   tried.add('to_device') // Here there is one device only, and nothing is moved.
   const untried = Object.keys(exporters).filter((op) => !tried.has(op))

@@ -1,6 +1,6 @@
 import { ConfigError } from '../../engine/errors.ts'
 import type { Arguments, Exporter, Exporters, GraphBuilder } from '../GraphBuilder.ts'
-import { BatchDim } from '../trace.ts'
+import { BatchDim, type Dim } from '../trace.ts'
 import { operand } from './elementwise.ts'
 
 const same: Exporter = (_, args) => args.tensor(0)
@@ -95,11 +95,9 @@ const remap: Exporter = (builder, args) => {
     if (map.kind === 'keep' || map.kind in PAD_MODES || (map.kind === 'roll' && map.parameter === 0)) continue
     if (map.kind === 'repeat') {
       const [from, to] = [args.shape(0)[map.axis]!, map.size]
-      if (from === to) continue
-      const times =
-        to instanceof BatchDim && from instanceof BatchDim
-          ? to.perItem / from.perItem
-          : whole(builder, to) / args.size(0, map.axis)
+      if (BatchDim.same(from, to)) continue
+      const times = timesAs(from, to)
+      if (times === undefined) throw builder.dependsOnBatch('how often a dimension is repeated')
       x = builder.add('Tile', [x, builder.constant(maps.map(({ axis }) => (axis === map.axis ? times : 1)))])
       continue
     }
@@ -112,6 +110,17 @@ const remap: Exporter = (builder, args) => {
     x = builder.add('Gather', [x, builder.constant(places)], { axis: { int: map.axis } })
   }
   return x
+}
+
+/** How many times as large `to` is, if that does not depend on the batch. */
+function timesAs(from: Dim, to: Dim): number | undefined {
+  const [a, b] = [from, to].map((dim) => (dim instanceof BatchDim ? dim : new BatchDim(0, dim))) as [
+    BatchDim,
+    BatchDim,
+  ]
+  const times = a.perItem === 0 ? b.constant / a.constant : b.perItem / a.perItem
+  const holds = b.perItem === times * a.perItem && b.constant === times * a.constant
+  return a.known && b.known && holds ? times : undefined
 }
 
 function whole(builder: GraphBuilder, dim: number | BatchDim): number {
@@ -178,7 +187,16 @@ export const arrange: Exporters = {
     const perm = args.numbers(1).map((dim) => (dim < 0 ? dim + rank : dim))
     return builder.add('Transpose', [args.tensor(0)], { perm: { ints: perm } })
   },
-  expand: (builder, args) => builder.add('Expand', [args.tensor(0), builder.sizes(args.output.shape)]),
+  expand: (builder, args) => {
+    const { shape } = args.output
+    const from = args.shape(0)
+    // One stands for what the input has.
+    const sizes = shape.map((dim, i) => {
+      const own = from[i - (shape.length - from.length)]
+      return own !== undefined && own !== 1 ? 1 : dim
+    })
+    return builder.add('Expand', [args.tensor(0), builder.sizes(sizes)])
+  },
   squeeze: (builder, args) => {
     const axis = args.axis(1)
     if (args.shape(0)[axis] !== 1) return args.tensor(0)
