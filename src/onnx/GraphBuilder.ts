@@ -1,6 +1,7 @@
 import { ConfigError } from '../engine/errors.ts'
 import type { DType, Tensor } from '../engine/index.ts'
 import { type Attribute, ONNX_TYPE, type OnnxNode, type TensorBytes } from './proto.ts'
+import { carrierOf, followsInputs } from './runtimeTypes.ts'
 import { BatchDim, type Dim, type TracedArgument, type TracedStep, type TracedValue } from './trace.ts'
 
 /** A number of a scalar's dtype, as bytes. */
@@ -114,13 +115,24 @@ export class GraphBuilder {
     )[0]!
   }
 
-  /** Adds a node with as many outputs as dtypes. Returns their names. */
+  /** Adds a node with as many outputs as dtypes, in a dtype that runtimes have it for. Returns their names. */
   addMany(
     type: string,
     inputs: readonly string[],
     dtypes: readonly DType[],
     attributes: Attributes = {},
   ): string[] {
+    const own = this.dtype(inputs.find((input) => input !== '') ?? '')
+    const carrier = carrierOf(type, own)
+    if (carrier === undefined) return this.#node(type, inputs, dtypes, attributes)
+    const carried = inputs.map((name) =>
+      name !== '' && this.dtype(name) === own ? this.cast(name, carrier) : name,
+    )
+    const given = dtypes.map((dtype) => (dtype === own && followsInputs(type) ? carrier : dtype))
+    return this.#node(type, carried, given, attributes).map((name, i) => this.cast(name, dtypes[i]!))
+  }
+
+  #node(type: string, inputs: readonly string[], dtypes: readonly DType[], attributes: Attributes): string[] {
     const name = this.fresh(type)
     const outputs = dtypes.map((dtype, index) => {
       const wanted = index === 0 ? `${name}_out` : `${name}_out${index}`
@@ -245,11 +257,11 @@ export class Arguments {
     return this.#at(index) as readonly TracedValue[]
   }
 
-  /** A number that the batch has no part in. */
+  /** A number that the batch has no part in; of truth, 0 or 1. */
   number(index: number): number {
     const argument = this.#at(index)
     if (argument instanceof BatchDim) throw this.builder.dependsOnBatch('a number')
-    return argument as number
+    return Number(argument)
   }
 
   isNull(index: number): boolean {
@@ -258,6 +270,10 @@ export class Arguments {
 
   dim(index: number): Dim {
     return this.#at(index) as Dim
+  }
+
+  isTruth(index: number): boolean {
+    return typeof this.#at(index) === 'boolean'
   }
 
   flag(index: number): boolean {

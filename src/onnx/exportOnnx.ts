@@ -43,6 +43,9 @@ const MAX_BYTES = 2 ** 31 - 1
  * by running `forward` and noting its ops, in evaluation mode: models of one's own export like those that are shipped. What
  * depends on values (a branch, a loop) is exported as the example took it. The file appears whole or not at all.
  *
+ * Runtimes agree with the engine but for NaN in maxima, minima, signs and sorting, where each has its own way. What onnxruntime
+ * has no kernels for (truth values in arithmetic, some functions and layers of float64) is computed in int32 and in float32.
+ *
  * Source: https://github.com/onnx/onnx/blob/main/docs/Operators.md
  *
  * @returns the file

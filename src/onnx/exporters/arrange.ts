@@ -143,7 +143,15 @@ const scattered =
   (reduction: 'none' | 'add'): Exporter =>
   (builder, args) => {
     const [x, axis] = [args.tensor(0), args.axis(1)]
-    const source = builder.cast(args.tensor(3), args.output.dtype)
+    const [wanted, given] = [args.shape(2), args.shape(3)]
+    let source = builder.cast(args.tensor(3), args.output.dtype)
+    // Of a larger source, what lies at the places of the indices counts.
+    const longer = wanted.flatMap((dim, i) => (BatchDim.same(dim, given[i]!) ? [] : [i]))
+    if (longer.length > 0) {
+      const ends = builder.sizes(longer.map((i) => wanted[i]!))
+      const starts = builder.constant(longer.map(() => 0))
+      source = builder.add('Slice', [source, starts, ends, builder.constant(longer)])
+    }
     return builder.add('ScatterElements', [x, builder.cast(args.tensor(2), 'int64'), source], {
       axis: { int: axis },
       ...(reduction === 'add' && { reduction: { text: 'add' } }),
@@ -262,8 +270,9 @@ export const arrange: Exporters = {
       builder.add('Squeeze', [builder.sizes([count])]),
       builder.constant(1),
     ])
-    const scaled = builder.add('Mul', [builder.cast(places, dtype), builder.constant(step, dtype)])
-    return builder.add('Add', [scaled, builder.constant(start, dtype)])
+    const counted = dtype === 'bool' ? 'float32' : dtype
+    const scaled = builder.add('Mul', [builder.cast(places, counted), builder.constant(step, counted)])
+    return builder.cast(builder.add('Add', [scaled, builder.constant(start, counted)]), dtype)
   },
   linspace: (builder, args) => {
     const [start, end, count] = [args.number(0), args.number(1), args.number(2)]

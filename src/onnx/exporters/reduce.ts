@@ -29,7 +29,8 @@ const logical =
   (type: string): Exporter =>
   (builder, args) => {
     const bits = builder.cast(builder.cast(args.tensor(0), 'bool'), 'int32')
-    return builder.cast(reduceAlong(builder, type, bits, args.axes(1), args.flag(2)), 'bool')
+    const found = reduceAlong(builder, type, bits, args.axes(1), args.flag(2))
+    return builder.cast(found, args.output.dtype)
   }
 
 const variance: Exporter = (builder, args) => {

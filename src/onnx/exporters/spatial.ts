@@ -157,7 +157,8 @@ const interpolate: Exporter = (builder, args) => {
   const x = args.tensor(0)
   const factors = to.map((size, i) => (scales[i] === 0 ? size / from[i]! : scales[i]!))
   if (!linear) {
-    if (to.every((size, i) => size % from[i]! === 0 && factors[i] === size / from[i]!)) {
+    const scalable = args.output.dtype === 'float32' || args.output.dtype === 'float16'
+    if (scalable && to.every((size, i) => size % from[i]! === 0 && factors[i] === size / from[i]!)) {
       return builder.add('Resize', [x, '', builder.constant([1, 1, ...factors], 'float32')], {
         mode: { text: 'nearest' },
         coordinate_transformation_mode: { text: 'asymmetric' },
