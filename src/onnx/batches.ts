@@ -1,5 +1,6 @@
 import { ConfigError } from '../engine/errors.ts'
 import { scope, synchronize, type Tensor } from '../engine/index.ts'
+import { refuseUnknown } from './exporters/index.ts'
 import {
   BatchDim,
   type Dim,
@@ -89,6 +90,7 @@ function failsFor(batch: number, error: unknown): ConfigError {
 
 /** What the passes have in common. `sizes` are their batches. */
 function merge(traces: readonly RawTrace[], sizes: readonly number[]): Trace {
+  refuseUnknown(traces[0]!)
   const merged = new Map<RawValue, TracedValue>()
   const dim = (found: readonly number[]): Dim => {
     const [x, y] = found as [number, number]

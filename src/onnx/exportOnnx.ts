@@ -166,7 +166,6 @@ function buildGraph(module: OnnxModule, traced: Trace, options: ExportOnnxOption
   const builder = new GraphBuilder((tensor) => names.get(tensor), [...inputNames, ...outputNames])
   for (const [index, value] of traced.inputs.entries()) builder.input(value, inputNames[index]!)
 
-  refuseUnknown(traced)
   for (const step of traced.steps) {
     builder.op = step.op
     const made = [exporters[step.op]!(builder, new Arguments(builder, step))].flat()
@@ -189,20 +188,6 @@ function buildGraph(module: OnnxModule, traced: Trace, options: ExportOnnxOption
     nodes,
     initializers: [...builder.tensors, ...builder.constants].filter(([name]) => read.has(name)),
   }
-}
-
-/** All ops without a form in ONNX at once, with how often each is called. */
-function refuseUnknown({ steps }: Trace): void {
-  const counts = new Map<string, number>()
-  for (const { op } of steps) {
-    if (!Object.hasOwn(exporters, op)) counts.set(op, (counts.get(op) ?? 0) + 1)
-  }
-  if (counts.size === 0) return
-  const list = [...counts].map(([op, count]) => `${op}${count > 1 ? ` (${count} times)` : ''}`)
-  throw new ConfigError(
-    `the model cannot be exported to ONNX: there is no form for ${list.join(', ')}. ` +
-      'Write that part with other operations, or export the parts around it',
-  )
 }
 
 function namesOf(stem: string, count: number, given: readonly string[] | undefined): readonly string[] {

@@ -93,6 +93,8 @@ export function record(forward: (...inputs: Tensor[]) => ForwardOutput, inputs: 
   const values = new Map<Tensor, RawValue>()
   const groups = new Map<RawValue, Set<RawValue>>()
   const stale = new Map<RawValue, string>()
+  /** What follows from the inputs. */
+  const moving = new Set<RawValue>()
   const result: RawTrace = { inputs: [], steps: [], outputs: [] }
 
   const make = (tensor: Tensor, source: TracedValue['source']): RawValue => {
@@ -123,8 +125,10 @@ export function record(forward: (...inputs: Tensor[]) => ForwardOutput, inputs: 
   }
   const hear = (op: string, args: readonly Argument[], outputs: readonly Tensor[]): void => {
     const read = args.map((input) => argument(input, op))
+    const moves = read.flat().some((value) => moving.has(value as RawValue))
     if (outputs.length > 0) {
       const made = outputs.map((output) => make(output, { kind: 'step' }))
+      if (moves) for (const value of made) moving.add(value)
       if (VIEWS.has(op)) {
         const group = groups.get(read[0] as RawValue)!
         group.add(made[0]!)
@@ -143,11 +147,20 @@ export function record(forward: (...inputs: Tensor[]) => ForwardOutput, inputs: 
       )
     }
     for (const other of groups.get(before)!) if (other !== before) stale.set(other, op)
-    result.steps.push({ op, inputs: read, outputs: [make(target, { kind: 'step' })] })
+    const after = make(target, { kind: 'step' })
+    if (moves) moving.add(after)
+    result.steps.push({ op, inputs: read, outputs: [after] })
+  }
+  const hearOfRead = (name: string, values: Tensor): void => {
+    if (!moving.has(known(values, name))) return
+    throw new ConfigError(
+      `the model cannot be exported to ONNX: there is no form for ${name}, whose result depends on values that it reads here`,
+    )
   }
 
   for (const [index, input] of inputs.entries()) result.inputs.push(make(input, { kind: 'input', index }))
-  const output = noGrad(() => listenToOps(hear, () => forward(...inputs)))
+  for (const value of result.inputs) moving.add(value)
+  const output = noGrad(() => listenToOps(hear, () => forward(...inputs), hearOfRead))
   const list = Array.isArray(output) ? (output as readonly Tensor[]) : [output as Tensor]
   for (const tensor of list) {
     if (!(tensor instanceof Tensor)) {

@@ -1,7 +1,20 @@
 import { describe, expect, test } from 'vitest'
 import { ConfigError, ShapeError } from '../../src/engine/errors.ts'
-import { arange, cat, eye, full, ones, randn, type Tensor, zeros } from '../../src/engine/index.ts'
+import {
+  arange,
+  cat,
+  eye,
+  full,
+  ones,
+  randint,
+  randn,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../../src/engine/index.ts'
+import * as F from '../../src/nn/functional.ts'
 import * as nn from '../../src/nn/index.ts'
+import { exportOnnx } from '../../src/onnx/index.ts'
 import { differenceOf } from './runtime.ts'
 
 class Expression extends nn.Module {
@@ -115,4 +128,30 @@ test('inputs of several items, and of several dimensions that grow', async () =>
   }
   const of = (size: number) => [randn([size, 6]), randn([size, 6])]
   expect(await differenceOf(new Both(), of(4), {}, [1, 2, 7].map(of))).toBeLessThan(1e-5)
+})
+
+describe('sizes that depend on values are refused, by the name of what reads them', () => {
+  const whole = (of: (x: Tensor) => Tensor) => {
+    const inputs = [randint(0, 5, [4, 6])]
+    return exportOnnx(new Expression(of), '/nowhere/m.onnx', { inputs })
+  }
+  test.each<[RegExp, (x: Tensor) => Tensor]>([
+    [/no form for nonzero/, (x) => x.unique()],
+    [/no form for nonzero/, (x) => x.unique({ dim: 1, returnInverse: true }).inverseIndices],
+    [/no form for bincount/, (x) => x.flatten().bincount()],
+    [/no form for bincount/, (x) => x.add(1).flatten().bincount({ minlength: 50 })],
+    [/no form for oneHot without a number of classes/, (x) => F.oneHot(x)],
+    [/no form for repeatInterleave with a tensor/, (x) => x.repeatInterleave(x.select(0, 0), 1)],
+    [/sort: dimension 0 depends on the size of the batch/, (x) => x.median()],
+    [/depends on the size of the batch/, (x) => x.float().quantile(0.5, 0)],
+  ])('%s', async (message, of) => {
+    await expect(whole(of)).rejects.toThrow(ConfigError)
+    await expect(whole(of)).rejects.toThrow(message)
+  })
+
+  test('unless the inputs have no part in them', async () => {
+    const copies = tensor([0, 2, 1, 1, 1, 1], { dtype: 'int64' })
+    const of = (x: Tensor) => [x.repeatInterleave(copies, 1), F.oneHot(arange(6)).mul(x.unsqueeze(1))]
+    expect(await write(of)).toBe(0)
+  })
 })

@@ -179,6 +179,19 @@ const pixelUnshuffle: Exporter = (builder, args) => {
   return builder.add('Reshape', [turned, builder.sizes(args.output.shape)])
 }
 
+const diagonal: Exporter = (builder, args) => {
+  const [offset, first, second] = [args.number(1), args.axis(2), args.axis(3)]
+  const [rows, columns] = [args.size(0, first), args.size(0, second)]
+  const others = axesOf(args, (axis) => axis !== first && axis !== second)
+  const turned = builder.add('Transpose', [args.tensor(0)], { perm: { ints: [...others, first, second] } })
+  // 0 stands for what the input has.
+  const flat = builder.add('Reshape', [turned, builder.constant([...others.map(() => 0), -1])])
+  const places = Array.from({ length: rows }, (_, row) => row)
+    .filter((row) => row + offset >= 0 && row + offset < columns)
+    .map((row) => row * columns + row + offset)
+  return builder.add('Gather', [flat, builder.constant(places)], { axis: { int: others.length } })
+}
+
 const axesOf = (args: Arguments, kept: (axis: number) => boolean) =>
   args.shape(0).flatMap((_, axis) => (kept(axis) ? [axis] : []))
 
@@ -216,6 +229,7 @@ export const arrange: Exporters = {
       ? args.tensor(0)
       : builder.add('Squeeze', [args.tensor(0), builder.constant(axes)])
   },
+  diagonal,
   unsqueeze: (builder, args) =>
     builder.add('Unsqueeze', [args.tensor(0), builder.constant([args.axis(1, args.shape(0).length + 1)])]),
   slice,
