@@ -1,5 +1,6 @@
 import { ConfigError } from '../../engine/errors.ts'
-import type { Arguments, Exporter, Exporters, GraphBuilder } from '../GraphBuilder.ts'
+import type { Arguments, Exporter, Exporters } from '../Arguments.ts'
+import type { GraphBuilder } from '../GraphBuilder.ts'
 import { BatchDim, type Dim } from '../trace.ts'
 import { operand } from './elementwise.ts'
 

@@ -1,5 +1,6 @@
 import type { DType } from '../../engine/index.ts'
-import type { Arguments, Exporter, Exporters, GraphBuilder } from '../GraphBuilder.ts'
+import type { Arguments, Exporter, Exporters } from '../Arguments.ts'
+import type { GraphBuilder } from '../GraphBuilder.ts'
 
 export const FLOATING: readonly DType[] = ['float64', 'float32', 'float16', 'bfloat16']
 const RANK: readonly DType[] = [

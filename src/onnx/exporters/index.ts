@@ -1,5 +1,5 @@
 import { ConfigError } from '../../engine/errors.ts'
-import type { Exporters } from '../GraphBuilder.ts'
+import type { Exporters } from '../Arguments.ts'
 import { arrange } from './arrange.ts'
 import { elementwise } from './elementwise.ts'
 import { layers } from './layers.ts'

@@ -1,5 +1,6 @@
 import { ConfigError } from '../../engine/errors.ts'
-import type { Arguments, Exporter, Exporters, GraphBuilder } from '../GraphBuilder.ts'
+import type { Arguments, Exporter, Exporters } from '../Arguments.ts'
+import type { GraphBuilder } from '../GraphBuilder.ts'
 import { FLOATING } from './elementwise.ts'
 
 /** [top, left, bottom, right] of what the engine takes: pairs for both sides, or all four. */

@@ -1,5 +1,6 @@
 import type { DType } from '../../engine/index.ts'
-import type { Arguments, Exporter, Exporters, GraphBuilder } from '../GraphBuilder.ts'
+import type { Arguments, Exporter, Exporters } from '../Arguments.ts'
+import type { GraphBuilder } from '../GraphBuilder.ts'
 
 /** A reduction that takes its axes as an attribute, as all but the sum do in this opset. */
 function reduceAlong(

@@ -1,4 +1,5 @@
-import type { Arguments, Exporter, Exporters, GraphBuilder } from '../GraphBuilder.ts'
+import type { Arguments, Exporter, Exporters } from '../Arguments.ts'
+import type { GraphBuilder } from '../GraphBuilder.ts'
 
 /** Height and width of the input and of the output. */
 function planes(args: Arguments): { from: [number, number]; to: [number, number] } {
