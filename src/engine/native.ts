@@ -97,17 +97,27 @@ export function isRecordingGradients(): boolean {
 /** Hears of every op of the table after it has been called: its arguments, and what it gave (nothing if it works in place). */
 export type OpListener = (op: string, inputs: readonly Argument[], outputs: readonly Tensor[]) => void
 
-let listener: OpListener | null = null
+/** Hears of a function of ours that reads values, on which the sizes of its result depend. */
+export type ReadListener = (name: string, values: Tensor) => void
 
-/** Lets `hear` know of every op that `body`, which must be synchronous, calls. */
-export function listenToOps<T>(hear: OpListener, body: () => T): T {
-  const before = listener
+let listener: OpListener | null = null
+let readListener: ReadListener | null = null
+
+/** Lets `hear` know of every op that `body`, which must be synchronous, calls, and `hearOfRead` of values that decide on sizes. */
+export function listenToOps<T>(hear: OpListener, body: () => T, hearOfRead: ReadListener | null = null): T {
+  const before = [listener, readListener] as const
   listener = hear
+  readListener = hearOfRead
   try {
     return body()
   } finally {
-    listener = before
+    ;[listener, readListener] = before
   }
+}
+
+/** Tells whoever hears of the ops that `name` reads values, and with others would call others. */
+export function tellOfRead(name: string, values: Tensor): void {
+  readListener?.(name, values)
 }
 
 /** Whether someone hears of the ops, and wants each by itself rather than several in one. */

@@ -1,7 +1,8 @@
 import { ConfigError } from '../engine/errors.ts'
 import type { DType, Tensor } from '../engine/index.ts'
 import { type Attribute, ONNX_TYPE, type OnnxNode, type TensorBytes } from './proto.ts'
-import { BatchDim, type Dim, type TracedArgument, type TracedStep, type TracedValue } from './trace.ts'
+import { carrierOf, followsInputs } from './runtimeTypes.ts'
+import type { BatchDim, Dim, TracedValue } from './trace.ts'
 
 /** A number of a scalar's dtype, as bytes. */
 const WRITERS: Readonly<Record<DType, ((buffer: Buffer, value: number, at: number) => unknown) | undefined>> =
@@ -114,13 +115,24 @@ export class GraphBuilder {
     )[0]!
   }
 
-  /** Adds a node with as many outputs as dtypes. Returns their names. */
+  /** Adds a node with as many outputs as dtypes, in a dtype that runtimes have it for. Returns their names. */
   addMany(
     type: string,
     inputs: readonly string[],
     dtypes: readonly DType[],
     attributes: Attributes = {},
   ): string[] {
+    const own = this.dtype(inputs.find((input) => input !== '') ?? '')
+    const carrier = carrierOf(type, own)
+    if (carrier === undefined) return this.#node(type, inputs, dtypes, attributes)
+    const carried = inputs.map((name) =>
+      name !== '' && this.dtype(name) === own ? this.cast(name, carrier) : name,
+    )
+    const given = dtypes.map((dtype) => (dtype === own && followsInputs(type) ? carrier : dtype))
+    return this.#node(type, carried, given, attributes).map((name, i) => this.cast(name, dtypes[i]!))
+  }
+
+  #node(type: string, inputs: readonly string[], dtypes: readonly DType[], attributes: Attributes): string[] {
     const name = this.fresh(type)
     const outputs = dtypes.map((dtype, index) => {
       const wanted = index === 0 ? `${name}_out` : `${name}_out${index}`
@@ -181,8 +193,9 @@ export class GraphBuilder {
   }
 
   /** One size as a tensor [1]. */
-  #size({ perItem, constant }: BatchDim): string {
-    if (!Number.isInteger(perItem) || !Number.isInteger(constant)) throw this.dependsOnBatch('a size')
+  #size({ perItem, constant, known }: BatchDim): string {
+    if (!(known && Number.isInteger(perItem) && Number.isInteger(constant)))
+      throw this.dependsOnBatch('a size')
     if (this.#batch === undefined) {
       const shape = this.add('Shape', [this.#firstInput!], {
         dtype: 'int64',
@@ -203,110 +216,3 @@ export class GraphBuilder {
     )
   }
 }
-
-/** The arguments of a traced op, taken by position as what they must be. */
-export class Arguments {
-  readonly builder: GraphBuilder
-  readonly step: TracedStep
-  constructor(builder: GraphBuilder, step: TracedStep) {
-    this.builder = builder
-    this.step = step
-  }
-
-  #at(index: number): TracedArgument {
-    return this.step.inputs[index] ?? null
-  }
-
-  value(index: number): TracedValue {
-    const argument = this.#at(index)
-    if (typeof argument !== 'object' || argument === null || !('source' in argument)) {
-      throw new ConfigError(`${this.step.op}: argument ${index} is no tensor`)
-    }
-    return argument
-  }
-
-  isValue(index: number): boolean {
-    const argument = this.#at(index)
-    return typeof argument === 'object' && argument !== null && 'source' in argument
-  }
-
-  /** The name of a tensor argument. */
-  tensor(index: number): string {
-    return this.builder.name(this.value(index))
-  }
-
-  /** The name of a tensor argument that may be left out. */
-  optional(index: number): string | undefined {
-    return this.#at(index) === null ? undefined : this.tensor(index)
-  }
-
-  values(index: number): readonly TracedValue[] {
-    return this.#at(index) as readonly TracedValue[]
-  }
-
-  /** A number that the batch has no part in. */
-  number(index: number): number {
-    const argument = this.#at(index)
-    if (argument instanceof BatchDim) throw this.builder.dependsOnBatch('a number')
-    return argument as number
-  }
-
-  isNull(index: number): boolean {
-    return this.#at(index) === null
-  }
-
-  dim(index: number): Dim {
-    return this.#at(index) as Dim
-  }
-
-  flag(index: number): boolean {
-    return this.#at(index) === true
-  }
-
-  dims(index: number): readonly Dim[] {
-    return this.#at(index) as Dim[]
-  }
-
-  /** Numbers that the batch has no part in. */
-  numbers(index: number): number[] {
-    return this.dims(index).map((dim) => {
-      if (dim instanceof BatchDim) throw this.builder.dependsOnBatch('a number')
-      return dim
-    })
-  }
-
-  /** The shape of a tensor argument. */
-  shape(index: number): readonly Dim[] {
-    return this.value(index).shape
-  }
-
-  /** The size of one dimension of a tensor argument, which the batch must have no part in. */
-  size(index: number, dimension: number): number {
-    const size = this.shape(index).at(dimension)
-    if (size === undefined || size instanceof BatchDim)
-      throw this.builder.dependsOnBatch(`dimension ${dimension}`)
-    return size
-  }
-
-  /** The size and dtype that the op gave. */
-  get output(): TracedValue {
-    return this.step.outputs[0]!
-  }
-
-  /** A dimension counted from the front. */
-  axis(index: number, of = this.shape(0).length): number {
-    const dim = this.number(index)
-    return dim < 0 ? dim + of : dim
-  }
-
-  /** Dimensions counted from the front; none stands for all. */
-  axes(index: number): number[] {
-    const rank = this.shape(0).length
-    const given = this.numbers(index).map((dim) => (dim < 0 ? dim + rank : dim))
-    return given.length > 0 ? given : Array.from({ length: rank }, (_, i) => i)
-  }
-}
-
-/** Makes the nodes of one kind of op. Returns the names of its outputs. */
-export type Exporter = (builder: GraphBuilder, args: Arguments) => string | string[]
-export type Exporters = Readonly<Record<string, Exporter>>

@@ -3,10 +3,12 @@ import { cat, type DType, scope, Tensor, zeros } from '../engine/index.ts'
 import { writeFileAtomic } from '../io/index.ts'
 import type { Module } from '../nn/index.ts'
 import { packageVersion } from '../packageFolder.ts'
+import { Arguments } from './Arguments.ts'
+import { trace, traceBatches } from './batches.ts'
 import { exporters } from './exporters/index.ts'
-import { Arguments, GraphBuilder } from './GraphBuilder.ts'
+import { GraphBuilder } from './GraphBuilder.ts'
 import { encodeModel, type OnnxNode, type TensorBytes, type ValueInfo } from './proto.ts'
-import { BatchDim, type Dim, type ForwardOutput, type Trace, type TracedValue, trace } from './trace.ts'
+import { BatchDim, type Dim, type ForwardOutput, type Trace, type TracedValue } from './trace.ts'
 
 /** Options of {@link exportOnnx}. */
 export interface ExportOnnxOptions {
@@ -18,7 +20,11 @@ export interface ExportOnnxOptions {
   inputNames?: readonly string[]
   /** Default `['output']`, or `output_0` … */
   outputNames?: readonly string[]
-  /** The exported model takes batches of any size; otherwise of that of the example only. Default true. */
+  /**
+   * The exported model takes batches of any size; otherwise of that of the example only. Default true: `forward` is run with
+   * batches of 2, 3 and 5 (where that is cheap of 8, 17 and 65 too) instead of the example's, to find what depends on the size.
+   * A batch of one is taken to be as these, also where `squeeze()` would drop it.
+   */
   dynamicBatch?: boolean
   /** Text to store in the file. Default none. */
   metadata?: Readonly<Record<string, string>>
@@ -39,10 +45,14 @@ const MAX_BYTES = 2 ** 31 - 1
  * depends on values (a branch, a loop) is exported as the example took it. Missing folders are made; the file appears whole or not
  * at all.
  *
+ * Runtimes agree with the engine but for NaN in maxima, minima, signs and sorting, where each has its own way. What onnxruntime
+ * has no kernels for (truth values in arithmetic, some functions and layers of float64) is computed in int32 and in float32.
+ *
  * Source: https://github.com/onnx/onnx/blob/main/docs/Operators.md
  *
  * @returns the file
- * @throws ConfigError that names the ops for which ONNX has no form, or if the model computes differently for other sizes of its batch
+ * @throws ConfigError that names the ops for which ONNX has no form, or if the model computes differently for other sizes of its batch,
+ *   does not take them, or has sizes that do not grow with it by the same number an item (chunks of it, pairs, halves)
  * @throws CheckpointError if the file cannot be written
  *
  * @example await exportOnnx(models.resnet18(), 'resnet18.onnx', { inputShape: [1, 3, 224, 224] })
@@ -68,9 +78,10 @@ export async function exportOnnx(
     return await scope(async () => {
       // Where the model is, which the example need not be.
       const device = module.namedParameters()[0]?.[1].device
-      const { first, second } = examples(options, device)
+      const { example, inputsOf } = examples(options, device)
       const forward = (...inputs: Tensor[]) => module.forward(...(inputs as never)) as ForwardOutput
-      const traced = trace(forward, first, second)
+      const traced =
+        (options.dynamicBatch ?? true) ? traceBatches(forward, inputsOf, example) : trace(forward, example())
       const graph = buildGraph(module, traced, options)
       const { pieces, byteLength } = encodeModel({
         graphName: module.constructor.name || 'model',
@@ -93,11 +104,11 @@ export async function exportOnnx(
   }
 }
 
-/** Inputs with two different batches, or with that of the example alone. */
+/** The example, and inputs as it has them with another batch. */
 function examples(
-  { inputShape, inputs, dynamicBatch = true }: ExportOnnxOptions,
+  { inputShape, inputs }: ExportOnnxOptions,
   device: string | undefined,
-): { first: Tensor[]; second?: Tensor[] } {
+): { example: () => Tensor[]; inputsOf: (batch: number) => Tensor[] } {
   if ((inputShape === undefined) === (inputs === undefined)) {
     throw new ConfigError(
       'exportOnnx needs to know what the model takes: either inputShape, as [1, 3, 224, 224], or inputs',
@@ -117,7 +128,7 @@ function examples(
     }
     const [batch, ...rest] = inputShape
     const blank = (count: number) => [zeros([count, ...rest], { device })]
-    return dynamicBatch ? { first: blank(2), second: blank(3) } : { first: blank(batch!) }
+    return { example: () => blank(batch!), inputsOf: blank }
   }
   if (
     !Array.isArray(inputs) ||
@@ -127,13 +138,12 @@ function examples(
     throw new ConfigError('exportOnnx: inputs must be a list of tensors, the batch first')
   }
   const here = inputs.map((input: Tensor) => (device === undefined ? input : input.to(device)))
-  if (!dynamicBatch) return { first: here }
   const repeated = (count: number) =>
     here.map((input) => {
       if (input.shape[0] === 0) throw new ShapeError('exportOnnx: the example inputs are empty')
       return cat(new Array<Tensor>(count).fill(input.slice(0, 0, 1)), 0)
     })
-  return { first: repeated(2), second: repeated(3) }
+  return { example: () => here, inputsOf: repeated }
 }
 
 interface Graph {
@@ -158,7 +168,6 @@ function buildGraph(module: OnnxModule, traced: Trace, options: ExportOnnxOption
   const builder = new GraphBuilder((tensor) => names.get(tensor), [...inputNames, ...outputNames])
   for (const [index, value] of traced.inputs.entries()) builder.input(value, inputNames[index]!)
 
-  refuseUnknown(traced)
   for (const step of traced.steps) {
     builder.op = step.op
     const made = [exporters[step.op]!(builder, new Arguments(builder, step))].flat()
@@ -183,20 +192,6 @@ function buildGraph(module: OnnxModule, traced: Trace, options: ExportOnnxOption
   }
 }
 
-/** All ops without a form in ONNX at once, with how often each is called. */
-function refuseUnknown({ steps }: Trace): void {
-  const counts = new Map<string, number>()
-  for (const { op } of steps) {
-    if (!Object.hasOwn(exporters, op)) counts.set(op, (counts.get(op) ?? 0) + 1)
-  }
-  if (counts.size === 0) return
-  const list = [...counts].map(([op, count]) => `${op}${count > 1 ? ` (${count} times)` : ''}`)
-  throw new ConfigError(
-    `the model cannot be exported to ONNX: there is no form for ${list.join(', ')}. ` +
-      'Write that part with other operations, or export the parts around it',
-  )
-}
-
 function namesOf(stem: string, count: number, given: readonly string[] | undefined): readonly string[] {
   if (given === undefined)
     return count === 1 ? [stem] : Array.from({ length: count }, (_, i) => `${stem}_${i}`)
@@ -214,7 +209,7 @@ function describe({ dtype, shape }: TracedValue, name: string): ValueInfo {
 
 function dimension(dim: Dim, otherwise: string): number | string {
   if (!(dim instanceof BatchDim)) return dim
-  return dim.perItem === 1 && dim.constant === 0 ? 'batch' : otherwise
+  return dim.known && dim.perItem === 1 && dim.constant === 0 ? 'batch' : otherwise
 }
 
 /** The nodes on which the outputs depend, in their order. */

@@ -2,15 +2,26 @@ import { ConfigError } from '../engine/errors.ts'
 import { type DType, noGrad, Tensor } from '../engine/index.ts'
 import { type Argument, listenToOps } from '../engine/native.ts'
 
-/** A size or count that grows with the batch: `perItem` for each of its items, and `constant` besides. */
+/**
+ * A size or count that differs with the batch: where `known`, it is `perItem` for each of its items and `constant` besides;
+ * otherwise it goes another way, and a graph can only let the runtime find it.
+ */
 export class BatchDim {
   readonly perItem: number
   readonly constant: number
-  constructor(perItem: number, constant: number) {
+  readonly known: boolean
+  constructor(perItem: number, constant: number, known = true) {
     this.perItem = perItem
     this.constant = constant
+    this.known = known
+  }
+  /** Whether both are one size, whatever the batch. */
+  static same(a: Dim, b: Dim): boolean {
+    if (!(a instanceof BatchDim && b instanceof BatchDim)) return a === b
+    return a.known && b.known && a.perItem === b.perItem && a.constant === b.constant
   }
   toString(): string {
+    if (!this.known) return 'a function of the batch'
     return `${this.perItem === 1 ? '' : `${this.perItem}·`}batch${this.constant === 0 ? '' : ` + ${this.constant}`}`
   }
 }
@@ -46,20 +57,19 @@ export interface Trace {
 /** What a forward pass may give. */
 export type ForwardOutput = Tensor | readonly Tensor[]
 
-interface RawValue {
+export interface RawValue {
   dtype: DType
   shape: readonly number[]
   source: TracedValue['source']
 }
 
-type RawArgument = RawValue | RawValue[] | number | readonly number[] | boolean | null
+export type RawArgument = RawValue | RawValue[] | number | readonly number[] | boolean | null
 
-interface RawTrace {
+/** The ops of one pass, with the sizes that it had. */
+export interface RawTrace {
   inputs: RawValue[]
   steps: { op: string; inputs: RawArgument[]; outputs: RawValue[] }[]
   outputs: RawValue[]
-  /** Keeps every tensor seen from being freed, so that none takes another's place. */
-  kept: Tensor[]
 }
 
 /** Ops whose result looks at the memory of their first argument. */
@@ -78,34 +88,19 @@ const VIEWS = new Set([
   'diagonal',
 ])
 
-/**
- * The ops of a forward pass, found by running it. With `second`, inputs that differ from `first` in the size of their batch
- * alone, it is run twice, and what differs between the two is known to follow from the batch.
- *
- * @throws ConfigError if the two passes do not call the same ops
- */
-export function trace(
-  forward: (...inputs: Tensor[]) => ForwardOutput,
-  first: readonly Tensor[],
-  second?: readonly Tensor[],
-): Trace {
-  const a = record(forward, first)
-  if (!second) return merge(a, a, undefined)
-  const sizes = [first[0]!.shape[0]!, second[0]!.shape[0]!] as const
-  return merge(a, record(forward, second), sizes)
-}
-
-function record(forward: (...inputs: Tensor[]) => ForwardOutput, inputs: readonly Tensor[]): RawTrace {
+/** Runs `forward` and notes its ops. */
+export function record(forward: (...inputs: Tensor[]) => ForwardOutput, inputs: readonly Tensor[]): RawTrace {
   const values = new Map<Tensor, RawValue>()
   const groups = new Map<RawValue, Set<RawValue>>()
   const stale = new Map<RawValue, string>()
-  const result: RawTrace = { inputs: [], steps: [], outputs: [], kept: [...inputs] }
+  /** What follows from the inputs. */
+  const moving = new Set<RawValue>()
+  const result: RawTrace = { inputs: [], steps: [], outputs: [] }
 
   const make = (tensor: Tensor, source: TracedValue['source']): RawValue => {
     const value = { dtype: tensor.dtype, shape: [...tensor.shape], source }
     values.set(tensor, value)
     groups.set(value, new Set([value]))
-    result.kept.push(tensor)
     return value
   }
   const known = (tensor: Tensor, op: string): RawValue => {
@@ -130,8 +125,10 @@ function record(forward: (...inputs: Tensor[]) => ForwardOutput, inputs: readonl
   }
   const hear = (op: string, args: readonly Argument[], outputs: readonly Tensor[]): void => {
     const read = args.map((input) => argument(input, op))
+    const moves = read.flat().some((value) => moving.has(value as RawValue))
     if (outputs.length > 0) {
       const made = outputs.map((output) => make(output, { kind: 'step' }))
+      if (moves) for (const value of made) moving.add(value)
       if (VIEWS.has(op)) {
         const group = groups.get(read[0] as RawValue)!
         group.add(made[0]!)
@@ -150,11 +147,20 @@ function record(forward: (...inputs: Tensor[]) => ForwardOutput, inputs: readonl
       )
     }
     for (const other of groups.get(before)!) if (other !== before) stale.set(other, op)
-    result.steps.push({ op, inputs: read, outputs: [make(target, { kind: 'step' })] })
+    const after = make(target, { kind: 'step' })
+    if (moves) moving.add(after)
+    result.steps.push({ op, inputs: read, outputs: [after] })
+  }
+  const hearOfRead = (name: string, values: Tensor): void => {
+    if (!moving.has(known(values, name))) return
+    throw new ConfigError(
+      `the model cannot be exported to ONNX: there is no form for ${name}, whose result depends on values that it reads here`,
+    )
   }
 
   for (const [index, input] of inputs.entries()) result.inputs.push(make(input, { kind: 'input', index }))
-  const output = noGrad(() => listenToOps(hear, () => forward(...inputs)))
+  for (const value of result.inputs) moving.add(value)
+  const output = noGrad(() => listenToOps(hear, () => forward(...inputs), hearOfRead))
   const list = Array.isArray(output) ? (output as readonly Tensor[]) : [output as Tensor]
   for (const tensor of list) {
     if (!(tensor instanceof Tensor)) {
@@ -165,72 +171,4 @@ function record(forward: (...inputs: Tensor[]) => ForwardOutput, inputs: readonl
     result.outputs.push(known(tensor, 'the output'))
   }
   return result
-}
-
-function merge(a: RawTrace, b: RawTrace, sizes: readonly [number, number] | undefined): Trace {
-  const merged = new Map<RawValue, TracedValue>()
-  const dim = (x: number, y: number): Dim => {
-    if (x === y || !sizes) return x
-    const perItem = (y - x) / (sizes[1] - sizes[0])
-    return new BatchDim(perItem, x - perItem * sizes[0])
-  }
-  const value = (x: RawValue, y: RawValue): TracedValue => {
-    const known = merged.get(x)
-    if (known) return known
-    if (x.shape.length !== y.shape.length || x.dtype !== y.dtype) throw differs()
-    if (x.source.kind === 'constant') checkSameConstant(x.source.tensor, (y.source as typeof x.source).tensor)
-    const made: TracedValue = {
-      dtype: x.dtype,
-      shape: x.shape.map((size, i) => dim(size, y.shape[i]!)),
-      source: x.source,
-    }
-    merged.set(x, made)
-    return made
-  }
-  const argument = (x: RawArgument, y: RawArgument): TracedArgument => {
-    if (typeof x === 'number' && typeof y === 'number') return dim(x, y)
-    if (Array.isArray(x) && Array.isArray(y)) {
-      if (x.length !== y.length) throw differs()
-      return x.map((item, i) => argument(item as RawArgument, y[i] as RawArgument)) as Dim[] | TracedValue[]
-    }
-    if (isValue(x) && isValue(y)) return value(x, y)
-    if (x !== y) throw differs()
-    return x as boolean | null
-  }
-
-  if (a.steps.length !== b.steps.length || a.outputs.length !== b.outputs.length) throw differs()
-  const inputs = a.inputs.map((x, i) => value(x, b.inputs[i]!))
-  const steps = a.steps.map((x, i): TracedStep => {
-    const y = b.steps[i]!
-    if (x.op !== y.op) throw differs()
-    return {
-      op: x.op,
-      inputs: x.inputs.map((input, j) => argument(input, y.inputs[j]!)),
-      outputs: x.outputs.map((output, j) => value(output, y.outputs[j]!)),
-    }
-  })
-  return { inputs, steps, outputs: a.outputs.map((x, i) => value(x, b.outputs[i]!)) }
-}
-
-function isValue(argument: RawArgument): argument is RawValue {
-  return typeof argument === 'object' && argument !== null && 'source' in argument
-}
-
-function checkSameConstant(x: Tensor, y: Tensor): void {
-  if (x === y) return
-  const same = x.shape.join() === y.shape.join() && Buffer.from(bytesNow(x)).equals(Buffer.from(bytesNow(y)))
-  if (!same) throw differs()
-}
-
-/** A constant's bytes; waits for them. */
-function bytesNow(tensor: Tensor): Uint8Array {
-  const { buffer, byteOffset, byteLength } = tensor.contiguous().dataSync()
-  return new Uint8Array(buffer, byteOffset, byteLength)
-}
-
-function differs(): ConfigError {
-  return new ConfigError(
-    'the model does not compute the same for every size of its batch (it branches on the size, or makes a tensor of numbers that ' +
-      'depends on it): export it for one size with { dynamicBatch: false }',
-  )
 }

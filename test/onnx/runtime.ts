@@ -5,6 +5,7 @@ import { temporaryFolder } from '../io/temporaryFolder.ts'
 
 /** What these tests use of onnxruntime, which has one interface for Node and for browsers. */
 interface RuntimeTensor {
+  readonly type: string
   readonly data: ArrayLike<number | bigint>
   readonly dims: readonly number[]
 }
@@ -29,7 +30,14 @@ runtime.env.wasm.numThreads = 1
 
 /** Runs an exported model on tensors. */
 export async function runOnnx(file: string, inputs: readonly Tensor[]): Promise<RuntimeTensor[]> {
-  const session = await runtime.InferenceSession.create(file, { logSeverityLevel: 3 })
+  return run(await load(file), inputs)
+}
+
+function load(file: string): Promise<Session> {
+  return runtime.InferenceSession.create(file, { logSeverityLevel: 3 })
+}
+
+async function run(session: Session, inputs: readonly Tensor[]): Promise<RuntimeTensor[]> {
   expect(session.inputNames).toHaveLength(inputs.length)
   const feeds: Record<string, RuntimeTensor> = {}
   for (const [index, name] of session.inputNames.entries()) feeds[name] = await toRuntime(inputs[index]!)
@@ -45,6 +53,8 @@ async function toRuntime(tensor: Tensor): Promise<RuntimeTensor> {
       return new runtime.Tensor('int64', BigInt64Array.from(values, BigInt), shape)
     case 'int32':
       return new runtime.Tensor('int32', Int32Array.from(values), shape)
+    case 'uint8':
+      return new runtime.Tensor('uint8', Uint8Array.from(values), shape)
     case 'bool':
       return new runtime.Tensor('bool', Uint8Array.from(values), shape)
     case 'float64':
@@ -54,19 +64,32 @@ async function toRuntime(tensor: Tensor): Promise<RuntimeTensor> {
   }
 }
 
-/** The greatest difference between what onnxruntime and what we compute, in parts of the greatest value (at least 1). */
+/**
+ * The greatest difference between what onnxruntime and what we compute, in parts of the greatest value (at least 1), for
+ * `inputs`, with which the model is exported, and for `others`, with other batches.
+ */
 export async function differenceOf(
   module: OnnxModule,
   inputs: readonly Tensor[],
   options: ExportOnnxOptions = {},
+  others: readonly (readonly Tensor[])[] = [],
 ): Promise<number> {
   const file = `${await temporaryFolder()}/model.onnx`
   await exportOnnx(module, file, options.inputShape ? options : { inputs, ...options })
-  const found = await runOnnx(file, inputs)
+  const session = await load(file)
   module.eval()
-  const output = noGrad(() => module.forward(...(inputs as never))) as Tensor | Tensor[]
-  const wanted = output instanceof Tensor ? [output] : output
+  let worst = 0
+  for (const given of [inputs, ...others]) {
+    const found = await run(session, given)
+    const output = noGrad(() => module.forward(...(given as never))) as Tensor | Tensor[]
+    worst = Math.max(worst, await greatest(found, output instanceof Tensor ? [output] : output))
+  }
+  return worst
+}
+
+async function greatest(found: readonly RuntimeTensor[], wanted: readonly Tensor[]): Promise<number> {
   expect(found.map(({ dims }) => [...dims])).toEqual(wanted.map(({ shape }) => [...shape]))
+  expect(found.map(({ type }) => type)).toEqual(wanted.map(({ dtype }) => dtype))
   let worst = 0
   for (const [index, tensor] of wanted.entries()) {
     const ours = Array.from(await tensor.data())

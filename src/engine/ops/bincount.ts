@@ -2,7 +2,7 @@ import { requireOptions, requireTensor } from '../check.ts'
 import { isFloatingPoint } from '../dtype.ts'
 import { DTypeError, ShapeError } from '../errors.ts'
 import { addMethods } from '../methods.ts'
-import { call } from '../native.ts'
+import { call, tellOfRead } from '../native.ts'
 import type { Tensor } from '../tensor.ts'
 import { toDType } from './convert.ts'
 import { onesLike, zeros } from './create.ts'
@@ -49,6 +49,7 @@ export function bincount(x: Tensor, options: BincountOptions = {}): Tensor {
     throw new ShapeError(`bincount: expected one dimension, got shape [${x.shape.join(', ')}]; flatten it`)
   }
   if (weights) requireWeights(x, weights)
+  tellOfRead('bincount', x)
   const places = toDType(x, 'int64')
   const lowest = x.numel === 0 ? 0 : call('amin', places, [], false).item()
   if (lowest < 0) throw new ShapeError(`bincount: negative integers have no place, the lowest is ${lowest}`)

@@ -3,7 +3,7 @@ import { dtypeCode } from '../dtype.ts'
 import { ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods, asViewOf } from '../methods.ts'
-import { call, callInPlace, callOn } from '../native.ts'
+import { call, callInPlace, callOn, tellOfRead } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { reduceLike } from './binary.ts'
 import { requireInteger, wrapDim } from './dims.ts'
@@ -206,6 +206,7 @@ export function where(condition: Tensor, a: Tensor | number, b: Tensor | number)
 /** 1 at each label's place in a new last dimension, 0 elsewhere. int64; labels must lie in 0 … classes - 1. */
 export function oneHot(labels: Tensor, classes?: number): Tensor {
   requireTensor('oneHot', 'labels', labels)
+  if (classes === undefined) tellOfRead('oneHot without a number of classes', labels)
   const width = classes ?? (labels.numel === 0 ? 1 : call('amax', labels, [], false).item() + 1)
   return call('one_hot', labels, width)
 }

@@ -3,7 +3,7 @@ import { dtypeCode } from '../dtype.ts'
 import { ConfigError, ShapeError } from '../errors.ts'
 import { isTracked, record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
-import { call, callOn } from '../native.ts'
+import { call, callOn, tellOfRead } from '../native.ts'
 import { Tensor } from '../tensor.ts'
 import { tensor } from './create.ts'
 import { integerList, requireInteger, wrapDim, wrapDims } from './dims.ts'
@@ -225,6 +225,7 @@ export function repeatInterleave(
     return withSums('repeatInterleave', base, maps)
   }
   if (!Array.isArray(repeats)) requireTensor('repeatInterleave', 'repeats', repeats)
+  if (repeats instanceof Tensor) tellOfRead('repeatInterleave with a tensor of repeats', repeats)
   const counts = Array.from(repeats instanceof Tensor ? repeats.dataSync() : repeats)
   for (const count of counts) requireInteger('repeatInterleave', 'the number of copies', count, 0)
   if (counts.length === 1) return repeatInterleave(base, counts[0] as number, at)

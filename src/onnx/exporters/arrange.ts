@@ -1,6 +1,7 @@
 import { ConfigError } from '../../engine/errors.ts'
-import type { Arguments, Exporter, Exporters, GraphBuilder } from '../GraphBuilder.ts'
-import { BatchDim } from '../trace.ts'
+import type { Arguments, Exporter, Exporters } from '../Arguments.ts'
+import type { GraphBuilder } from '../GraphBuilder.ts'
+import { BatchDim, type Dim } from '../trace.ts'
 import { operand } from './elementwise.ts'
 
 const same: Exporter = (_, args) => args.tensor(0)
@@ -95,11 +96,9 @@ const remap: Exporter = (builder, args) => {
     if (map.kind === 'keep' || map.kind in PAD_MODES || (map.kind === 'roll' && map.parameter === 0)) continue
     if (map.kind === 'repeat') {
       const [from, to] = [args.shape(0)[map.axis]!, map.size]
-      if (from === to) continue
-      const times =
-        to instanceof BatchDim && from instanceof BatchDim
-          ? to.perItem / from.perItem
-          : whole(builder, to) / args.size(0, map.axis)
+      if (BatchDim.same(from, to)) continue
+      const times = timesAs(from, to)
+      if (times === undefined) throw builder.dependsOnBatch('how often a dimension is repeated')
       x = builder.add('Tile', [x, builder.constant(maps.map(({ axis }) => (axis === map.axis ? times : 1)))])
       continue
     }
@@ -112,6 +111,17 @@ const remap: Exporter = (builder, args) => {
     x = builder.add('Gather', [x, builder.constant(places)], { axis: { int: map.axis } })
   }
   return x
+}
+
+/** How many times as large `to` is, if that does not depend on the batch. */
+function timesAs(from: Dim, to: Dim): number | undefined {
+  const [a, b] = [from, to].map((dim) => (dim instanceof BatchDim ? dim : new BatchDim(0, dim))) as [
+    BatchDim,
+    BatchDim,
+  ]
+  const times = a.perItem === 0 ? b.constant / a.constant : b.perItem / a.perItem
+  const holds = b.perItem === times * a.perItem && b.constant === times * a.constant
+  return a.known && b.known && holds ? times : undefined
 }
 
 function whole(builder: GraphBuilder, dim: number | BatchDim): number {
@@ -134,7 +144,15 @@ const scattered =
   (reduction: 'none' | 'add'): Exporter =>
   (builder, args) => {
     const [x, axis] = [args.tensor(0), args.axis(1)]
-    const source = builder.cast(args.tensor(3), args.output.dtype)
+    const [wanted, given] = [args.shape(2), args.shape(3)]
+    let source = builder.cast(args.tensor(3), args.output.dtype)
+    // Of a larger source, what lies at the places of the indices counts.
+    const longer = wanted.flatMap((dim, i) => (BatchDim.same(dim, given[i]!) ? [] : [i]))
+    if (longer.length > 0) {
+      const ends = builder.sizes(longer.map((i) => wanted[i]!))
+      const starts = builder.constant(longer.map(() => 0))
+      source = builder.add('Slice', [source, starts, ends, builder.constant(longer)])
+    }
     return builder.add('ScatterElements', [x, builder.cast(args.tensor(2), 'int64'), source], {
       axis: { int: axis },
       ...(reduction === 'add' && { reduction: { text: 'add' } }),
@@ -162,6 +180,19 @@ const pixelUnshuffle: Exporter = (builder, args) => {
   return builder.add('Reshape', [turned, builder.sizes(args.output.shape)])
 }
 
+const diagonal: Exporter = (builder, args) => {
+  const [offset, first, second] = [args.number(1), args.axis(2), args.axis(3)]
+  const [rows, columns] = [args.size(0, first), args.size(0, second)]
+  const others = axesOf(args, (axis) => axis !== first && axis !== second)
+  const turned = builder.add('Transpose', [args.tensor(0)], { perm: { ints: [...others, first, second] } })
+  // 0 stands for what the input has.
+  const flat = builder.add('Reshape', [turned, builder.constant([...others.map(() => 0), -1])])
+  const places = Array.from({ length: rows }, (_, row) => row)
+    .filter((row) => row + offset >= 0 && row + offset < columns)
+    .map((row) => row * columns + row + offset)
+  return builder.add('Gather', [flat, builder.constant(places)], { axis: { int: others.length } })
+}
+
 const axesOf = (args: Arguments, kept: (axis: number) => boolean) =>
   args.shape(0).flatMap((_, axis) => (kept(axis) ? [axis] : []))
 
@@ -178,7 +209,16 @@ export const arrange: Exporters = {
     const perm = args.numbers(1).map((dim) => (dim < 0 ? dim + rank : dim))
     return builder.add('Transpose', [args.tensor(0)], { perm: { ints: perm } })
   },
-  expand: (builder, args) => builder.add('Expand', [args.tensor(0), builder.sizes(args.output.shape)]),
+  expand: (builder, args) => {
+    const { shape } = args.output
+    const from = args.shape(0)
+    // One stands for what the input has.
+    const sizes = shape.map((dim, i) => {
+      const own = from[i - (shape.length - from.length)]
+      return own !== undefined && own !== 1 ? 1 : dim
+    })
+    return builder.add('Expand', [args.tensor(0), builder.sizes(sizes)])
+  },
   squeeze: (builder, args) => {
     const axis = args.axis(1)
     if (args.shape(0)[axis] !== 1) return args.tensor(0)
@@ -190,6 +230,7 @@ export const arrange: Exporters = {
       ? args.tensor(0)
       : builder.add('Squeeze', [args.tensor(0), builder.constant(axes)])
   },
+  diagonal,
   unsqueeze: (builder, args) =>
     builder.add('Unsqueeze', [args.tensor(0), builder.constant([args.axis(1, args.shape(0).length + 1)])]),
   slice,
@@ -244,8 +285,9 @@ export const arrange: Exporters = {
       builder.add('Squeeze', [builder.sizes([count])]),
       builder.constant(1),
     ])
-    const scaled = builder.add('Mul', [builder.cast(places, dtype), builder.constant(step, dtype)])
-    return builder.add('Add', [scaled, builder.constant(start, dtype)])
+    const counted = dtype === 'bool' ? 'float32' : dtype
+    const scaled = builder.add('Mul', [builder.cast(places, counted), builder.constant(step, counted)])
+    return builder.cast(builder.add('Add', [scaled, builder.constant(start, counted)]), dtype)
   },
   linspace: (builder, args) => {
     const [start, end, count] = [args.number(0), args.number(1), args.number(2)]

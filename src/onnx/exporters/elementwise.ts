@@ -1,7 +1,8 @@
 import type { DType } from '../../engine/index.ts'
-import type { Arguments, Exporter, Exporters, GraphBuilder } from '../GraphBuilder.ts'
+import type { Arguments, Exporter, Exporters } from '../Arguments.ts'
+import type { GraphBuilder } from '../GraphBuilder.ts'
 
-const FLOATING: readonly DType[] = ['float64', 'float32', 'float16', 'bfloat16']
+export const FLOATING: readonly DType[] = ['float64', 'float32', 'float16', 'bfloat16']
 const RANK: readonly DType[] = [
   'bool',
   'uint8',
@@ -36,13 +37,16 @@ export function operand(builder: GraphBuilder, args: Arguments, index: number, d
 
 /** The dtype in which two operands are compared: that of the higher kind; a fraction makes integers floating. */
 function commonDType(args: Arguments): DType {
-  const dtypes = [0, 1].map((index): DType => {
-    if (args.isValue(index)) return args.value(index).dtype
-    return Number.isInteger(args.number(index)) ? 'bool' : 'float32'
-  })
-  const [a, b] = dtypes as [DType, DType]
   const tensors = [0, 1].filter((index) => args.isValue(index)).map((index) => args.value(index).dtype)
   if (tensors.length === 1 && FLOATING.includes(tensors[0]!)) return tensors[0]!
+  const dtypes = [0, 1].map((index): DType => {
+    if (args.isValue(index)) return args.value(index).dtype
+    if (args.isTruth(index)) return 'bool'
+    if (!Number.isInteger(args.number(index))) return 'float32'
+    // A whole number is of the tensor's kind, unless that is truth.
+    return tensors[0] === 'bool' ? 'int64' : 'bool'
+  })
+  const [a, b] = dtypes as [DType, DType]
   return RANK.indexOf(a) > RANK.indexOf(b) ? a : b
 }
 
@@ -105,7 +109,7 @@ const remainder: Exporter = (builder, args) => {
 const floorDivide: Exporter = (builder, args) => {
   const { dtype } = args.output
   if (!FLOATING.includes(dtype)) {
-    const inputs = [operand(builder, args, 0, 'float64'), operand(builder, args, 1, 'float64')]
+    const inputs = [0, 1].map((index) => builder.cast(operand(builder, args, index, dtype), 'float64'))
     return builder.cast(builder.add('Floor', [builder.add('Div', inputs)]), dtype)
   }
   // The engine's steps, one by one.
@@ -134,17 +138,52 @@ const clamp: Exporter = (builder, args) => {
 const where: Exporter = (builder, args) => {
   const { dtype } = args.output
   const condition = builder.cast(args.tensor(0), 'bool')
-  return builder.add(
-    'Where',
-    [condition, operand(builder, args, 1, dtype), operand(builder, args, 2, dtype)],
-    {
-      dtype,
-    },
-  )
+  const [yes, no] = [operand(builder, args, 1, dtype), operand(builder, args, 2, dtype)]
+  if (dtype !== 'bool') return choose(builder, condition, yes, no)
+  // onnxruntime does not choose between truth values.
+  const chosen = builder.add('And', [condition, yes])
+  return builder.add('Or', [chosen, builder.add('And', [builder.add('Not', [condition]), no])])
 }
 
 const truncated = (builder: GraphBuilder, x: string) =>
   builder.add('Mul', [builder.add('Sign', [x]), builder.add('Floor', [builder.add('Abs', [x])])])
+
+/** To a whole number, which whole numbers are. */
+const rounded =
+  (to: (builder: GraphBuilder, x: string) => string): Exporter =>
+  (builder, args) => {
+    const { dtype } = args.output
+    const x = operand(builder, args, 0, dtype)
+    return FLOATING.includes(dtype) ? to(builder, x) : x
+  }
+
+/** exp(x) - 1, of which small x would leave nothing: tanh(x / 2) · (exp(x) + 1). */
+const expm1 = formula((builder, x, number) => {
+  const half = builder.add('Tanh', [builder.add('Mul', [x, number(0.5)])])
+  return builder.add('Mul', [half, builder.add('Add', [builder.add('Exp', [x]), number(1)])])
+})
+
+/**
+ * log(1 + x), of which small x would leave nothing. What rounding has done to u = 1 + x is made good by a factor of x / (u - 1).
+ *
+ * Source: Goldberg, What every computer scientist should know about floating-point arithmetic (1991), theorem 4
+ */
+const log1p = formula((builder, x, number) => {
+  const sum = builder.add('Add', [x, number(1)])
+  const added = builder.add('Sub', [sum, number(1)])
+  const log = builder.add('Log', [sum])
+  const same = (a: string, b: string) => builder.add('Equal', [a, b], { dtype: 'bool' })
+  const mended = builder.add('Mul', [log, builder.add('Div', [x, added])])
+  const small = choose(builder, same(added, number(0)), x, mended)
+  return choose(builder, same(added, x), log, small)
+})
+
+/** onnxruntime makes an op of its own of x · sigmoid(x), which it does not have for float64. */
+const silu = formula((builder, x, number) => {
+  if (builder.dtype(x) !== 'float64') return builder.add('Mul', [x, builder.add('Sigmoid', [x])])
+  const grown = builder.add('Exp', [builder.add('Neg', [x])])
+  return builder.add('Div', [x, builder.add('Add', [grown, number(1)])])
+})
 
 /** The value in place of another: of the same shape and dtype. */
 const copied: Exporter = (builder, args) => {
@@ -158,9 +197,9 @@ export const elementwise: Exporters = {
   sign: plain('Sign'),
   exp: plain('Exp'),
   exp2: formula((builder, x, number) => builder.add('Pow', [number(2), x])),
-  expm1: formula((builder, x, number) => builder.add('Sub', [builder.add('Exp', [x]), number(1)])),
+  expm1,
   log: plain('Log'),
-  log1p: formula((builder, x, number) => builder.add('Log', [builder.add('Add', [x, number(1)])])),
+  log1p,
   log2: formula((builder, x, number) => builder.add('Mul', [builder.add('Log', [x]), number(1 / Math.LN2)])),
   log10: formula((builder, x, number) =>
     builder.add('Mul', [builder.add('Log', [x]), number(1 / Math.LN10)]),
@@ -182,8 +221,11 @@ export const elementwise: Exporters = {
   atanh: plain('Atanh'),
   tanh: plain('Tanh'),
   sigmoid: plain('Sigmoid'),
-  relu: plain('Relu'),
-  silu: formula((builder, x) => builder.add('Mul', [x, builder.add('Sigmoid', [x])])),
+  // Runtimes have Relu for floating numbers.
+  relu: formula((builder, x, number) =>
+    FLOATING.includes(builder.dtype(x)) ? builder.add('Relu', [x]) : builder.add('Max', [x, number(0)]),
+  ),
+  silu,
   gelu: formula((builder, x, number) => {
     const erf = builder.add('Erf', [builder.add('Mul', [x, number(Math.SQRT1_2)])])
     const half = builder.add('Mul', [x, number(0.5)])
@@ -191,11 +233,13 @@ export const elementwise: Exporters = {
   }),
   softplus: plain('Softplus'),
   erf: plain('Erf'),
-  floor: plain('Floor'),
-  ceil: plain('Ceil'),
-  round: plain('Round'),
-  trunc: formula(truncated),
-  frac: formula((builder, x) => builder.add('Sub', [x, truncated(builder, x)])),
+  floor: rounded((builder, x) => builder.add('Floor', [x])),
+  ceil: rounded((builder, x) => builder.add('Ceil', [x])),
+  round: rounded((builder, x) => builder.add('Round', [x])),
+  trunc: rounded(truncated),
+  frac: formula((builder, x) =>
+    builder.add('Sub', [x, FLOATING.includes(builder.dtype(x)) ? truncated(builder, x) : x]),
+  ),
   isnan: (builder, args) => builder.add('IsNaN', [args.tensor(0)], { dtype: 'bool' }),
   isinf: (builder, args) => builder.add('IsInf', [args.tensor(0)], { dtype: 'bool' }),
   isfinite: (builder, args) => {

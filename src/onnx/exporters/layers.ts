@@ -1,5 +1,7 @@
 import { ConfigError } from '../../engine/errors.ts'
-import type { Arguments, Exporter, Exporters, GraphBuilder } from '../GraphBuilder.ts'
+import type { Arguments, Exporter, Exporters } from '../Arguments.ts'
+import type { GraphBuilder } from '../GraphBuilder.ts'
+import { FLOATING } from './elementwise.ts'
 
 /** [top, left, bottom, right] of what the engine takes: pairs for both sides, or all four. */
 const sides = (padding: readonly number[]) => (padding.length === 2 ? [...padding, ...padding] : padding)
@@ -33,7 +35,7 @@ const convTranspose2d: Exporter = (builder, args) => {
 
 const linear: Exporter = (builder, args) => {
   const [x, weight, bias] = [args.tensor(0), args.tensor(1), args.optional(2)]
-  if (args.shape(0).length === 2) {
+  if (args.shape(0).length === 2 && FLOATING.includes(args.output.dtype)) {
     return builder.add('Gemm', [x, weight, ...(bias === undefined ? [] : [bias])], { transB: { int: 1 } })
   }
   const turned = builder.add('Transpose', [weight], { perm: { ints: [1, 0] } })

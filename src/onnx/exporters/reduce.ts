@@ -1,5 +1,6 @@
 import type { DType } from '../../engine/index.ts'
-import type { Arguments, Exporter, Exporters, GraphBuilder } from '../GraphBuilder.ts'
+import type { Arguments, Exporter, Exporters } from '../Arguments.ts'
+import type { GraphBuilder } from '../GraphBuilder.ts'
 
 /** A reduction that takes its axes as an attribute, as all but the sum do in this opset. */
 function reduceAlong(
@@ -29,7 +30,8 @@ const logical =
   (type: string): Exporter =>
   (builder, args) => {
     const bits = builder.cast(builder.cast(args.tensor(0), 'bool'), 'int32')
-    return builder.cast(reduceAlong(builder, type, bits, args.axes(1), args.flag(2)), 'bool')
+    const found = reduceAlong(builder, type, bits, args.axes(1), args.flag(2))
+    return builder.cast(found, args.output.dtype)
   }
 
 const variance: Exporter = (builder, args) => {

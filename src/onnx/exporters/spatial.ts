@@ -1,4 +1,5 @@
-import type { Arguments, Exporter, Exporters, GraphBuilder } from '../GraphBuilder.ts'
+import type { Arguments, Exporter, Exporters } from '../Arguments.ts'
+import type { GraphBuilder } from '../GraphBuilder.ts'
 
 /** Height and width of the input and of the output. */
 function planes(args: Arguments): { from: [number, number]; to: [number, number] } {
@@ -157,7 +158,8 @@ const interpolate: Exporter = (builder, args) => {
   const x = args.tensor(0)
   const factors = to.map((size, i) => (scales[i] === 0 ? size / from[i]! : scales[i]!))
   if (!linear) {
-    if (to.every((size, i) => size % from[i]! === 0 && factors[i] === size / from[i]!)) {
+    const scalable = args.output.dtype === 'float32' || args.output.dtype === 'float16'
+    if (scalable && to.every((size, i) => size % from[i]! === 0 && factors[i] === size / from[i]!)) {
       return builder.add('Resize', [x, '', builder.constant([1, 1, ...factors], 'float32')], {
         mode: { text: 'nearest' },
         coordinate_transformation_mode: { text: 'asymmetric' },
