@@ -2,8 +2,8 @@ import type { TopLevelSpec } from 'vega-lite'
 import { ConfigError, ShapeError } from '../engine/errors.ts'
 import { encodePng } from './encodePng.ts'
 import { Figure } from './Figure.ts'
-import { textWidth } from './textWidth.ts'
 import { ink, theme } from './theme.ts'
+import { headingSize, wrap } from './wrap.ts'
 
 /** A picture of a grid. */
 export interface GridImage {
@@ -29,7 +29,6 @@ export interface ImageGridOptions {
 
 const gap = 10
 const titleSize = 12
-const headingSize = 16
 const lineHeight = 16
 
 /**
@@ -45,7 +44,7 @@ export function imageGrid(images: readonly GridImage[], options: ImageGridOption
   const fit = images.map((image) => cell / Math.max(image.width, image.height))
   const width = images.reduce((max, image, i) => Math.max(max, image.width * fit[i]!), 1)
   const height = images.reduce((max, image, i) => Math.max(max, image.height * fit[i]!), 1)
-  const titles = images.map((image) => wrap(image.title ?? '', width))
+  const titles = images.map((image) => wrap(image.title ?? '', width, titleSize))
   const titleHeight = titles.reduce((max, lines) => Math.max(max, lines.length), 0) * lineHeight
   const stepX = width + gap
   const stepY = height + gap + titleHeight
@@ -68,10 +67,7 @@ export function imageGrid(images: readonly GridImage[], options: ImageGridOption
   })
   const place = (field: string) => ({ field, type: 'quantitative' as const, scale: null, axis: null })
   return new Figure({
-    // The heading is larger, and bold.
-    ...(options.title !== undefined && {
-      title: wrap(options.title, ((columns * stepX - gap) * titleSize) / (1.1 * headingSize)),
-    }),
+    ...(options.title !== undefined && { title: wrap(options.title, columns * stepX - gap, headingSize) }),
     width: columns * stepX - gap,
     height: rows * stepY - gap,
     data: { values },
@@ -125,31 +121,6 @@ function check(images: readonly GridImage[], { columns, cellSize }: ImageGridOpt
       )
     }
   })
-}
-
-/** Breaks a title into lines that fit the width; a word that is too long by itself is broken where it must. */
-function wrap(title: string, width: number): string[] {
-  if (title === '') return []
-  const lines: string[] = []
-  for (const paragraph of title.split('\n')) {
-    let line = ''
-    for (const word of paragraph.split(' ')) {
-      const longer = line === '' ? word : `${line} ${word}`
-      if (textWidth(longer, titleSize) <= width || line === '') line = longer
-      else {
-        lines.push(line)
-        line = word
-      }
-      while (textWidth(line, titleSize) > width && line.length > 1) {
-        let cut = line.length - 1
-        while (cut > 1 && textWidth(line.slice(0, cut), titleSize) > width) cut--
-        lines.push(line.slice(0, cut))
-        line = line.slice(cut)
-      }
-    }
-    lines.push(line)
-  }
-  return lines
 }
 
 /** Each pixel `times` by `times`, as PNG. Viewers smooth what they enlarge, so the pixels are repeated beforehand. */
