@@ -92,6 +92,7 @@ export class Figure {
   #title(): string {
     const { title } = this.spec as TopLevelSpec
     const text = typeof title === 'object' && title !== null && 'text' in title ? title.text : title
+    if (Array.isArray(text)) return text.join(' ')
     return typeof text === 'string' ? text : 'Figure'
   }
 }

@@ -13,7 +13,11 @@ export async function renderSvg(spec: TopLevelSpec): Promise<string> {
   const compiled = vegaLite.compile(spec).spec
   const view = new vega.View(vega.parse(compiled), { renderer: 'none', logLevel: vega.Warn })
   try {
-    return await view.toSVG()
+    // XML has no way to write these characters, and those who read it refuse the whole document.
+    return (await view.toSVG()).replace(
+      /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu,
+      '\ufffd',
+    )
   } finally {
     view.finalize()
   }

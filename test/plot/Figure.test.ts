@@ -35,6 +35,12 @@ describe('Figure', () => {
     expect(share).toBeLessThan(0.3)
   })
 
+  it('replaces characters that XML cannot hold, in all formats', async () => {
+    const odd = lineChart([{ name: 'a', x: [0, 1], y: [1, 2] }], { title: 'a\u0001b\0c\ud83dd\ufffee👍' })
+    expect(await odd.toSvg()).toContain('>a\ufffdb\ufffdc\ufffdd\ufffde👍<')
+    expect((await sharp(await odd.toPng()).metadata()).format).toBe('png')
+  })
+
   it('writes SVG that another program can draw', async () => {
     const file = await chart().save(join(folder, 'chart.svg'))
     expect((await sharp(file).metadata()).format).toBe('svg')
