@@ -80,6 +80,12 @@ describe('Figure', () => {
       await expect(chart().toPng({ scale })).rejects.toThrow(ConfigError)
   })
 
+  it('names a scale that works where the picture would be too large', async () => {
+    const wide = lineChart([{ name: 'a', x: [0, 1], y: [1, 2] }], { width: 3000 })
+    await expect(wide.toPng({ scale: 20 })).rejects.toThrow(ConfigError)
+    await expect(wide.toPng({ scale: 20 })).rejects.toThrow(/a scale of at most 10\.\d+, or save it as \.svg/)
+  })
+
   it('takes any vega-lite spec', async () => {
     const own = new Figure({
       data: { values: [{ a: 1 }] },
