@@ -43,7 +43,7 @@ export function activationsChart(
         x: layer.batches,
         y: layer[key],
         color: colorOf(i),
-        points: false,
+        points: layer.batches.length === 1,
         strokeWidth: many ? 1.3 : 2,
       })),
       {

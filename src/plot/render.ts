@@ -1,6 +1,6 @@
 import type { Sharp, SharpInput, SharpOptions } from 'sharp'
 import type { TopLevelSpec } from 'vega-lite'
-import { textWidth } from './textWidth.ts'
+import { boldness, textWidth } from './textWidth.ts'
 
 /** Compiles a vega-lite spec and draws it as an SVG document. Vega is loaded at the first call. */
 export async function renderSvg(spec: TopLevelSpec): Promise<string> {
@@ -8,7 +8,8 @@ export async function renderSvg(spec: TopLevelSpec): Promise<string> {
   const { textMetrics } = vega as unknown as { textMetrics: TextMetrics }
   // Without a canvas vega counts 0.8 em for every character, which leaves wide holes beside labels.
   if (textMetrics.width === textMetrics.estimateWidth) {
-    textMetrics.width = (item, text) => textWidth(String(text ?? ''), textMetrics.height(item))
+    textMetrics.width = (item, text) =>
+      textWidth(String(text ?? ''), textMetrics.height(item)) * (isBold(item.fontWeight) ? boldness : 1)
   }
   const compiled = vegaLite.compile(spec).spec
   const view = new vega.View(vega.parse(compiled), { renderer: 'none', logLevel: vega.Warn })
@@ -23,9 +24,11 @@ export async function renderSvg(spec: TopLevelSpec): Promise<string> {
   }
 }
 
+const isBold = (weight: unknown) => weight === 'bold' || Number(weight) >= 600
+
 /** How vega measures text: exported for replacement, but missing in its declarations. */
 interface TextMetrics {
-  width(item: object, text: unknown): number
+  width(item: { fontWeight?: unknown }, text: unknown): number
   estimateWidth(item: object, text: unknown): number
   height(item: object): number
 }

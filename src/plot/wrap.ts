@@ -1,4 +1,4 @@
-import { textWidth } from './textWidth.ts'
+import { boldness, textWidth } from './textWidth.ts'
 
 /**
  * Breaks a text into lines of at most `width` pixels at `fontSize` pixels: between words, and where the text has line
@@ -52,5 +52,5 @@ export function shortened(text: string, width: number, fontSize: number): string
 export const expression = (texts: readonly string[]) =>
   JSON.stringify(texts).replace(/[\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16)}`)
 
-/** Size by which to measure headings: they are larger than other text (16 pixels), and bold, which is wider. */
-export const headingSize = 1.1 * 16
+/** Size by which to measure headings: they are larger than other text, and bold. */
+export const headingSize = 16 * boldness

@@ -2,6 +2,7 @@ import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
 import {
   activationsChart,
+  confusionMatrixChart,
   type Figure,
   lineChart,
   lossesChart,
@@ -83,6 +84,13 @@ describe('long texts', () => {
     expect(await figures[0]!.toHtml()).toContain('<title>many words')
   })
 
+  it('of a title have a margin on the right, though bold letters are wider', async () => {
+    const png = await confusionMatrixChart([[5]], ['only']).toPng({ scale: 1 })
+    const { data, info } = await sharp(png).greyscale().raw().toBuffer({ resolveWithObject: true })
+    const inked = data.reduce((right, value, i) => (value < 128 ? Math.max(right, i % info.width) : right), 0)
+    expect(info.width - inked).toBeGreaterThanOrEqual(8)
+  })
+
   it('of a legend stand in rows of the width of the plot, and are cut only when one does not fit', async () => {
     const series = (names: string[]) => names.map((name, i) => ({ name, x: [0, 1], y: [i, i + 1] }))
     const names = Array.from({ length: 30 }, (_, i) => `series ${i}`)
@@ -160,7 +168,9 @@ describe('lines', () => {
     expect(() => lrFindChart(twice(rates), twice(y))).not.toThrow()
   })
 
-  it('of one value are a point in the finder’s figure', async () => {
+  it('of one value are a point, in the figures of the finder and of activations too', async () => {
+    const layers = [{ name: 'a', batches: [0], means: [0], stds: [1], nearZero: [0] }]
+    expect((await draw(activationsChart(layers))).svg).toContain('aria-roledescription="point"')
     expect((await draw(lrFindChart([1e-3], [2]))).svg).toContain('aria-roledescription="point"')
   })
 })
