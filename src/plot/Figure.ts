@@ -10,6 +10,9 @@ export interface FigureRenderOptions {
   scale?: number
 }
 
+/** Longest side of a PNG that the drawing library makes. */
+const mostPixels = 32767
+
 /**
  * A figure: a vega-lite spec that saves itself as PNG, SVG or HTML. Nothing is drawn, and vega is not loaded, before
  * one of its methods is called. The spec is plain JSON, so it also serves in a notebook or a page that has vega-lite.
@@ -34,13 +37,23 @@ export class Figure {
 
   /**
    * The figure as the bytes of a PNG file.
-   * @throws ConfigError if `scale` is not a positive number.
+   * @throws ConfigError if `scale` is not a positive number, or makes the picture more than 32767 pixels wide or high.
    */
   async toPng({ scale = 2 }: FigureRenderOptions = {}): Promise<Uint8Array> {
     if (!(scale > 0 && scale <= 20)) {
       throw new ConfigError(`scale must be a number above 0 and at most 20, got ${scale}`)
     }
-    return rasterise(await this.toSvg(), scale)
+    const svg = await this.toSvg()
+    const [width, height] = ['width', 'height'].map((side) =>
+      Number(svg.match(`<svg[^>]* ${side}="([^"]+)"`)?.[1]),
+    )
+    const longest = Math.max(width!, height!)
+    if (longest * scale > mostPixels) {
+      throw new ConfigError(
+        `the figure is ${width} by ${height} pixels, too large for a PNG ${scale} times as large: give a scale of at most ${Math.floor((100 * mostPixels) / longest) / 100}, or save it as .svg`,
+      )
+    }
+    return rasterise(svg, scale)
   }
 
   /** The figure as one HTML page that needs neither network nor script: the SVG stands in it. */
@@ -82,6 +95,7 @@ export class Figure {
   #title(): string {
     const { title } = this.spec as TopLevelSpec
     const text = typeof title === 'object' && title !== null && 'text' in title ? title.text : title
+    if (Array.isArray(text)) return text.join(' ')
     return typeof text === 'string' ? text : 'Figure'
   }
 }

@@ -3,6 +3,7 @@ import { ConfigError } from '../engine/errors.ts'
 import { Figure } from './Figure.ts'
 import { linePanel } from './lineChart.ts'
 import { seriesColor, theme } from './theme.ts'
+import { headingSize, wrapped } from './wrap.ts'
 
 /** What came out of a layer, batch by batch: lists of one length. */
 export interface LayerActivations {
@@ -42,7 +43,7 @@ export function activationsChart(
         x: layer.batches,
         y: layer[key],
         color: colorOf(i),
-        points: false,
+        points: layer.batches.length === 1,
         strokeWidth: many ? 1.3 : 2,
       })),
       {
@@ -59,7 +60,14 @@ export function activationsChart(
     panel('stds', 'standard deviation', false),
     panel('nearZero', nearZero === undefined ? 'share near zero' : `share within ${nearZero} of 0`, true),
   ]
-  const spec = { title, vconcat, spacing: 16, resolve: { scale: { color: 'shared' } }, config: theme }
+  const heading = wrapped(title, 600, headingSize)
+  const spec = {
+    title: heading,
+    vconcat,
+    spacing: 16,
+    resolve: { scale: { color: 'shared' } },
+    config: theme,
+  }
   return new Figure(spec as TopLevelSpec)
 }
 

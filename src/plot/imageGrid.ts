@@ -2,8 +2,8 @@ import type { TopLevelSpec } from 'vega-lite'
 import { ConfigError, ShapeError } from '../engine/errors.ts'
 import { encodePng } from './encodePng.ts'
 import { Figure } from './Figure.ts'
-import { textWidth } from './textWidth.ts'
 import { ink, theme } from './theme.ts'
+import { headingSize, wrap } from './wrap.ts'
 
 /** A picture of a grid. */
 export interface GridImage {
@@ -29,12 +29,11 @@ export interface ImageGridOptions {
 
 const gap = 10
 const titleSize = 12
-const headingSize = 16
 const lineHeight = 16
 
 /**
  * Pictures in rows, each with an optional title. Pictures that are smaller than their cell are enlarged without smoothing,
- * so that their pixels can be seen.
+ * so that their pixels can be seen; those that are much larger are embedded at twice the cell's size.
  * @throws ShapeError if a picture's bytes do not match its size; ConfigError for no pictures or an impossible `columns`.
  */
 export function imageGrid(images: readonly GridImage[], options: ImageGridOptions = {}): Figure {
@@ -45,7 +44,7 @@ export function imageGrid(images: readonly GridImage[], options: ImageGridOption
   const fit = images.map((image) => cell / Math.max(image.width, image.height))
   const width = images.reduce((max, image, i) => Math.max(max, image.width * fit[i]!), 1)
   const height = images.reduce((max, image, i) => Math.max(max, image.height * fit[i]!), 1)
-  const titles = images.map((image) => wrap(image.title ?? '', width))
+  const titles = images.map((image) => wrap(image.title ?? '', width, titleSize))
   const titleHeight = titles.reduce((max, lines) => Math.max(max, lines.length), 0) * lineHeight
   const stepX = width + gap
   const stepY = height + gap + titleHeight
@@ -55,7 +54,7 @@ export function imageGrid(images: readonly GridImage[], options: ImageGridOption
     const left = (i % columns) * stepX
     const top = Math.floor(i / columns) * stepY
     return {
-      url: `data:image/png;base64,${enlarge(image, Math.floor(fit[i]! * 2)).toString('base64')}`,
+      url: `data:image/png;base64,${embedded(image, fit[i]!).toString('base64')}`,
       left: left + (width - image.width * fit[i]!) / 2,
       top: top + titleHeight + (height - image.height * fit[i]!) / 2,
       middle: left + width / 2,
@@ -68,10 +67,7 @@ export function imageGrid(images: readonly GridImage[], options: ImageGridOption
   })
   const place = (field: string) => ({ field, type: 'quantitative' as const, scale: null, axis: null })
   return new Figure({
-    // The heading is larger, and bold.
-    ...(options.title !== undefined && {
-      title: wrap(options.title, ((columns * stepX - gap) * titleSize) / (1.1 * headingSize)),
-    }),
+    ...(options.title !== undefined && { title: wrap(options.title, columns * stepX - gap, headingSize) }),
     width: columns * stepX - gap,
     height: rows * stepY - gap,
     data: { values },
@@ -127,29 +123,46 @@ function check(images: readonly GridImage[], { columns, cellSize }: ImageGridOpt
   })
 }
 
-/** Breaks a title into lines that fit the width; a word that is too long by itself is broken where it must. */
-function wrap(title: string, width: number): string[] {
-  if (title === '') return []
-  const lines: string[] = []
-  for (const paragraph of title.split('\n')) {
-    let line = ''
-    for (const word of paragraph.split(' ')) {
-      const longer = line === '' ? word : `${line} ${word}`
-      if (textWidth(longer, titleSize) <= width || line === '') line = longer
-      else {
-        lines.push(line)
-        line = word
+/** Twice as many pixels as on the page, for today's screens. */
+const sharpness = 2
+
+/** A picture as PNG, to be drawn at `fit` times its size. */
+function embedded(image: GridImage, fit: number): Buffer {
+  const scale = fit * sharpness
+  return scale <= 0.5 ? shrink(image, scale) : enlarge(image, Math.floor(scale))
+}
+
+/**
+ * Each pixel the mean of those that it stands for, as PNG: whole photos in a document take minutes to draw. The scale is at
+ * most a half, so that each stands for some.
+ */
+function shrink({ data, width, height }: GridImage, scale: number): Buffer {
+  const [columns, rows] = [width, height].map((side) => Math.max(1, Math.round(side * scale))) as [
+    number,
+    number,
+  ]
+  const small = new Uint8Array(columns * rows * 3)
+  const edge = (i: number, side: number, count: number) => Math.floor((i * side) / count)
+  for (let row = 0; row < rows; row++) {
+    const [top, bottom] = [edge(row, height, rows), edge(row + 1, height, rows)]
+    for (let column = 0; column < columns; column++) {
+      const [left, right] = [edge(column, width, columns), edge(column + 1, width, columns)]
+      const sums = [0, 0, 0] as [number, number, number]
+      for (let y = top; y < bottom; y++) {
+        for (let at = (y * width + left) * 3; at < (y * width + right) * 3; at += 3) {
+          sums[0] += data[at]!
+          sums[1] += data[at + 1]!
+          sums[2] += data[at + 2]!
+        }
       }
-      while (textWidth(line, titleSize) > width && line.length > 1) {
-        let cut = line.length - 1
-        while (cut > 1 && textWidth(line.slice(0, cut), titleSize) > width) cut--
-        lines.push(line.slice(0, cut))
-        line = line.slice(cut)
-      }
+      const pixels = (bottom - top) * (right - left)
+      small.set(
+        sums.map((sum) => Math.round(sum / pixels)),
+        (row * columns + column) * 3,
+      )
     }
-    lines.push(line)
   }
-  return lines
+  return encodePng(small, columns, rows)
 }
 
 /** Each pixel `times` by `times`, as PNG. Viewers smooth what they enlarge, so the pixels are repeated beforehand. */

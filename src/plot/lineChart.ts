@@ -1,9 +1,29 @@
 import type { TopLevelSpec } from 'vega-lite'
 import { ConfigError, ShapeError } from '../engine/errors.ts'
-import { checkScale, logLabels, logTicks, placeableOn, type ScaleKind } from './axes.ts'
+import {
+  checkScale,
+  logLabels,
+  logTicks,
+  placeableOn,
+  range,
+  type ScaleKind,
+  significantDigits,
+} from './axes.ts'
 import { Figure } from './Figure.ts'
-import { ink, seriesColor, theme } from './theme.ts'
-import { toPoints } from './thin.ts'
+import {
+  type ChartMark,
+  type Layer,
+  longestLegendLabel,
+  placeableMarks,
+  pointLayers,
+  ruleLayers,
+} from './marks.ts'
+import { textWidth } from './textWidth.ts'
+import { seriesColor, theme } from './theme.ts'
+import { type Point, toPoints } from './thin.ts'
+import { expression, headingSize, shortened, wrapped } from './wrap.ts'
+
+export type { ChartMark }
 
 /** One line of a chart. */
 export interface LineSeries {
@@ -19,12 +39,6 @@ export interface LineSeries {
   /** Whether each value is marked by a dot. Default: where the series has at most 30 values. */
   points?: boolean
 }
-
-/** Something to point out in a chart: a point (with `x` and `y`) or a rule across it (with one of them). */
-export type ChartMark =
-  | { kind: 'point'; x: number; y: number; label: string; color?: string }
-  | { kind: 'rule'; x: number; label?: string; color?: string }
-  | { kind: 'rule'; y: number; label?: string; color?: string }
 
 /** Options of `lineChart`. */
 export interface LineChartOptions {
@@ -49,8 +63,6 @@ export interface LineChartOptions {
   height?: number
 }
 
-type Layer = Extract<TopLevelSpec, { layer: unknown }>['layer'][number]
-
 /**
  * One or more lines over a common pair of axes.
  * @throws ShapeError if a series' `x` and `y` differ in length; ConfigError for no series, two of one name, or an unknown scale.
@@ -61,38 +73,30 @@ export function lineChart(series: readonly LineSeries[], options: LineChartOptio
 
 /** @internal The spec of a line chart without the common configuration, to be composed with others. */
 export function linePanel(series: readonly LineSeries[], options: LineChartOptions) {
-  const {
-    title,
-    subtitle,
-    xScale = 'linear',
-    yScale = 'linear',
-    marks = [],
-    width = 600,
-    height = 340,
-  } = options
+  const { title, subtitle, xScale = 'linear', yScale = 'linear', width = 600, height = 340 } = options
   checkSeries(series)
   checkScale('xScale', xScale)
   checkScale('yScale', yScale)
 
+  const { yMax } = options
   const placeable = { x: placeableOn(xScale), y: placeableOn(yScale) }
   const lines = series.map((one) => toPoints(one.x, one.y, placeable))
-  const axes = {
-    x: axis(
-      'x',
-      options.xLabel,
-      xScale,
-      lines.flatMap((line) => line.flatMap((point) => (point.y === null ? [] : point.x))),
-      options.xIntegers,
-    ),
-    y: axis(
-      'y',
-      options.yLabel,
-      yScale,
-      lines.flatMap((line) => line.flatMap((point) => point.y ?? [])),
-      false,
-      options.yMax,
-    ),
+  const marks = placeableMarks(options.marks ?? [], xScale, yScale).filter(
+    (mark) => !('y' in mark) || yMax === undefined || mark.y <= yMax,
+  )
+  const values = {
+    x: [
+      ...lines.flatMap((line) => line.map((point) => point.x)),
+      ...marks.flatMap((mark) => ('x' in mark ? mark.x : [])),
+    ],
+    y: [
+      ...lines.flatMap((line) => line.flatMap((point) => point.y ?? [])),
+      ...marks.flatMap((mark) => ('y' in mark ? mark.y : [])),
+    ],
   }
+  const x = axis('x', options.xLabel, xScale, values.x, { length: width, integers: options.xIntegers })
+  const y = axis('y', options.yLabel, yScale, values.y, { length: height, max: yMax })
+  const names = series.map((one) => one.name)
   const colors = series.map((one, i) => one.color ?? seriesColor(i))
   const color =
     series.length === 1
@@ -100,40 +104,85 @@ export function linePanel(series: readonly LineSeries[], options: LineChartOptio
       : {
           field: 'series',
           type: 'nominal' as const,
-          scale: { domain: series.map((one) => one.name), range: colors },
-          legend: {
-            orient: options.legend ?? ('top' as const),
-            title: null,
-            symbolType: 'stroke' as const,
-            symbolSize: 300,
-            offset: 6,
-          },
+          scale: { domain: names, range: colors },
+          legend: legend(names, options.legend ?? 'top', width),
         }
+  const axes = {
+    x: { encoding: x, scale: xScale, values: values.x },
+    y: { encoding: y, scale: yScale, values: values.y },
+    width,
+  }
   const layer: Layer[] = [
-    ...rules(marks, axes),
+    ...ruleLayers(marks, axes),
     ...lines.map((line, i): Layer => {
       const { name, points = line.length <= 30, strokeWidth = 2 } = series[i]!
+      const shown = yMax === undefined || yScale === 'log' ? line : near(line, yMax, values.y)
       return {
-        data: { values: line.map((point) => ({ ...point, series: name })) },
+        data: { values: shown.map((point) => ({ ...point, series: name })) },
         mark: {
           type: 'line',
           strokeWidth,
           strokeJoin: 'round',
-          clip: options.yMax !== undefined,
+          clip: yMax !== undefined,
           point: points && { size: 45, filled: true },
         },
-        encoding: { ...axes, color },
+        encoding: { x, y, color },
       }
     }),
-    ...points(marks, axes, series.length),
+    ...pointLayers(marks, { ...axes, firstColor: series.length }),
   ]
+  const heading = title !== undefined && wrapped(title, width, headingSize)
   return {
-    ...(title !== undefined && {
-      title: subtitle === undefined ? { text: title } : { text: title, subtitle },
+    ...(heading !== false && {
+      title:
+        subtitle === undefined
+          ? { text: heading }
+          : { text: heading, subtitle: wrapped(subtitle, width, subtitleSize) },
     }),
     width,
     height,
     layer,
+  }
+}
+
+const [subtitleSize, axisTitleSize, legendSize] = [12, 13, 12]
+
+/**
+ * A line of which what lies far above the plot is brought nearer, where it cannot be seen either: programs that draw SVG
+ * drop a whole line when coordinates grow into the millions.
+ */
+function near(line: Point[], yMax: number, values: readonly number[]): Point[] {
+  const [low] = range(values)
+  // So far away, a line into the plot is upright to a hundredth of its width.
+  const end = yMax + 100 * Math.max(yMax - low, 0)
+  return end > yMax ? line.map(({ x, y }) => ({ x, y: y === null ? y : Math.min(y, end) })) : line
+}
+
+/** Names of series: above the plot in rows of its width, or at its side in a column. */
+function legend(names: readonly string[], orient: 'top' | 'right', width: number) {
+  const [symbol, padding] = [25, 18]
+  const limit = orient === 'top' ? width - symbol : longestLegendLabel
+  const labels = names.map((name) => shortened(name, limit, legendSize))
+  const widths = labels.map((label) => symbol + textWidth(label, legendSize))
+  // Columns are as wide as their widest name.
+  const across = (columns: number) => {
+    const widest = Array.from({ length: columns }, (_, column) =>
+      widths.reduce((max, one, i) => (i % columns === column ? Math.max(max, one) : max), 0),
+    )
+    return widest.reduce((sum, one) => sum + one + padding, -padding)
+  }
+  let columns = names.length
+  while (orient === 'top' && columns > 1 && across(columns) > width) columns--
+  return {
+    orient,
+    title: null,
+    symbolType: 'stroke' as const,
+    symbolSize: 300,
+    offset: 6,
+    ...(orient === 'top' && columns < names.length && { columns }),
+    ...(labels.some((label, i) => label !== names[i]) && {
+      labelExpr: `${expression(labels)}[indexof(${expression(names)}, datum.value)]`,
+    }),
   }
 }
 
@@ -155,95 +204,31 @@ function axis(
   field: 'x' | 'y',
   label: string | undefined,
   scale: ScaleKind,
-  values: number[],
-  integers = false,
-  max?: number,
+  all: readonly number[],
+  { length, integers = false, max }: { length: number; integers?: boolean; max?: number },
 ) {
+  const shown = max === undefined ? all : all.filter((value) => value <= max)
+  // Vega cannot place an axis without values.
+  const empty = scale === 'log' ? [1, 10] : [0, 1]
+  const values = shown.length === 0 ? empty : shown
   const ticks =
     scale === 'log'
       ? { values: logTicks(values), labelExpr: logLabels(values) }
       : integers
         ? { tickMinStep: 1, format: ',d' }
-        : { format: '.6~g' } // without a precision 100 would be 1e+2
+        : { format: `.${significantDigits(values)}~g` } // without a precision 100 would be 1e+2
   return {
     field,
     type: 'quantitative' as const,
-    title: label ?? null,
+    title: label === undefined ? null : wrapped(label, length, axisTitleSize),
     scale: {
       type: scale,
       nice: scale === 'linear' && field === 'y',
       ...(scale === 'linear' && { zero: false }),
       ...(max !== undefined && { domainMax: max }),
-      // Vega cannot place an axis without values.
-      ...(values.length === 0 && { domain: scale === 'log' ? [1, 10] : [0, 1] }),
+      // Along x, told: vega leaves out where there is a gap.
+      ...(all.length === 0 ? { domain: empty } : field === 'x' && { domain: range(all) }),
     },
-    axis: { ...ticks, grid: true, labelFlush: false, tickCount: field === 'x' ? 8 : 6 },
+    axis: { ...ticks, grid: true, labelFlush: false, tickCount: field === 'x' ? Math.ceil(length / 75) : 6 },
   }
-}
-
-type Axes = Record<'x' | 'y', ReturnType<typeof axis>>
-
-function rules(marks: readonly ChartMark[], axes: Axes): Layer[] {
-  return marks.flatMap((mark): Layer[] => {
-    if (mark.kind !== 'rule') return []
-    const upright = 'x' in mark
-    const values = [upright ? { x: mark.x, label: mark.label } : { y: mark.y, label: mark.label }]
-    const position = upright ? { x: axes.x } : { y: axes.y }
-    const color = mark.color ?? ink.faint
-    const line: Layer = {
-      data: { values },
-      mark: { type: 'rule', color, strokeDash: [5, 4], strokeWidth: 1.5 },
-      encoding: position,
-    }
-    if (mark.label === undefined) return [line]
-    const text: Layer = {
-      data: { values },
-      mark: {
-        type: 'text',
-        color: ink.normal,
-        fontSize: 12,
-        align: upright ? 'left' : 'right',
-        baseline: upright ? 'top' : 'bottom',
-        dx: upright ? 5 : -2,
-        dy: upright ? 2 : -4,
-      },
-      encoding: {
-        ...position,
-        ...(upright ? { y: { value: 0 } } : { x: { value: 'width' } }),
-        text: { field: 'label' },
-      },
-    }
-    return [line, text]
-  })
-}
-
-const shapes = ['circle', 'square', 'diamond', 'triangle-up', 'triangle-down', 'cross']
-
-/** `firstColor` is the number of the first palette colour that no series has. */
-function points(marks: readonly ChartMark[], axes: Axes, firstColor: number): Layer[] {
-  const values = marks.filter((mark) => mark.kind === 'point')
-  if (values.length === 0) return []
-  const domain = values.map((mark) => mark.label)
-  const legend = { orient: 'right' as const, title: null, offset: 18, symbolSize: 120 }
-  return [
-    {
-      data: { values: values.map(({ x, y, label }) => ({ x, y, label })) },
-      mark: { type: 'point', filled: true, size: 130, opacity: 1, stroke: 'white', strokeWidth: 1.2 },
-      encoding: {
-        ...axes,
-        fill: {
-          field: 'label',
-          type: 'nominal',
-          scale: { domain, range: values.map((mark, i) => mark.color ?? seriesColor(firstColor + i)) },
-          legend,
-        },
-        shape: {
-          field: 'label',
-          type: 'nominal',
-          scale: { domain, range: values.map((_, i) => shapes[i % shapes.length]!) },
-          legend,
-        },
-      },
-    },
-  ]
 }

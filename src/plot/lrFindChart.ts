@@ -1,4 +1,4 @@
-import { shortNumber } from './axes.ts'
+import { range, shortNumber } from './axes.ts'
 import type { Figure } from './Figure.ts'
 import { type ChartMark, lineChart } from './lineChart.ts'
 
@@ -30,7 +30,7 @@ export function lrFindChart(
       marks.push({ kind: 'point', x: lr, y: loss, label: `${name} ${shortNumber(lr)}` })
     }
   }
-  return lineChart([{ name: 'loss', x: lrs, y: losses, points: false }], {
+  return lineChart([{ name: 'loss', x: lrs, y: losses, points: losses.length === 1 }], {
     title,
     xLabel: 'learning rate (log scale)',
     yLabel: 'loss (smoothed)',
@@ -43,11 +43,11 @@ export function lrFindChart(
 /** Where the loss shoots up in the end, the axis stops a descent's height above the descent, which is what one wants to see. */
 function upperEnd(losses: ArrayLike<number>, marks: readonly ChartMark[]): { yMax?: number } {
   const finite = Array.from(losses).filter(Number.isFinite)
-  const low = Math.min(...finite)
-  const top = Math.max(...finite.slice(0, finite.indexOf(low) + 1))
+  const [low, high] = range(finite)
+  const [, top] = range(finite.slice(0, finite.indexOf(low) + 1))
   const marked = marks.map((mark) => ('y' in mark ? mark.y : low))
   const end = Math.max(top + Math.max(top - low, 0.25 * Math.abs(low)), ...marked)
-  return Math.max(...finite) > end ? { yMax: end } : {}
+  return high > end ? { yMax: end } : {}
 }
 
 /** The curve's loss at a rate, between neighbours on the log axis; outside the curve, that of its nearer end. */

@@ -3,6 +3,7 @@ import { ConfigError } from '../engine/errors.ts'
 import { Figure } from './Figure.ts'
 import { linePanel } from './lineChart.ts'
 import { seriesColor, theme } from './theme.ts'
+import { headingSize, wrapped } from './wrap.ts'
 
 /** Options of `metricsChart`. */
 export interface MetricsChartOptions {
@@ -41,6 +42,14 @@ export function metricsChart(
       height,
     })
   })
-  if (panels.length === 1) return new Figure({ title, ...panels[0]!, config: theme } satisfies TopLevelSpec)
-  return new Figure({ title, concat: panels, columns, spacing: 24, config: theme } satisfies TopLevelSpec)
+  const heading = wrapped(title, width * Math.min(columns, names.length), headingSize)
+  if (panels.length === 1)
+    return new Figure({ title: heading, ...panels[0]!, config: theme } satisfies TopLevelSpec)
+  return new Figure({
+    title: heading,
+    concat: panels,
+    columns,
+    spacing: 24,
+    config: theme,
+  } satisfies TopLevelSpec)
 }

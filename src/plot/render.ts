@@ -1,6 +1,6 @@
 import type { Sharp, SharpInput, SharpOptions } from 'sharp'
 import type { TopLevelSpec } from 'vega-lite'
-import { textWidth } from './textWidth.ts'
+import { boldness, textWidth } from './textWidth.ts'
 
 /** Compiles a vega-lite spec and draws it as an SVG document. Vega is loaded at the first call. */
 export async function renderSvg(spec: TopLevelSpec): Promise<string> {
@@ -8,20 +8,27 @@ export async function renderSvg(spec: TopLevelSpec): Promise<string> {
   const { textMetrics } = vega as unknown as { textMetrics: TextMetrics }
   // Without a canvas vega counts 0.8 em for every character, which leaves wide holes beside labels.
   if (textMetrics.width === textMetrics.estimateWidth) {
-    textMetrics.width = (item, text) => textWidth(String(text ?? ''), textMetrics.height(item))
+    textMetrics.width = (item, text) =>
+      textWidth(String(text ?? ''), textMetrics.height(item)) * (isBold(item.fontWeight) ? boldness : 1)
   }
   const compiled = vegaLite.compile(spec).spec
   const view = new vega.View(vega.parse(compiled), { renderer: 'none', logLevel: vega.Warn })
   try {
-    return await view.toSVG()
+    // XML has no way to write these characters, and those who read it refuse the whole document.
+    return (await view.toSVG()).replace(
+      /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu,
+      '\ufffd',
+    )
   } finally {
     view.finalize()
   }
 }
 
+const isBold = (weight: unknown) => weight === 'bold' || Number(weight) >= 600
+
 /** How vega measures text: exported for replacement, but missing in its declarations. */
 interface TextMetrics {
-  width(item: object, text: unknown): number
+  width(item: { fontWeight?: unknown }, text: unknown): number
   estimateWidth(item: object, text: unknown): number
   height(item: object): number
 }

@@ -2,6 +2,7 @@ import type { TopLevelSpec } from 'vega-lite'
 import { Figure } from './Figure.ts'
 import { linePanel } from './lineChart.ts'
 import { seriesColor, theme } from './theme.ts'
+import { headingSize, wrapped } from './wrap.ts'
 
 /** Options of `scheduleChart`. */
 export interface ScheduleChartOptions {
@@ -30,7 +31,16 @@ export function scheduleChart(
     })
   const rate = (width: number) => panel('learning rate', lrs, seriesColor(0), width)
   if (momentums === undefined)
-    return new Figure({ title, ...rate(600), config: theme } satisfies TopLevelSpec)
+    return new Figure({
+      title: wrapped(title, 600, headingSize),
+      ...rate(600),
+      config: theme,
+    } satisfies TopLevelSpec)
   const hconcat = [rate(400), panel('momentum', momentums, seriesColor(1), 400)]
-  return new Figure({ title, hconcat, spacing: 24, config: theme } satisfies TopLevelSpec)
+  return new Figure({
+    title: wrapped(title, 800, headingSize),
+    hconcat,
+    spacing: 24,
+    config: theme,
+  } satisfies TopLevelSpec)
 }

@@ -7,6 +7,9 @@ const widths: readonly (readonly [RegExp, number])[] = [
   [/[\u0020-\u024f]/, 0.62],
 ]
 
+/** How much wider bold text is. */
+export const boldness = 1.1
+
 const cache = new Map<string, number>()
 
 function charWidth(char: string): number {

@@ -7,7 +7,7 @@ export interface Point {
 /**
  * Pairs two lists for drawing: a `y` that is not finite becomes a gap, a pair whose `x` cannot be placed is left out.
  * Where there are more than `limit` points, each run of neighbours keeps its lowest and its highest, so that spikes stay
- * visible while the file stays small.
+ * visible while the file stays small; the first and the last point stay, so that a line goes from end to end.
  */
 export function toPoints(
   x: ArrayLike<number>,
@@ -22,13 +22,16 @@ export function toPoints(
     if (placeable.x(px)) points.push({ x: px, y: placeable.y(py) ? py : null })
   }
   if (points.length <= limit) return points
+  const [first, last] = [points[0]!, points.at(-1)!]
   const kept: Point[] = []
-  const runs = Math.floor(limit / 2)
+  const runs = Math.floor(limit / 2) - 1
   for (let run = 0; run < runs; run++) {
     const from = Math.floor((run * points.length) / runs)
     const to = Math.floor(((run + 1) * points.length) / runs)
     kept.push(...extremes(points, from, to))
   }
+  if (kept[0] !== first) kept.unshift(first)
+  if (kept.at(-1) !== last) kept.push(last)
   return kept
 }
 

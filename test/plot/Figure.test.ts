@@ -35,6 +35,12 @@ describe('Figure', () => {
     expect(share).toBeLessThan(0.3)
   })
 
+  it('replaces characters that XML cannot hold, in all formats', async () => {
+    const odd = lineChart([{ name: 'a', x: [0, 1], y: [1, 2] }], { title: 'a\u0001b\0c\ud83dd\ufffee👍' })
+    expect(await odd.toSvg()).toContain('>a\ufffdb\ufffdc\ufffdd\ufffde👍<')
+    expect((await sharp(await odd.toPng()).metadata()).format).toBe('png')
+  })
+
   it('writes SVG that another program can draw', async () => {
     const file = await chart().save(join(folder, 'chart.svg'))
     expect((await sharp(file).metadata()).format).toBe('svg')
@@ -72,6 +78,12 @@ describe('Figure', () => {
   it('refuses a scale that is no positive number', async () => {
     for (const scale of [0, -1, Number.NaN, 1000])
       await expect(chart().toPng({ scale })).rejects.toThrow(ConfigError)
+  })
+
+  it('names a scale that works where the picture would be too large', async () => {
+    const wide = lineChart([{ name: 'a', x: [0, 1], y: [1, 2] }], { width: 3000 })
+    await expect(wide.toPng({ scale: 20 })).rejects.toThrow(ConfigError)
+    await expect(wide.toPng({ scale: 20 })).rejects.toThrow(/a scale of at most 10\.\d+, or save it as \.svg/)
   })
 
   it('takes any vega-lite spec', async () => {

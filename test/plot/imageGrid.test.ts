@@ -81,6 +81,31 @@ describe('imageGrid', () => {
     expect(picture.at(16 + 122 + 10, 16 + 56)).toEqual([255, 255, 255])
   })
 
+  it('embeds large photos at twice the size of their cell, each pixel the mean of those it stands for', async () => {
+    const [width, height] = [1600, 1200]
+    const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
+      const [x, y] = [Math.floor(i / 3) % width, Math.floor(i / 3 / width)]
+      return (x + y) % 2 === 0 ? 0 : x < width / 2 ? 100 : 200
+    })
+    const svg = await imageGrid([{ data, width, height }]).toSvg()
+    const [, uri] = svg.match(/xlink:href="data:image\/png;base64,([^"]+)"/)!
+    const picture = await pixels(Buffer.from(uri!, 'base64'))
+    expect([picture.width, picture.height]).toEqual([448, 336])
+    for (const y of [0, 100, 335]) {
+      for (const [x, mean] of [
+        [0, 50],
+        [222, 50],
+        [225, 100],
+        [447, 100],
+      ])
+        for (const value of picture.at(x!, y)) expect(Math.abs(value - mean!)).toBeLessThanOrEqual(mean! / 8)
+    }
+    const line = await imageGrid([{ data: new Uint8Array(30000), width: 10000, height: 1 }]).toPng({
+      scale: 1,
+    })
+    expect((await pixels(line)).width).toBe(224 + 32)
+  })
+
   it('refuses bytes that do not match the size, no pictures, and impossible columns', () => {
     const short = { data: new Uint8Array(11), width: 2, height: 2 }
     expect(() => imageGrid([plain(2, 2, red), short])).toThrow(ShapeError)
