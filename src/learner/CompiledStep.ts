@@ -186,8 +186,9 @@ function record(
     if (recording.readsValues) {
       recording.dispose()
       throw new ConfigError(
-        'compile: the model or the loss reads a tensor (item(), data(), dataSync()) in its forward pass, ' +
-          'which a recording does not repeat; train without compile()',
+        'compile: the model or the loss reads a tensor (item(), data(), equal(), a mask as an index, nonzero(), unique() …) in its ' +
+          'forward pass, and a recording does not repeat what follows from the values. Use where() or maskedFill() for ' +
+          'masks, or train without compile()',
       )
     }
     const gradients = params.map((param) => {
