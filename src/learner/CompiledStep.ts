@@ -4,6 +4,7 @@ import { MixedPrecision } from '../../callbacks/MixedPrecision.ts'
 import { ConfigError } from '../engine/errors.ts'
 import { Tensor } from '../engine/index.ts'
 import { Recording } from '../engine/recording.ts'
+import { engineState, type TensorScope } from '../engine/state.ts'
 import type { Callback } from './Callback.ts'
 import { type CompiledKey, compiledKey, isSame } from './compiledKey.ts'
 import { eachOf, type Input, isTensorList, type Output, type Target, tensorsOf } from './data.ts'
@@ -46,24 +47,25 @@ export class CompiledStep {
   #latest: Pass | undefined
 
   /**
-   * Runs both passes of the batch by a recording, if it can, up to the gradients: output and loss are then in the fit's state.
-   * False if the loop must do it. Listeners to what lies between (`onLossBegin`, `onBackwardBegin`) are not told here.
+   * Runs both passes of the batch by a recording, if it can, up to the gradients, and returns the loss, which the next batch
+   * overwrites; output and loss are then in the fit's state, as copies. Null if the loop must do it. Listeners to what lies
+   * between (`onLossBegin`, `onBackwardBegin`) are not told here.
    */
-  run(fit: Fit): boolean {
+  run(fit: Fit): Tensor | null {
     const { learner, state, callbacks } = fit
     // Where gradients add up over batches, no pass is like the one before.
-    if (callbacks.callbacks.some((callback) => callback instanceof GradientAccumulation)) return false
+    if (callbacks.callbacks.some((callback) => callback instanceof GradientAccumulation)) return null
     const input = tensorList(state.lastInput)
     const target = tensorList(state.lastTarget)
     const params = learner.optimizer.parameters()
     if (input === null || target === null || params.some(({ accumulated }) => accumulated !== null))
-      return false
+      return null
     const key = compiledKey(fit, [...input, ...target])
     this.#keepTo(key)
-    if (key.isHooked) return false
+    if (key.isHooked) return null
     let pass = [...this.#passes].find((known) => isOf(known.key, key))
     if (pass === undefined) {
-      if (!this.#isDue(key)) return false
+      if (!this.#isDue(key)) return null
       pass = record(fit, key, input, target, params)
       this.#passes.add(pass)
     } else {
@@ -72,15 +74,22 @@ export class CompiledStep {
       pass.recording.replay()
     }
     for (const [param, gradient] of pass.gradients) param.accumulated = gradient
-    state.lastOutput = pass.output
-    state.lastLoss = pass.loss
+    const { output, loss } = pass
+    const { scope } = engineState()
+    state.showLater(
+      () => eachOf(output, (tensor) => copyIn(scope, tensor)),
+      () => copyIn(scope, loss),
+    )
     state.hasGradients = true
     this.#latest = pass
-    return true
+    return loss
   }
 
   /** Lets those who only look see what was made. @throws ConfigError for who changes what has been computed already */
   async tell({ state, callbacks }: Fit): Promise<void> {
+    const isTold = (callback: Callback) =>
+      !recordable(callback) && (callback.onLossBegin ?? callback.onBackwardBegin) !== undefined
+    if (!callbacks.callbacks.some(isTold)) return
     const { lastOutput, lastLoss } = state
     const gradients = this.#latest?.gradients ?? []
     for (const event of ['onLossBegin', 'onBackwardBegin'] as const) {
@@ -137,6 +146,13 @@ export class CompiledStep {
     this.#memory = []
     this.#latest = undefined
   }
+}
+
+/** A copy that lives as long as the batch, wherever it is asked for: a callback may keep it, and the next batch not change it. */
+function copyIn(scope: TensorScope | null, tensor: Tensor): Tensor {
+  const copy = tensor.clone()
+  copy.moveTo(scope)
+  return copy
 }
 
 /** Whether both are of one kind of batch; `memory` is compared before. */

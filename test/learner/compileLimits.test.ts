@@ -1,7 +1,17 @@
 import { describe, expect, it } from 'vitest'
 import { DataLoader, TensorDataset } from '../../src/data/index.ts'
-import { ConfigError, manualSeed, ones, randint, randn, type Tensor } from '../../src/engine/index.ts'
-import { Learner } from '../../src/learner/index.ts'
+import {
+  ConfigError,
+  getDefaultDevice,
+  manualSeed,
+  memoryStats,
+  ones,
+  randint,
+  randn,
+  scope,
+  type Tensor,
+} from '../../src/engine/index.ts'
+import { type BatchEndContext, Callback, Learner } from '../../src/learner/index.ts'
 import * as F from '../../src/nn/functional.ts'
 import * as nn from '../../src/nn/index.ts'
 
@@ -66,5 +76,59 @@ describe('compile() refuses what makes a shape or a number of values', () => {
     for (const learner of [plain, compiled]) await learner.fit(2, { lr: 0.1 })
     expect(parameters(compiled)).toEqual(parameters(plain))
     expect(compiled.compiled?.recordings).toBe(1)
+  })
+})
+
+describe('what callbacks keep under compile()', () => {
+  type Look = (context: BatchEndContext) => Tensor[]
+
+  /** The tensors that `look` gives in each batch, read at the end of the fit. */
+  async function kept(compiled: boolean, look: Look) {
+    manualSeed(5)
+    const all: Tensor[] = []
+    class Keeps extends Callback {
+      override onBatchEnd(context: BatchEndContext) {
+        all.push(...look(context))
+      }
+    }
+    const learner = make(new nn.Linear(6, 3)).compile(compiled)
+    await learner.fit(2, { lr: 0.1, callbacks: [new Keeps()] })
+    return all.map((tensor) => Array.from(tensor.dataSync(), Number))
+  }
+
+  it.each<[string, Look]>([
+    ['the output', ({ lastOutput }) => [lastOutput.keep()]],
+    ['the loss', ({ lastLoss }) => [lastLoss.keep()]],
+    ['both, detached', ({ lastOutput, lastLoss }) => [lastOutput.detach().keep(), lastLoss.detach().keep()]],
+    // The second look is not at what the first one's scope has freed.
+    [
+      'the output, looked at in a scope before',
+      (context) => {
+        scope(() => context.lastOutput.sum())
+        return [context.lastOutput.keep()]
+      },
+    ],
+  ])('stays what it is: %s', async (_title, look) => {
+    const expected = await kept(false, look)
+    expect(await kept(true, look)).toEqual(expected)
+    expect(new Set(expected.map(String)).size).toBeGreaterThan(1)
+  })
+
+  it('is copied for who looks alone, and freed where nobody keeps it', async () => {
+    const counts: number[] = []
+    class LooksAndCounts extends Callback {
+      override onBatchEnd(context: BatchEndContext) {
+        const { epoch } = context
+        if (epoch === 2) expect([context.lastOutput.shape, context.lastLoss.shape]).toEqual([[8, 3], []])
+        counts.push(memoryStats(getDefaultDevice()).tensors)
+      }
+    }
+    manualSeed(5)
+    const learner = make(new nn.Linear(6, 3)).compile()
+    await learner.fit(4, { callbacks: [new LooksAndCounts()] })
+    const [, before, looked, after] = [0, 5, 10, 15].map((start) => counts.slice(start, start + 5))
+    expect(new Set(before).size).toBe(1)
+    expect(looked).toEqual(before!.map((tensors) => tensors + 2))
+    expect(after).toEqual(before)
   })
 })
