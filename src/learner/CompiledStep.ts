@@ -5,8 +5,10 @@ import { ConfigError } from '../engine/errors.ts'
 import { Tensor } from '../engine/index.ts'
 import { Recording } from '../engine/recording.ts'
 import { engineState, type TensorScope } from '../engine/state.ts'
+import { usedWithin } from '../engine/tensor.ts'
 import type { Callback } from './Callback.ts'
-import { type CompiledKey, compiledKey, isSame } from './compiledKey.ts'
+import { CompiledFields, describe, fieldsOf, isSame } from './CompiledFields.ts'
+import { type CompiledKey, compiledKey } from './compiledKey.ts'
 import { eachOf, type Input, isTensorList, type Output, type Target, tensorsOf } from './data.ts'
 import { forward } from './evaluate.ts'
 import type { Fit } from './loop.ts'
@@ -16,6 +18,7 @@ import { computeLoss } from './lossFunction.ts'
 interface Pass {
   key: CompiledKey
   recording: Recording
+  fields: CompiledFields
   input: Tensor[]
   target: Tensor[]
   output: Output
@@ -64,6 +67,10 @@ export class CompiledStep {
     this.#keepTo(key)
     if (key.isHooked) return null
     let pass = [...this.#passes].find((known) => isOf(known.key, key))
+    if (pass?.fields.areThere === false) {
+      this.#drop(pass)
+      pass = undefined
+    }
     if (pass === undefined) {
       if (!this.#isDue(key)) return null
       pass = record(fit, key, input, target, params)
@@ -72,6 +79,7 @@ export class CompiledStep {
       for (const [i, tensor] of pass.input.entries()) tensor.copy_(input[i]!)
       for (const [i, tensor] of pass.target.entries()) tensor.copy_(target[i]!)
       pass.recording.replay()
+      pass.fields.write()
     }
     for (const [param, gradient] of pass.gradients) param.accumulated = gradient
     const { output, loss } = pass
@@ -180,10 +188,13 @@ function record(
   const given = { lastInput: state.lastInput, lastTarget: state.lastTarget }
   const like = <Value extends Input | Target>(value: Value, tensors: Tensor[]): Value =>
     (value instanceof Tensor ? tensors[0]! : tensors) as Value
+  const before = fieldsOf(key.owners)
+  describe(before)
+  let made: Recording | undefined
   try {
     state.lastInput = like(given.lastInput, own.input)
     state.lastTarget = like(given.lastTarget, own.target)
-    const { recording, result } = Recording.of(() => {
+    const pass = () => {
       state.lastOutput = forward(learner.model, state)
       callbacks.emitNow('onLossBegin', recordable)
       const output = state.lastOutput
@@ -198,15 +209,20 @@ function record(
       callbacks.emitNow('onBackwardBegin', recordable)
       state.lastLoss.backward()
       return { output, loss }
-    })
+    }
+    const {
+      result: { recording, result },
+      used,
+    } = usedWithin(() => Recording.of(pass))
+    made = recording
     if (recording.readsValues) {
-      recording.dispose()
       throw new ConfigError(
         'compile: the model or the loss reads a tensor (item(), data(), equal(), a mask as an index, nonzero(), unique() …) in its ' +
           'forward pass, and a recording does not repeat what follows from the values. Use where() or maskedFill() for ' +
           'masks, or train without compile()',
       )
     }
+    const fields = new CompiledFields(before, used)
     const gradients = params.map((param) => {
       const { accumulated } = param
       if (accumulated === null) return [param, null] as const
@@ -216,12 +232,14 @@ function record(
     return {
       key,
       recording,
+      fields,
       ...own,
       output: eachOf(result.output, (tensor) => tensor.detach().keep()),
       loss: result.loss.detach().keep(),
       gradients,
     }
   } catch (error) {
+    made?.dispose()
     for (const tensor of [...own.input, ...own.target]) tensor.dispose()
     throw error
   } finally {
