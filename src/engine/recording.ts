@@ -15,7 +15,7 @@ const finalizers = new FinalizationRegistry<number>((id) => addon.dropRecording(
  */
 export class Recording {
   readonly #id: number
-  /** Whether the function read a tensor's values: whatever it did with them is not repeated. */
+  /** Whether the function read a tensor's values, or made a shape of them: whatever followed from them is not repeated. */
   readonly readsValues: boolean
 
   private constructor(id: number, readsValues: boolean) {

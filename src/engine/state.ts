@@ -34,5 +34,5 @@ export function withState<T>(changes: Partial<EngineState>, body: () => T): T {
   return contexts.run({ ...engineState(), ...changes }, body)
 }
 
-/** How often a tensor's values have been handed to JavaScript, in whatever context. */
+/** How often values of a tensor have been handed to JavaScript, or decided a shape, in whatever context. */
 export const reads = { count: 0 }

@@ -256,6 +256,7 @@ export class Tensor {
           'Return it from the scope, or call keep(), to use it afterwards',
       )
     }
+    if (uses !== null) uses.add(this)
     return this.handle
   }
 
@@ -391,6 +392,20 @@ export class Tensor {
 
   [inspect.custom](): string {
     return this.isAlive ? this.toString() : 'tensor(<freed>)'
+  }
+}
+
+let uses: Set<Tensor> | null = null
+
+/** @internal Also tells which tensors the engine was given while `body` ran, or was first asked the shapes of. */
+export function usedWithin<Result>(body: () => Result): { result: Result; used: ReadonlySet<Tensor> } {
+  const before = uses
+  const used = new Set<Tensor>()
+  uses = used
+  try {
+    return { result: body(), used }
+  } finally {
+    uses = before
   }
 }
 

@@ -4,8 +4,11 @@ import { MixedPrecision } from '../../callbacks/MixedPrecision.ts'
 import { ConfigError } from '../engine/errors.ts'
 import { Tensor } from '../engine/index.ts'
 import { Recording } from '../engine/recording.ts'
+import { engineState, type TensorScope } from '../engine/state.ts'
+import { usedWithin } from '../engine/tensor.ts'
 import type { Callback } from './Callback.ts'
-import { type CompiledKey, compiledKey, isSame } from './compiledKey.ts'
+import { CompiledFields, describe, fieldsOf, isSame } from './CompiledFields.ts'
+import { type CompiledKey, compiledKey } from './compiledKey.ts'
 import { eachOf, type Input, isTensorList, type Output, type Target, tensorsOf } from './data.ts'
 import { forward } from './evaluate.ts'
 import type { Fit } from './loop.ts'
@@ -15,6 +18,7 @@ import { computeLoss } from './lossFunction.ts'
 interface Pass {
   key: CompiledKey
   recording: Recording
+  fields: CompiledFields
   input: Tensor[]
   target: Tensor[]
   output: Output
@@ -46,41 +50,54 @@ export class CompiledStep {
   #latest: Pass | undefined
 
   /**
-   * Runs both passes of the batch by a recording, if it can, up to the gradients: output and loss are then in the fit's state.
-   * False if the loop must do it. Listeners to what lies between (`onLossBegin`, `onBackwardBegin`) are not told here.
+   * Runs both passes of the batch by a recording, if it can, up to the gradients, and returns the loss, which the next batch
+   * overwrites; output and loss are then in the fit's state, as copies. Null if the loop must do it. Listeners to what lies
+   * between (`onLossBegin`, `onBackwardBegin`) are not told here.
    */
-  run(fit: Fit): boolean {
+  run(fit: Fit): Tensor | null {
     const { learner, state, callbacks } = fit
     // Where gradients add up over batches, no pass is like the one before.
-    if (callbacks.callbacks.some((callback) => callback instanceof GradientAccumulation)) return false
+    if (callbacks.callbacks.some((callback) => callback instanceof GradientAccumulation)) return null
     const input = tensorList(state.lastInput)
     const target = tensorList(state.lastTarget)
     const params = learner.optimizer.parameters()
     if (input === null || target === null || params.some(({ accumulated }) => accumulated !== null))
-      return false
+      return null
     const key = compiledKey(fit, [...input, ...target])
     this.#keepTo(key)
-    if (key.isHooked) return false
+    if (key.isHooked) return null
     let pass = [...this.#passes].find((known) => isOf(known.key, key))
+    if (pass?.fields.areThere === false) {
+      this.#drop(pass)
+      pass = undefined
+    }
     if (pass === undefined) {
-      if (!this.#isDue(key)) return false
+      if (!this.#isDue(key)) return null
       pass = record(fit, key, input, target, params)
       this.#passes.add(pass)
     } else {
       for (const [i, tensor] of pass.input.entries()) tensor.copy_(input[i]!)
       for (const [i, tensor] of pass.target.entries()) tensor.copy_(target[i]!)
       pass.recording.replay()
+      pass.fields.write()
     }
     for (const [param, gradient] of pass.gradients) param.accumulated = gradient
-    state.lastOutput = pass.output
-    state.lastLoss = pass.loss
+    const { output, loss } = pass
+    const { scope } = engineState()
+    state.showLater(
+      () => eachOf(output, (tensor) => copyIn(scope, tensor)),
+      () => copyIn(scope, loss),
+    )
     state.hasGradients = true
     this.#latest = pass
-    return true
+    return loss
   }
 
   /** Lets those who only look see what was made. @throws ConfigError for who changes what has been computed already */
   async tell({ state, callbacks }: Fit): Promise<void> {
+    const isTold = (callback: Callback) =>
+      !recordable(callback) && (callback.onLossBegin ?? callback.onBackwardBegin) !== undefined
+    if (!callbacks.callbacks.some(isTold)) return
     const { lastOutput, lastLoss } = state
     const gradients = this.#latest?.gradients ?? []
     for (const event of ['onLossBegin', 'onBackwardBegin'] as const) {
@@ -139,6 +156,13 @@ export class CompiledStep {
   }
 }
 
+/** A copy that lives as long as the batch, wherever it is asked for: a callback may keep it, and the next batch not change it. */
+function copyIn(scope: TensorScope | null, tensor: Tensor): Tensor {
+  const copy = tensor.clone()
+  copy.moveTo(scope)
+  return copy
+}
+
 /** Whether both are of one kind of batch; `memory` is compared before. */
 function isOf(one: CompiledKey, other: CompiledKey): boolean {
   return isSame(one.batch, other.batch) && isSame(one.settings, other.settings)
@@ -164,10 +188,13 @@ function record(
   const given = { lastInput: state.lastInput, lastTarget: state.lastTarget }
   const like = <Value extends Input | Target>(value: Value, tensors: Tensor[]): Value =>
     (value instanceof Tensor ? tensors[0]! : tensors) as Value
+  const before = fieldsOf(key.owners)
+  describe(before)
+  let made: Recording | undefined
   try {
     state.lastInput = like(given.lastInput, own.input)
     state.lastTarget = like(given.lastTarget, own.target)
-    const { recording, result } = Recording.of(() => {
+    const pass = () => {
       state.lastOutput = forward(learner.model, state)
       callbacks.emitNow('onLossBegin', recordable)
       const output = state.lastOutput
@@ -182,14 +209,20 @@ function record(
       callbacks.emitNow('onBackwardBegin', recordable)
       state.lastLoss.backward()
       return { output, loss }
-    })
+    }
+    const {
+      result: { recording, result },
+      used,
+    } = usedWithin(() => Recording.of(pass))
+    made = recording
     if (recording.readsValues) {
-      recording.dispose()
       throw new ConfigError(
-        'compile: the model or the loss reads a tensor (item(), data(), dataSync()) in its forward pass, ' +
-          'which a recording does not repeat; train without compile()',
+        'compile: the model or the loss reads a tensor (item(), data(), equal(), a mask as an index, nonzero(), unique() …) in its ' +
+          'forward pass, and a recording does not repeat what follows from the values. Use where() or maskedFill() for ' +
+          'masks, or train without compile()',
       )
     }
+    const fields = new CompiledFields(before, used)
     const gradients = params.map((param) => {
       const { accumulated } = param
       if (accumulated === null) return [param, null] as const
@@ -199,12 +232,14 @@ function record(
     return {
       key,
       recording,
+      fields,
       ...own,
       output: eachOf(result.output, (tensor) => tensor.detach().keep()),
       loss: result.loss.detach().keep(),
       gradients,
     }
   } catch (error) {
+    made?.dispose()
     for (const tensor of [...own.input, ...own.target]) tensor.dispose()
     throw error
   } finally {

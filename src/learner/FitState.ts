@@ -77,7 +77,12 @@ export class FitState implements Omit<BatchEndContext, 'lastOutput'>, EpochEndCo
   lastMetrics: EpochMetrics = {}
   readonly smoothing = new SmoothedValue()
 
-  #batch: { lastInput?: Input; lastTarget?: Target; lastOutput?: Output; lastLoss?: Tensor } = {}
+  #batch: {
+    lastInput?: Input
+    lastTarget?: Target
+    lastOutput?: Output | (() => Output)
+    lastLoss?: Tensor | (() => Tensor)
+  } = {}
   #lossSum = 0
   #samples = 0
 
@@ -126,6 +131,12 @@ export class FitState implements Omit<BatchEndContext, 'lastOutput'>, EpochEndCo
   }
   set lastLoss(value: Tensor) {
     this.#batch.lastLoss = value
+  }
+
+  /** As setting both, where they are made only once somebody looks at them. */
+  showLater(lastOutput: () => Output, lastLoss: () => Tensor): void {
+    this.#batch.lastOutput = lastOutput
+    this.#batch.lastLoss = lastLoss
   }
 
   get batchSize(): number {
@@ -225,14 +236,19 @@ export class FitState implements Omit<BatchEndContext, 'lastOutput'>, EpochEndCo
     this.#samples = position.samples
   }
 
-  #present<Key extends 'lastInput' | 'lastTarget' | 'lastOutput' | 'lastLoss'>(key: Key) {
-    const value = this.#batch[key]
+  #present<Value extends Input | Target | Output>(
+    key: 'lastInput' | 'lastTarget' | 'lastOutput' | 'lastLoss',
+  ): Value {
+    const value = this.#batch[key] as Value | (() => Value) | undefined
     if (value === undefined) {
       throw new AnnealError(
         `the context has no ${key} here: ${this.cancelled ? 'the batch was cancelled before' : 'it is there only during a batch, once it has been made'}`,
       )
     }
-    return value as NonNullable<typeof value>
+    if (typeof value !== 'function') return value
+    const made = value()
+    this.#batch[key] = made as never
+    return made
   }
 }
 

@@ -195,13 +195,21 @@ export abstract class LearnerBase<Model extends AnyModule = nn.Module> {
    * of an epoch) run as before, until theirs comes again. The numbers are the same. `compile(false)` switches it off.
    *
    * What the forward pass does must depend on the shapes of its inputs alone, not on values, nor on numbers that JavaScript
-   * draws. Callbacks may look at everything; `onLossBegin` and `onBackwardBegin`, which come after the passes then, may change
+   * draws. A ConfigError refuses a model or a loss that reads values (`item()`, `equal()`) or makes shapes of them (a mask as an
+   * index, `nonzero()`, `unique()`).
+   *
+   * Callbacks may look at everything, and `keep()` the output and the loss: who looks gets copies. Gradients (`param.grad`) and
+   * tensors that the forward pass leaves in fields lie in memory of the recording, as with PyTorch's CUDA graphs: the next batch
+   * writes there, and `clone()` makes what lasts. `onLossBegin` and `onBackwardBegin`, which come after the passes then, may change
    * nothing (mixed precision and scaled losses are part of the recording). While a hook is registered on a layer, on the loss or on a
    * parameter's gradient, batches run as without `compile()`, since a recording calls no hooks.
    *
    * Each fit records anew. During one, another loss, other parameters to train, and what fields of layers and of the loss hold
-   * (modes, numbers, text) are noticed: a batch that finds them changed is not repeated from what was recorded before. A field that
-   * is different in every batch, such as a counter, leaves nothing to repeat.
+   * (modes, numbers, text, tensors, and those in lists of up to 64 and plain objects of up to 32) are noticed: a batch that finds them
+   * changed is not repeated from what was recorded before. A field that is different in every batch, such as a counter, leaves nothing
+   * to repeat. Fields that the forward pass sets are set by its repetition as well; a tensor that it puts where it has read the one of
+   * the batch before is refused with a ConfigError: change a registered buffer in place (`copy_`) instead. What `#private` fields,
+   * variables around a function, and objects of other classes hold cannot be seen: it must not change during a fit.
    * @returns this
    */
   compile(enabled = true): this {

@@ -87,9 +87,10 @@ async function trainBatch(fit: Fit): Promise<void> {
   await callbacks.emit('onBatchBegin')
   await nobodyEvaluates(fit)
   let loss: Promise<TensorData>
-  if (compiled?.run(fit)) {
-    loss = readAhead(state.lastLoss)
-    await compiled.tell(fit)
+  const recorded = compiled?.run(fit)
+  if (recorded) {
+    loss = readAhead(recorded)
+    await compiled!.tell(fit)
   } else {
     state.lastOutput = forward(model, state)
     await callbacks.emit('onLossBegin')

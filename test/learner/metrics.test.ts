@@ -79,6 +79,13 @@ describe('metrics', () => {
     expect(await over(metrics.rmse, first, second)).toBeCloseTo(Math.sqrt(20 / 3), 6)
   })
 
+  it.each(['uint8', 'int32', 'int64'] as const)('errors of whole numbers in %s', async (dtype) => {
+    const batch = [tensor([1, 2, 250], { dtype }), tensor([1, 4, 254], { dtype })] as const
+    expect(await over(metrics.mse, batch)).toBeCloseTo((0 + 4 + 16) / 3, 6)
+    expect(await over(metrics.mae, batch)).toBeCloseTo((0 + 2 + 4) / 3, 6)
+    expect(await over(metrics.rmse, batch)).toBeCloseTo(Math.sqrt(20 / 3), 6)
+  })
+
   it('refuse shapes that would broadcast into nonsense', async () => {
     await expect(over(metrics.mse, [tensor([[1], [2]]), tensor([1, 2])])).rejects.toThrow(ShapeError)
     await expect(over(metrics.accuracy, [tensor([[1], [2]]), classes(0, 1)])).rejects.toThrow(

@@ -4,6 +4,7 @@ import { DTypeError } from '../errors.ts'
 import { record } from '../graph.ts'
 import { addMethods } from '../methods.ts'
 import { call, callInPlace, callOn } from '../native.ts'
+import { reads } from '../state.ts'
 import { Tensor } from '../tensor.ts'
 import { broadcastShapes } from './dims.ts'
 import { where } from './indexing.ts'
@@ -227,6 +228,7 @@ addMethods({
     return maskedSelect(this, mask)
   },
   nonzero() {
+    reads.count++ // the result's shape follows from the values
     return call('nonzero', this)
   },
 })

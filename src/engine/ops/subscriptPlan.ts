@@ -2,6 +2,7 @@ import { show } from '../check.ts'
 import { DTypeError, ShapeError } from '../errors.ts'
 import { asViewOf } from '../methods.ts'
 import { call } from '../native.ts'
+import { reads } from '../state.ts'
 import { Tensor } from '../tensor.ts'
 import { MAX_DIMENSIONS, type NestedArray, tensor } from './create.ts'
 import { broadcastShapes } from './dims.ts'
@@ -107,8 +108,12 @@ function normalise(items: readonly Index[]): (number | string | null | Tensor)[]
         `index: tensors of indices must be int64, int32 or bool, got ${item.dtype}${advice}`,
       )
     }
+    if (item.dtype === 'bool') {
+      reads.count++ // where it holds decides a shape; a list's values never change
+      return item
+    }
     // As in PyTorch, a single integer in a tensor is a plain number.
-    return item.ndim === 0 && item.dtype !== 'bool' ? item.item() : item
+    return item.ndim === 0 ? item.item() : item
   })
 }
 

@@ -112,7 +112,7 @@ export function unique(x: Tensor, options: UniqueOptions = {}): Tensor | UniqueV
   const keys = dim === null ? source : keysAlong(x, at)
   const count = keys.size(0)
   const { order, changes, ranks } = ranked(keys)
-  const later = call('nonzero', changes)
+  const later = changes.nonzero()
   const starts = call(
     'cat',
     [callOn(x, 'full', [Math.min(count, 1)], 0, dtypeCode('int64')), call('reshape', later, [-1])],

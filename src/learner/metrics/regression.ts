@@ -1,3 +1,4 @@
+import { isFloatingPoint } from '../../engine/dtype.ts'
 import { ConfigError, DataError } from '../../engine/errors.ts'
 import { noGrad, stack, type Tensor, zeros } from '../../engine/index.ts'
 import type { Target } from '../data.ts'
@@ -231,5 +232,7 @@ function explained(rest: readonly number[], total: readonly number[]): number {
 
 function difference(owner: string, output: Tensor, target: Tensor): Tensor {
   checkSameShape(owner, output, target)
-  return output.sub(target)
+  if (isFloatingPoint(output.dtype) || isFloatingPoint(target.dtype)) return output.sub(target)
+  // Integers have no mean, and differences of bytes wrap around.
+  return output.double().sub(target.double())
 }
