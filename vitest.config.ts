@@ -51,9 +51,9 @@ export default defineConfig({
           name: 'engine',
           include: ['test/**/*.test.ts'],
           exclude: above,
-          // Each file's engine leads a team as wide as the machine: more files at once would only contend. Vitest runs
-          // such a project last.
+          // Each file's engine leads a team as wide as the machine: more files at once would only contend.
           maxWorkers: 1,
+          sequence: { groupOrder: 1 },
           // Loading the sources again for each file would take as long as the tests do. What a file leaves behind would
           // be a fault of ours: all of this may go on in one process of a user's, too.
           isolate: false,
