@@ -55,8 +55,9 @@ export default defineConfig({
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
           // Loading the sources again for each file would take as long as the tests do. What a file leaves behind would
-          // be a fault of ours: all of this may go on in one process of a user's, too.
-          isolate: false,
+          // be a fault of ours: all of this may go on in one process of a user's, too. The emulated GPU guards its memory
+          // at each launch, which takes the longer the more there is.
+          isolate: process.env.ANNEAL_TEST_DEVICE !== undefined,
         },
       },
       {
