@@ -14,7 +14,7 @@ export type ChartMark =
   | { kind: 'rule'; x: number; label?: string; color?: string }
   | { kind: 'rule'; y: number; label?: string; color?: string }
 
-/** A layer of a chart. */
+/** @internal A layer of a chart. */
 export type Layer = Extract<TopLevelSpec, { layer: unknown }>['layer'][number]
 
 /** One of a chart's axes: its encoding, how it maps values, and the values that it spans. */
@@ -36,7 +36,7 @@ export function placeableMarks(marks: readonly ChartMark[], x: ScaleKind, y: Sca
   return marks.filter((mark) => (!('x' in mark) || onX(mark.x)) && (!('y' in mark) || onY(mark.y)))
 }
 
-/** Rules with their labels, inside a plot `width` pixels wide. */
+/** @internal Rules with their labels, inside a plot `width` pixels wide. */
 export function ruleLayers(
   marks: readonly ChartMark[],
   { x, y, width }: { x: Axis; y: Axis; width: number },
@@ -101,7 +101,7 @@ function aboveRule(label: string, y: number, axis: Axis, width: number) {
 
 const shapes = ['circle', 'square', 'diamond', 'triangle-up', 'triangle-down', 'cross']
 
-/** Points with a legend at the side. `firstColor` is the number of the first palette colour that no series has. */
+/** @internal Points with a legend at the side. `firstColor` is the number of the first palette colour that no series has. */
 export function pointLayers(
   marks: readonly ChartMark[],
   { x, y, firstColor }: { x: Axis; y: Axis; firstColor: number },
