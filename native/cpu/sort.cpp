@@ -23,12 +23,15 @@ struct Ranked {
     }
 };
 
+template <typename C>
+using WordOf = std::conditional_t<sizeof(C) == 8, uint64_t, uint32_t>;
+
 // Unsigned numbers in the order of the values. NaN comes last, as in PyTorch, and zeros of both signs are
 // equal.
 template <typename C>
-auto keyOf(C value) {
+WordOf<C> keyOf(C value) {
+    using Word = WordOf<C>;
     if constexpr (std::is_floating_point_v<C>) {
-        using Word = std::conditional_t<sizeof(C) == 8, uint64_t, uint32_t>;
         constexpr Word kSign = Word{1} << (8 * sizeof(Word) - 1);
         if (value != value) return std::numeric_limits<Word>::max();
         value += 0;
@@ -36,7 +39,6 @@ auto keyOf(C value) {
         std::memcpy(&bits, &value, sizeof bits);
         return static_cast<Word>(bits & kSign ? ~bits : bits | kSign);
     } else {
-        using Word = std::conditional_t<sizeof(C) == 8, uint64_t, uint32_t>;
         return static_cast<Word>(static_cast<Word>(value) - static_cast<Word>(std::numeric_limits<C>::min()));
     }
 }
@@ -110,7 +112,7 @@ void sort(Context& context, const View& values, const View& indices, const View&
         dispatchAll(input.dtype, [&](auto tag) {
             using T = typename decltype(tag)::type;
             const auto first = static_cast<size_t>(count);
-            if constexpr (sizeof(Compute<T>) <= 4) {
+            if constexpr (sizeof(WordOf<Compute<T>>) == 4) {
                 if (input.sizes[dim] <= int64_t{UINT32_MAX}) {
                     return sortLines<uint32_t, T>(values, indices, input, dim, descending, first);
                 }

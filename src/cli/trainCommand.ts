@@ -1,6 +1,7 @@
-import { mkdir, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import type { Command } from 'commander'
+import { makeFolders } from '../io/makeFolders.ts'
 import {
   addPictureOptions,
   describePictures,
@@ -87,7 +88,7 @@ async function train(dir: string, options: TrainOptions, terminal: Terminal): Pr
   const { figures } = await import('./picturesIn.ts')
   const out = resolve(options.out)
   const data = await loadPictures(dir, options, out)
-  await mkdir(out, { recursive: true }).catch((cause: Error) => {
+  await makeFolders(out).catch((cause: Error) => {
     throw new ConfigError(`--out ${options.out}: the folder cannot be made (${cause.message})`, { cause })
   })
   terminal.say(describePictures(data))

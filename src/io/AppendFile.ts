@@ -1,6 +1,7 @@
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ConfigError } from '../engine/errors.ts'
+import { makeFolders } from './makeFolders.ts'
 
 /**
  * A file that grows line by line or record by record. Where an append fails, what was there before it stays as it was.
@@ -27,7 +28,7 @@ export class AppendFile {
    */
   static async open(owner: string, path: string, { keep }: { keep: boolean }): Promise<AppendFile> {
     try {
-      await mkdir(dirname(path), { recursive: true })
+      await makeFolders(dirname(path))
       const handle = await open(path, keep ? 'a+' : 'w+')
       return new AppendFile(owner, path, handle, (await handle.stat()).size)
     } catch (cause) {

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, mkdir, open, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { type AnnealError, CheckpointError } from '../engine/errors.ts'
+import { makeFolders } from './makeFolders.ts'
 
 export interface AtomicWriteOptions {
   /** Class of the error thrown when the file cannot be written. Default: {@link CheckpointError}. */
@@ -83,25 +84,14 @@ async function resolveTarget(
     if (!isSystemError(cause)) throw cause
     if (cause.code !== 'ENOENT') throw new Failure(writeMessage(file, dirname(file), cause), { cause })
   }
-  await makeFolders(dirname(file)).catch((cause: Error) => {
+  await makeFolders(dirname(file)).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'EEXIST') return // Writing the file will tell.
     throw new Failure(
       `${file} cannot be written: its folder ${dirname(file)} cannot be made (${cause.message})`,
       { cause },
     )
   })
   return { target: await followLinks(file) }
-}
-
-/** Not mkdir's `recursive`, which in Node 20 never ends below /proc: there making fails with ENOENT though the parent is there. */
-async function makeFolders(folder: string): Promise<void> {
-  const make = () => mkdir(folder).catch((cause: NodeJS.ErrnoException) => cause)
-  let failure = await make()
-  if (failure?.code === 'ENOENT' && dirname(folder) !== folder) {
-    await makeFolders(dirname(folder))
-    failure = await make()
-  }
-  // Whether it is a folder that is there, writing the file will tell.
-  if (failure && failure.code !== 'EEXIST') throw failure
 }
 
 /** Where a file would be made under a name at which there is none: at the end of links, if the name is one. */

@@ -1,11 +1,12 @@
 import { createHash, type Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { type FileHandle, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises'
+import { type FileHandle, open, rename, rm, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AnnealError, CheckpointError } from '../engine/errors.ts'
 import { FileLock, type LockTimes } from './FileLock.ts'
 import type { HttpAnswer, HttpTimeouts } from './httpRequest.ts'
+import { makeFolders } from './makeFolders.ts'
 import { formatBytes, type ProgressSink, TransferProgress } from './transferProgress.ts'
 
 export interface DownloadOptions {
@@ -55,7 +56,7 @@ async function downloadOnce(file: string, options: DownloadOptions): Promise<voi
   const sink = options.progress === null ? { write: () => true } : (options.progress ?? process.stderr)
   const progress = new TransferProgress(basename(file), sink)
   const lock = await guarded(file, async () => {
-    await mkdir(folder, { recursive: true })
+    await makeFolders(folder)
     return FileLock.take(
       join(folder, `.${basename(file)}.lock`),
       {

@@ -1,11 +1,12 @@
 import { constants } from 'node:fs'
-import { access, mkdir } from 'node:fs/promises'
+import { access } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { show } from '../engine/check.ts'
 import { AnnealError, CheckpointError, ConfigError } from '../engine/errors.ts'
 import { crc32Of } from '../io/checksum.ts'
 import { openWeightsFile, type RawTensor, writeSafetensorsFile } from '../io/index.ts'
+import { makeFolders } from '../io/makeFolders.ts'
 import { parseJson } from '../io/parseJson.ts'
 
 /**
@@ -64,19 +65,14 @@ export function checkSavedName(owner: string, name: string): void {
   )
 }
 
-/** @throws CheckpointError */
-async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((cause: Error) => {
-    throw new CheckpointError(`the folder ${folder} cannot be made: ${cause.message}`, { cause })
-  })
-}
-
 /**
  * Makes the folder if need be. Callbacks that save call it when a fit begins, so that nothing is found out after an epoch.
  * @throws CheckpointError if nothing can be written there
  */
 export async function checkWritable(folder: string): Promise<void> {
-  await makeFolder(folder)
+  await makeFolders(folder).catch((cause: Error) => {
+    throw new CheckpointError(`the folder ${folder} cannot be made: ${cause.message}`, { cause })
+  })
   await access(folder, constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
     const reason = cause.code === 'EROFS' ? 'it is on a read-only file system' : cause.message
     throw new CheckpointError(`nothing can be written in ${folder}: ${reason}`, { cause })

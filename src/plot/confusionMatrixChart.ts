@@ -1,6 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite'
 import { ConfigError, ShapeError } from '../engine/errors.ts'
 import { Figure } from './Figure.ts'
+import type { Layer } from './marks.ts'
 import { matrixImage, shades } from './matrixImage.ts'
 import { textWidth } from './textWidth.ts'
 import { ink, theme } from './theme.ts'
@@ -102,8 +103,6 @@ export function confusionMatrixChart(
     config: theme,
   } as TopLevelSpec)
 }
-
-type Layer = Extract<TopLevelSpec, { layer: unknown }>['layer'][number]
 
 /** All cells as one picture. The rectangle behind it is there for its legend. */
 function picture(values: number[][], largest: number, side: number, color: object): Layer[] {

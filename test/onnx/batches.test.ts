@@ -15,18 +15,8 @@ import {
 import * as F from '../../src/nn/functional.ts'
 import * as nn from '../../src/nn/index.ts'
 import { exportOnnx } from '../../src/onnx/index.ts'
+import { Expression } from './Expression.ts'
 import { differenceOf } from './runtime.ts'
-
-class Expression extends nn.Module {
-  readonly of: (x: Tensor) => Tensor | Tensor[]
-  constructor(of: (x: Tensor) => Tensor | Tensor[]) {
-    super()
-    this.of = of
-  }
-  override forward(x: Tensor): Tensor {
-    return this.of(x) as Tensor
-  }
-}
 
 const layer = new nn.Linear(6, 2)
 const batchOf = (x: Tensor) => x.shape[0]!

@@ -1,19 +1,8 @@
 import { expect, test } from 'vitest'
 import { manualSeed, ones, rand, randint, randn, type Tensor, tensor, where } from '../../src/engine/index.ts'
 import * as F from '../../src/nn/functional.ts'
-import * as nn from '../../src/nn/index.ts'
+import { Expression } from './Expression.ts'
 import { differenceOf } from './runtime.ts'
-
-class Expression extends nn.Module {
-  readonly of: (x: Tensor) => Tensor | Tensor[]
-  constructor(of: (x: Tensor) => Tensor | Tensor[]) {
-    super()
-    this.of = of
-  }
-  override forward(x: Tensor): Tensor {
-    return this.of(x) as Tensor
-  }
-}
 
 // The type of `where` knows numbers only.
 const [truth, falsity] = [true, false] as unknown as [number, number]

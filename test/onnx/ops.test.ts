@@ -23,18 +23,8 @@ import * as F from '../../src/nn/functional.ts'
 import * as nn from '../../src/nn/index.ts'
 import { trace } from '../../src/onnx/batches.ts'
 import { exporters } from '../../src/onnx/exporters/index.ts'
+import { Expression } from './Expression.ts'
 import { differenceOf } from './runtime.ts'
-
-class Expression extends nn.Module {
-  readonly of: (x: Tensor) => Tensor | Tensor[]
-  constructor(of: (x: Tensor) => Tensor | Tensor[]) {
-    super()
-    this.of = of
-  }
-  override forward(x: Tensor): Tensor {
-    return this.of(x) as Tensor
-  }
-}
 
 manualSeed(3)
 const picture = () => randn([2, 4, 6, 7])
