@@ -1,6 +1,7 @@
+import { stat } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
-import { onTestFinished } from 'vitest'
+import { expect, onTestFinished, vi } from 'vitest'
 
 /** What a server heard of: path, and range asked for. */
 export interface Heard {
@@ -25,10 +26,16 @@ export async function serve(
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, heard, server }
 }
 
+/** The first byte that is asked for by a range, or undefined. */
+export function rangeStart(request: IncomingMessage): number | undefined {
+  const match = /^bytes=(\d+)-$/.exec(request.headers.range ?? '')
+  return match ? Number(match[1]) : undefined
+}
+
 /** Answers with `content`, or with the part of it that was asked for. */
 export function sendFile(request: IncomingMessage, response: ServerResponse, content: Buffer): void {
-  const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? Number.NaN)
-  if (Number.isNaN(from)) {
+  const from = rangeStart(request)
+  if (from === undefined) {
     response.writeHead(200, { 'content-length': content.byteLength }).end(content)
   } else if (from >= content.byteLength) {
     response.writeHead(416, { 'content-range': `bytes */${content.byteLength}` }).end()
@@ -39,16 +46,24 @@ export function sendFile(request: IncomingMessage, response: ServerResponse, con
   }
 }
 
-/** Sends the head of `content` and then cuts the connection. */
-export function sendAndCut(response: ServerResponse, content: Buffer, bytes: number, from = 0): void {
-  const headers = { 'content-length': content.byteLength - from }
+/**
+ * Sends `bytes` bytes of `content` from `from` on, and cuts the connection once all of them have reached the file `part`: what a
+ * client has not read yet when a connection breaks may be lost.
+ */
+export async function sendAndCut(
+  response: ServerResponse,
+  content: Buffer,
+  bytes: number,
+  part: string,
+  from = 0,
+): Promise<void> {
   response.writeHead(from > 0 ? 206 : 200, {
-    ...headers,
+    'content-length': content.byteLength - from,
     ...(from > 0 && { 'content-range': `bytes ${from}-${content.byteLength - 1}/${content.byteLength}` }),
   })
-  response.write(content.subarray(from, from + bytes), () =>
-    setTimeout(() => response.socket?.destroySoon(), 20),
-  )
+  response.write(content.subarray(from, from + bytes))
+  await vi.waitFor(async () => expect((await stat(part)).size).toBe(from + bytes), { timeout: 50_000 })
+  response.socket?.destroy()
 }
 
 /** A proxy that tunnels wherever it is told to, and notes where. */
