@@ -1,6 +1,7 @@
 #include "cpu/winograd.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "cpu/gemm_tile.h"
 #include "cpu/onednn.h"
@@ -17,9 +18,10 @@ using gemm::kWidth;
 // Bytes of transformed patches that one thread works on: about what its second-level cache holds.
 constexpr int64_t kBlockBytes = 768 * 1024;
 
-// Products that are summed in one go: the larger tiles' transforms magnify what a long sum rounds off.
-template <int M>
-constexpr int64_t kPiece = M == 2 ? 64 : 32;
+// Products that are summed in one go: the larger tiles' transforms magnify what a long sum rounds off, which is
+// lost again where results are rounded to bfloat16.
+template <int M, typename T>
+constexpr int64_t kPiece = std::is_same_v<T, BFloat16> ? 1024 : M == 2 ? 64 : 32;
 
 float* scratchFloats(int slot, int64_t floats) {
     return static_cast<float*>(onednn::scratch(slot, static_cast<size_t>(floats) * sizeof(float)));
@@ -72,7 +74,7 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Taps& 
             for (int64_t i = 0; i < kPlanes<M>; i++) {
                 gemm::product(end - begin, targets, sources, source.data + i * source.plane, source.row, 1,
                               filters.data + i * filters.plane, filters.panel, kColumns,
-                              target.data + i * target.plane, target.row, false, kPiece<M>);
+                              target.data + i * target.plane, target.row, false, kPiece<M, T>);
             }
             scatterOutput<M, T>(target, out, finish, tiles, begin, end, 0, targets);
         }
@@ -125,7 +127,8 @@ void accumulateByTiles(const View& gradWeight, const Pictures<T>& gradient, cons
 // and uses them up on all tiles, which are transformed first
 
 constexpr int64_t kSourcesTogether = 64, kInputsTogether = 4 * gemm::kRows;
-constexpr int64_t kTilesSummed = 24;             // products that are summed in one go
+template <typename T>
+constexpr int64_t kTilesSummed = std::is_same_v<T, BFloat16> ? 1024 : 24;  // products that are summed in one go
 constexpr int64_t kTileBytes = 6 * 1024 * 1024;  // of transformed tiles, in the third-level cache
 
 template <int M>
@@ -169,7 +172,7 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
                     for (int64_t i = 0; i < kPlanes<M>; i++) {
                         gemm::product(count, columns, depth, source.data + i * source.plane + k, source.row,
                                       1, filters.data + i * filters.plane, 0, kColumns,
-                                      target.data + i * target.plane, target.row, k != 0, kPiece<M>);
+                                      target.data + i * target.plane, target.row, k != 0, kPiece<M, T>);
                     }
                 }
                 scatterOutput<M, T>(target, out, finish, tiles, start, start + count, channel, columns);
@@ -205,7 +208,7 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
                 for (int64_t i = 0; i < kPlanes<M>; i++) {
                     gemm::product(rows, columns, count, source.data + i * source.plane + input, 1, source.row,
                                   target.data + i * target.plane + output, 0, target.row, sums + i * kPlane,
-                                  kColumns, false, kTilesSummed);
+                                  kColumns, false, kTilesSummed<T>);
                 }
                 for (int64_t column = 0; column < columns; column += kWidth) {
                     for (int64_t row = 0; row < rows; row++) {
@@ -219,18 +222,6 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
 }
 
 // --- the choice
-
-// Larger tiles take fewer multiplications, but more where they hang over the edges of small pictures, and
-// more filters, each of which costs as much to transform as some tiles.
-bool largeTiles(const View& out) {
-#if defined(__x86_64__) && !defined(__FMA__)
-    return false;  // every product would round on its own, and the larger tiles magnify it
-#endif
-    constexpr int64_t kFilterTiles = 6;
-    const int64_t small = Tiles<2>(out.sizes[0], out.sizes[2], out.sizes[3]).count,
-                  large = Tiles<4>(out.sizes[0], out.sizes[2], out.sizes[3]).count;
-    return kPlanes<4> * (large + kFilterTiles) < kPlanes<2> * (small + kFilterTiles);
-}
 
 // Transformed filters of more bytes than this would be fetched from the third-level cache or from memory.
 constexpr int64_t kManyFilterBytes = 4 * 1024 * 1024;
@@ -249,39 +240,73 @@ void convolve(const View& outView, const View& inView, const Taps& taps, const F
     run(out, in, taps, finish, padding);
 }
 
+// Vector operations that take as long as transforming a vector of patches, there or back, or of filters.
+template <int M>
+constexpr int64_t kPatchCost = M == 2 ? 120 : M == 4 ? 300 : M == 7 ? 750 : 1000;
+template <int M>
+constexpr int64_t kFilterCost = M == 2 ? 150 : M == 4 ? 230 : M == 7 ? 500 : 600;
+
+template <int M>
+int64_t costOf(const View& out, int64_t inputs, int64_t outputs) {
+    const int64_t tiles = Tiles<M>(out.sizes[0], out.sizes[2], out.sizes[3]).count;
+    return (kPlanes<M> * tiles * inputs * outputs + kPatchCost<M> * tiles * (inputs + outputs) +
+            kFilterCost<M> * inputs * outputs) /
+           kWidth;
+}
+
+// The best tile for a convolution. Larger ones take fewer multiplications, but more where they hang over the edges of
+// small pictures, and larger filters.
+struct Choice {
+    int tile = 2;
+    int64_t cost;
+    Choice(const View& weight, const View& out, DType dtype) {
+        const int64_t inputs = weight.sizes[1], outputs = weight.sizes[0];
+        cost = costOf<2>(out, inputs, outputs);
+#if !defined(__x86_64__) || defined(__FMA__)  // else every product would round on its own, which they magnify
+        consider(4, costOf<4>(out, inputs, outputs));
+        if (dtype != DType::BFloat16) return;
+        consider(7, costOf<7>(out, inputs, outputs));
+        consider(8, costOf<8>(out, inputs, outputs));
+#endif
+    }
+
+  private:
+    void consider(int other, int64_t otherCost) {
+        if (otherCost < cost) tile = other, cost = otherCost;
+    }
+};
+
 // Calls body with the tile's size and the storage type as template arguments.
 template <typename Body>
-void dispatch(const View& input, const View& out, const Body& body) {
-    const auto withType = [&](auto tag) {
-        if (largeTiles(out)) {
-            body(std::integral_constant<int, 4>{}, tag);
-        } else {
-            body(std::integral_constant<int, 2>{}, tag);
+void dispatch(const View& weight, const View& out, const Body& body) {
+    const int tile = Choice(weight, out, out.dtype).tile;
+    if (out.dtype == DType::BFloat16) {
+        switch (tile) {
+            case 2:
+                return body(std::integral_constant<int, 2>{}, BFloat16{});
+            case 4:
+                return body(std::integral_constant<int, 4>{}, BFloat16{});
+            case 7:
+                return body(std::integral_constant<int, 7>{}, BFloat16{});
+            default:
+                return body(std::integral_constant<int, 8>{}, BFloat16{});
         }
-    };
-    if (input.dtype == DType::BFloat16) {
-        withType(BFloat16{});
+    }
+    if (tile == 2) {
+        body(std::integral_constant<int, 2>{}, float{});
     } else {
-        withType(float{});
+        body(std::integral_constant<int, 4>{}, float{});
     }
 }
 
-// In bfloat16 the direct method multiplies twice as fast as this one in float32, or many times with matrix
-// units. What is left are the shapes where it reads more (measured on Zen 4 and Zen 5): weights' gradients,
-// and many pixels of few channels.
+// In bfloat16 the direct method multiplies twice as fast as this one in float32, or many times with matrix units,
+// but has weights to bring into its order, which takes oneDNN long (measured on Zen 4).
 bool outrunsHalf(ConvDirection direction, const View& weight, const View& out) {
     if (onednn::hasMatrixUnits()) return false;
     const int64_t pixels = out.sizes[0] * out.sizes[2] * out.sizes[3];
-    const bool many = manyFilters<4>(weight.sizes[1], weight.sizes[0]);
-    switch (direction) {
-        case ConvDirection::Forward:
-            return many ? pixels < 1000 : pixels > 2000;
-        case ConvDirection::BackwardInput:
-            return !many && pixels > 5000;
-        case ConvDirection::BackwardWeight:
-            return !many || pixels < 1000;
-    }
-    return false;
+    const int64_t reorder = direction == ConvDirection::Forward ? 800 : direction == ConvDirection::BackwardInput ? 100 : 450;
+    const int64_t direct = (5 * pixels + reorder) * weight.sizes[0] * weight.sizes[1] / kWidth;
+    return 1.3 * Choice(weight, out, DType::BFloat16).cost < direct;
 }
 
 }  // namespace
@@ -304,7 +329,7 @@ bool suits(ConvDirection direction, const View& input, const View& weight, const
 
 void forward(const View& out, const View& input, const View& weight, const View* bias,
              const ConvGeometry& g) {
-    dispatch(input, out, [&](auto size, auto tag) {
+    dispatch(weight, out, [&](auto size, auto tag) {
         using T = decltype(tag);
         const Finish<T> finish{bias ? bias->as<const float>() : nullptr, nullptr, false};
         convolve<decltype(size)::value, T>(out, input, Taps(weight, false), finish, g.padding);
@@ -313,7 +338,7 @@ void forward(const View& out, const View& input, const View& weight, const View*
 
 void forward(const View& out, const View& input, const View& weight, const ConvEpilogue& epilogue,
              const ConvGeometry& g) {
-    dispatch(input, out, [&](auto size, auto tag) {
+    dispatch(weight, out, [&](auto size, auto tag) {
         using T = decltype(tag);
         const Finish<T> finish{epilogue.shift, static_cast<const T*>(epilogue.residual), epilogue.relu};
         convolve<decltype(size)::value, T>(out, input, Taps(weight, false, epilogue.scale), finish,
@@ -323,7 +348,7 @@ void forward(const View& out, const View& input, const View& weight, const ConvE
 
 void backwardInput(const View& gradInput, const View& gradOutput, const View& weight, const ConvGeometry& g) {
     const int64_t padding[2] = {2 - g.padding[0], 2 - g.padding[1]};
-    dispatch(gradInput, gradInput, [&](auto size, auto tag) {
+    dispatch(weight, gradInput, [&](auto size, auto tag) {
         using T = decltype(tag);
         convolve<decltype(size)::value, T>(gradInput, gradOutput, Taps(weight, true), Finish<T>{}, padding);
     });
@@ -331,7 +356,7 @@ void backwardInput(const View& gradInput, const View& gradOutput, const View& we
 
 void backwardWeight(const View& gradWeight, const View& gradOutput, const View& input,
                     const ConvGeometry& g) {
-    dispatch(input, gradOutput, [&](auto size, auto tag) {
+    dispatch(gradWeight, gradOutput, [&](auto size, auto tag) {
         constexpr int M = decltype(size)::value;
         using T = decltype(tag);
         const Pictures<T> gradient(gradOutput), in(input);

@@ -6,7 +6,7 @@
 
 #include "core/tensor.h"
 #include "cpu/simd.h"
-#include "cpu/winograd_transforms.h"
+#include "cpu/winograd_large_tiles.h"
 
 // Pictures into transformed patches, and back: M x M outputs at a time, in planes that matrix products take.
 namespace anneal::cpu::winograd {

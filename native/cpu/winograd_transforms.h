@@ -85,25 +85,35 @@ struct Scheme<4> {
     }
 };
 
-// Applies `line` to the columns and then the rows of what load(i, j) gives; store(i, j, value) takes it.
+// Applies `line` to the columns and then the rows of what load(i, j) gives; store(i, j, value) takes it. Lines of
+// large tiles leave no registers over, so that there is nothing to gain from working on several at once.
 template <int From, int To, typename Load, typename Line, typename Store>
 ANNEAL_INLINE void transformPatch(const Load& load, const Line& line, const Store& store) {
-    V half[From][To];
+    V half[To][From];
+    const auto column = [&](int j) __attribute__((always_inline)) {
+        V from[From], to[To];
+#pragma GCC unroll 10
+        for (int i = 0; i < From; i++) from[i] = load(i, j);
+        line(from, to);
+#pragma GCC unroll 10
+        for (int i = 0; i < To; i++) half[i][j] = to[i];
+    };
+    const auto row = [&](int i) __attribute__((always_inline)) {
+        V to[To];
+        line(half[i], to);
+#pragma GCC unroll 10
+        for (int j = 0; j < To; j++) store(i, j, to[j]);
+    };
+    if constexpr (From <= 6 && To <= 6) {
 #pragma GCC unroll 6
-    for (int j = 0; j < From; j++) {
-        V column[From];
+        for (int j = 0; j < From; j++) column(j);
 #pragma GCC unroll 6
-        for (int i = 0; i < From; i++) column[i] = load(i, j);
-        line(column, half[j]);
-    }
-#pragma GCC unroll 6
-    for (int i = 0; i < To; i++) {
-        V row[From], result[To];
-#pragma GCC unroll 6
-        for (int j = 0; j < From; j++) row[j] = half[j][i];
-        line(row, result);
-#pragma GCC unroll 6
-        for (int j = 0; j < To; j++) store(i, j, result[j]);
+        for (int i = 0; i < To; i++) row(i);
+    } else {
+#pragma GCC unroll 1
+        for (int j = 0; j < From; j++) column(j);
+#pragma GCC unroll 1
+        for (int i = 0; i < To; i++) row(i);
     }
 }
 
