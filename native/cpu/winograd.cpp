@@ -304,7 +304,7 @@ void dispatch(const View& weight, const View& out, const Body& body) {
 bool outrunsHalf(ConvDirection direction, const View& weight, const View& out) {
     if (onednn::hasMatrixUnits()) return false;
     const int64_t pixels = out.sizes[0] * out.sizes[2] * out.sizes[3];
-    const int64_t reorder = direction == ConvDirection::Forward ? 800 : direction == ConvDirection::BackwardInput ? 100 : 450;
+    const int64_t reorder = direction == ConvDirection::BackwardWeight ? 450 : 100;
     const int64_t direct = (5 * pixels + reorder) * weight.sizes[0] * weight.sizes[1] / kWidth;
     return 1.3 * Choice(weight, out, DType::BFloat16).cost < direct;
 }
