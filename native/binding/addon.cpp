@@ -175,9 +175,19 @@ napi_value Addon::call(napi_env env, napi_callback_info info) {
 
 void Addon::reportMemory(napi_env env) {
     constexpr int64_t kStep = int64_t{16} << 20;
+    constexpr std::chrono::seconds kPatience(1);
     const size_t bytes = context_->bytesInUse();
     const int64_t change = static_cast<int64_t>(bytes) - reportedBytes_;
-    if (change < kStep && change > -kStep) return;
+    if (change > -kStep) {
+        lowSince_.reset();
+        if (change < kStep) return;
+    } else {
+        // The memory of a training step comes and goes. V8 collects whenever what it is told of has grown by some
+        // 64 MB since it last was at its lowest: told of every fall, it would in every step.
+        const auto now = std::chrono::steady_clock::now();
+        if (!lowSince_) lowSince_ = now;
+        if (now - *lowSince_ < kPatience) return;
+    }
     int64_t total;
     napi_adjust_external_memory(env, change, &total);
     reportedBytes_ += change;
