@@ -61,22 +61,26 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Taps& 
                 filters.plane);
         }
     });
-    const int64_t block = tilesPerBlock<M>(tiles.count, sources, targets);
-    const int64_t each = floatsFor<M>(block, sources, targets);
+    const int64_t block = tilesPerBlock<M>(tiles.count, sources, kColumns);
+    const int64_t sourceFloats = Planes<M>::floats(block, sources);
+    const int64_t each = sourceFloats + Planes<M>::floats(block, kColumns, 0);
     float* const memory = scratchFloats(1, each * omp_get_max_threads());
     parallelFor((tiles.count + block - 1) / block, 1, [&](int64_t first, int64_t last) {
         float* const own = memory + omp_get_thread_num() * each;
-        const Planes<M> source(own, block, sources),
-            target(own + Planes<M>::floats(block, sources), block, targets);
+        const Planes<M> source(own, block, sources), target(own + sourceFloats, block, kColumns, 0);
         for (int64_t begin = first * block; begin < std::min(last * block, tiles.count); begin += block) {
             const int64_t end = std::min(begin + block, tiles.count);
             gatherInput<M, T>(source, in, tiles, begin, end, padding);
-            for (int64_t i = 0; i < kPlanes<M>; i++) {
-                gemm::product(end - begin, targets, sources, source.data + i * source.plane, source.row, 1,
-                              filters.data + i * filters.plane, filters.panel, kColumns,
-                              target.data + i * target.plane, target.row, false, kPiece<M, T>);
+            for (int64_t channel = 0; channel < targets; channel += kColumns) {
+                const float* const panel = filters.data + channel / kColumns * filters.panel;
+                const int64_t columns = std::min(kColumns + 0L, targets - channel);
+                for (int64_t i = 0; i < kPlanes<M>; i++) {
+                    gemm::product(end - begin, columns, sources, source.data + i * source.plane, source.row, 1,
+                                  panel + i * filters.plane, 0, kColumns, target.data + i * target.plane,
+                                  target.row, false, kPiece<M, T>);
+                }
+                scatterOutput<M, T>(target, out, finish, tiles, begin, end, channel, columns);
             }
-            scatterOutput<M, T>(target, out, finish, tiles, begin, end, 0, targets);
         }
     });
 }
@@ -129,7 +133,7 @@ void accumulateByTiles(const View& gradWeight, const Pictures<T>& gradient, cons
 constexpr int64_t kSourcesTogether = 64, kInputsTogether = 4 * gemm::kRows;
 template <typename T>
 constexpr int64_t kTilesSummed = std::is_same_v<T, BFloat16> ? 1024 : 24;  // products that are summed in one go
-constexpr int64_t kTileBytes = 6 * 1024 * 1024;  // of transformed tiles, in the third-level cache
+constexpr int64_t kTileBytes = 3 * 1024 * 1024;  // of transformed tiles, in the third-level cache
 
 template <int M>
 int64_t tilesTogether(int64_t tiles, int64_t channels) {
@@ -147,7 +151,7 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
     const int64_t together = tilesTogether<M>(tiles.count, sources);
     const Planes<M> source(scratchFloats(0, Planes<M>::floats(together, sources)), together, sources);
     const int64_t filterFloats = Filters::floats<M>(kSourcesTogether, 1);
-    const int64_t each = filterFloats + Planes<M>::floats(together, kColumns);
+    const int64_t each = filterFloats + Planes<M>::floats(together, kColumns, 0);
     float* const memory = scratchFloats(1, each * omp_get_max_threads());
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
@@ -157,7 +161,7 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
         parallelFor((targets + kColumns - 1) / kColumns, 1, [&](int64_t first, int64_t last) {
             float* const own = memory + omp_get_thread_num() * each;
             const Filters filters(own, kSourcesTogether, 1);
-            const Planes<M> target(own + filterFloats, together, kColumns);
+            const Planes<M> target(own + filterFloats, together, kColumns, 0);
             for (int64_t panel = first; panel < last; panel++) {
                 const int64_t channel = panel * kColumns,
                               columns = std::min(kColumns + 0L, targets - channel);
@@ -223,20 +227,21 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
 
 // --- the choice
 
-// Transformed filters of more bytes than this would be fetched from the third-level cache or from memory.
-constexpr int64_t kManyFilterBytes = 4 * 1024 * 1024;
+// Transformed filters of more bytes than this are many: they would have to come from memory again and again. Their gradients are
+// written as well, to sums that each thread has of its own.
+constexpr int64_t kManyFilterBytes = 8 * 1024 * 1024, kManySumBytes = kManyFilterBytes / 2;
 
 template <int M>
-bool manyFilters(int64_t inputs, int64_t outputs) {
-    return kPlanes<M> * inputs * outputs * static_cast<int64_t>(sizeof(float)) > kManyFilterBytes;
+int64_t filterBytes(int64_t inputs, int64_t outputs) {
+    return kPlanes<M> * inputs * outputs * static_cast<int64_t>(sizeof(float));
 }
 
 template <int M, typename T>
 void convolve(const View& outView, const View& inView, const Taps& taps, const Finish<T>& finish,
               const int64_t (&padding)[2]) {
     const Pictures<T> out(outView), in(inView);
-    const auto run =
-        manyFilters<M>(in.channels, out.channels) ? convolveByFilters<M, T> : convolveByTiles<M, T>;
+    const bool many = filterBytes<M>(in.channels, out.channels) > kManyFilterBytes;
+    const auto run = many ? convolveByFilters<M, T> : convolveByTiles<M, T>;
     run(out, in, taps, finish, padding);
 }
 
@@ -360,8 +365,8 @@ void backwardWeight(const View& gradWeight, const View& gradOutput, const View& 
         constexpr int M = decltype(size)::value;
         using T = decltype(tag);
         const Pictures<T> gradient(gradOutput), in(input);
-        const auto run = manyFilters<M>(in.channels, gradient.channels) ? accumulateByFilters<M, T>
-                                                                        : accumulateByTiles<M, T>;
+        const bool many = filterBytes<M>(in.channels, gradient.channels) > kManySumBytes;
+        const auto run = many ? accumulateByFilters<M, T> : accumulateByTiles<M, T>;
         run(gradWeight, gradient, in, g.padding);
     });
 }

@@ -52,16 +52,16 @@ template <int M>
 struct Planes {
     float* data;
     int64_t row, plane;
-    Planes(float* data, int64_t tiles, int64_t channels)
-        : data(data), row(channels + kPad), plane(tiles * (channels + kPad) + kPad) {}
+    Planes(float* data, int64_t tiles, int64_t channels, int64_t pad = kPad)
+        : data(data), row(channels + pad), plane(tiles * (channels + pad) + kPad) {}
     Planes from(int64_t tile) const {
         Planes later = *this;
         later.data += tile * row;
         return later;
     }
     float* at(int i, int j) const { return data + (i * (M + 2) + j) * plane; }
-    static int64_t floats(int64_t tiles, int64_t channels) {
-        return kPlanes<M> * (tiles * (channels + kPad) + kPad);
+    static int64_t floats(int64_t tiles, int64_t channels, int64_t pad = kPad) {
+        return kPlanes<M> * (tiles * (channels + pad) + kPad);
     }
 };
 
