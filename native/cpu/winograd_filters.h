@@ -41,7 +41,9 @@ struct Taps {
     template <int M>
     void transform(int64_t source, int64_t target, float* to, int64_t plane) const {
         V taps[9];
-        loadTaps(data + target * targetStep + source * sourceStep, targetStep, taps);
+        const float* const from = data + target * targetStep + source * sourceStep;
+        prefetchTaps<0>(from + (backward ? 2 : 8) * sourceStep, targetStep);
+        loadTaps(from, targetStep, taps);
         if (scale) {
             const V factor = simd::load(scale + target);
             for (V& tap : taps) tap *= factor;
@@ -58,6 +60,7 @@ template <int M>
 void finishFilter(float* to, int64_t step, const float* sums, int64_t plane, int64_t parts, int64_t partStep,
                   bool more) {
     V taps[9], before[9];
+    prefetchTaps<1>(to + 8 * 9, step);
     transformPatch<M + 2, 3>(
         [&](int i, int j) {
             const float* const from = sums + (i * (M + 2) + j) * plane;

@@ -136,6 +136,12 @@ ANNEAL_INLINE void loadTaps(const float* from, int64_t step, V (&taps)[9]) {
     }
 }
 
+// Filters that will be read, or written, soon. They lie in more rows than the processor foresees by itself.
+template <int Write>
+ANNEAL_INLINE void prefetchTaps(const float* from, int64_t step) {
+    for (int lane = 0; lane < simd::Lanes<float>::kCount; lane++) __builtin_prefetch(from + lane * step, Write);
+}
+
 ANNEAL_INLINE void storeTaps(float* to, int64_t step, const V (&taps)[9]) {
     constexpr int kWidth = simd::Lanes<float>::kCount;
     V rows[kWidth];
