@@ -182,8 +182,8 @@ void Addon::reportMemory(napi_env env) {
         lowSince_.reset();
         if (change < kStep) return;
     } else {
-        // The memory of a training step comes and goes. V8 collects whenever what it is told of has grown by some
-        // 64 MB since it last was at its lowest: told of every fall, it would in every step.
+        // The memory of a training step comes and goes. V8 collects whenever what it is told of has grown by
+        // some 64 MB since it last was at its lowest: told of every fall, it would in every step.
         const auto now = std::chrono::steady_clock::now();
         if (!lowSince_) lowSince_ = now;
         if (now - *lowSince_ < kPatience) return;

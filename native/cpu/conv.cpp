@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "cpu/conv_narrow.h"
+#include "cpu/conv_pairs.h"
 #include "cpu/kernels.h"
 #include "cpu/onednn.h"
 #include "cpu/parallel.h"
@@ -48,14 +49,16 @@ onednn::Key keyOf(Direction direction, const View& input, const View& weight, co
     return key;
 }
 
-// In bfloat16 without matrix units oneDNN takes an order of the weights of its own choice that it brings them into five
-// times slower than into that of the gradient's kernel, whose forward twin is no slower.
-dnnl::convolution_forward::primitive_desc forwardDescriptor(const onednn::ConvDescriptors& d, const View& input,
-                                                            const View& weight, const ConvGeometry& g) {
+// In bfloat16 without matrix units oneDNN takes an order of the weights of its own choice that it brings them
+// into five times slower than into that of the gradient's kernel, whose forward twin is no slower.
+dnnl::convolution_forward::primitive_desc forwardDescriptor(const onednn::ConvDescriptors& d,
+                                                            const View& input, const View& weight,
+                                                            const ConvGeometry& g) {
     if (input.dtype == DType::BFloat16 && !onednn::hasMatrixUnits() && g.groups == 1 &&
         weight.sizes[0] % 16 == 0 && weight.sizes[1] % 16 == 0) {
         onednn::ConvDescriptors ordered = d;
-        ordered.weight = memory::desc(dims(weight.sizes), memory::data_type::bf16, memory::format_tag::OIhw8i16o2i);
+        ordered.weight =
+            memory::desc(dims(weight.sizes), memory::data_type::bf16, memory::format_tag::OIhw8i16o2i);
         try {
             return onednn::forwardDescriptor(ordered);
         } catch (const dnnl::error&) {
@@ -266,9 +269,12 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
             convDouble(direction, input, weight, out, biasPointer, geometry);
         } else if (narrow::suits(direction, input.sizes, weight.sizes, input.dtype, geometry)) {
             runNarrow(direction, input, weight, out, biasPointer, geometry);
-        } else if (winograd::suits(direction, input, weight, out, geometry) &&
+        } else if (winograd::suits(input, weight, out, geometry) &&
                    (direction != Direction::BackwardWeight || !withBias)) {
             runWinograd(direction, input, weight, out, biasPointer, geometry);
+        } else if (direction == Direction::BackwardWeight && !withBias &&
+                   pairs::suits(input, weight, geometry)) {
+            pairs::backwardWeight(weight, out, input, geometry);
         } else {
             runOneDnn(direction, input, weight, out, biasPointer, geometry);
         }
@@ -308,7 +314,7 @@ void conv2dNorm(Context& context, const View& out, const View& input, const View
                 static_cast<float>(((bias ? bias[c] : 0) - double(mean[c])) * factor + (lift ? lift[c] : 0));
         }
         const ConvEpilogue epilogue{scale.data(), shift.data(), residual, relu};
-        if (winograd::suits(Direction::Forward, input, weight, out, geometry)) {
+        if (winograd::suits(input, weight, out, geometry)) {
             winograd::forward(out, input, weight, epilogue, geometry);
         } else {
             runOneDnn(Direction::Forward, input, weight, out, nullptr, geometry, &epilogue,

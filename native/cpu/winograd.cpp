@@ -18,10 +18,12 @@ using gemm::kWidth;
 // Bytes of transformed patches that one thread works on: about what its second-level cache holds.
 constexpr int64_t kBlockBytes = 768 * 1024;
 
-// Products that are summed in one go: the larger tiles' transforms magnify what a long sum rounds off, which is
-// lost again where results are rounded to bfloat16.
+// Products that are summed in one go: the larger tiles' transforms magnify what a long sum rounds off, which
+// is lost again where results are rounded to bfloat16.
 template <int M, typename T>
-constexpr int64_t kPiece = std::is_same_v<T, BFloat16> ? 1024 : M == 2 ? 64 : 32;
+constexpr int64_t kPiece = std::is_same_v<T, BFloat16> ? 1024
+                           : M == 2                    ? 64
+                                                       : 32;
 
 float* scratchFloats(int slot, int64_t floats) {
     return static_cast<float*>(onednn::scratch(slot, static_cast<size_t>(floats) * sizeof(float)));
@@ -75,8 +77,8 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Taps& 
                 const float* const panel = filters.data + channel / kColumns * filters.panel;
                 const int64_t columns = std::min(kColumns + 0L, targets - channel);
                 for (int64_t i = 0; i < kPlanes<M>; i++) {
-                    gemm::product(end - begin, columns, sources, source.data + i * source.plane, source.row, 1,
-                                  panel + i * filters.plane, 0, kColumns, target.data + i * target.plane,
+                    gemm::product(end - begin, columns, sources, source.data + i * source.plane, source.row,
+                                  1, panel + i * filters.plane, 0, kColumns, target.data + i * target.plane,
                                   target.row, false, kPiece<M, T>);
                 }
                 scatterOutput<M, T>(target, out, finish, tiles, begin, end, channel, columns);
@@ -132,7 +134,8 @@ void accumulateByTiles(const View& gradWeight, const Pictures<T>& gradient, cons
 
 constexpr int64_t kSourcesTogether = 64, kInputsTogether = 4 * gemm::kRows;
 template <typename T>
-constexpr int64_t kTilesSummed = std::is_same_v<T, BFloat16> ? 1024 : 24;  // products that are summed in one go
+constexpr int64_t kTilesSummed =
+    std::is_same_v<T, BFloat16> ? 1024 : 24;     // products that are summed in one go
 constexpr int64_t kTileBytes = 3 * 1024 * 1024;  // of transformed tiles, in the third-level cache
 
 template <int M>
@@ -227,8 +230,8 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
 
 // --- the choice
 
-// Transformed filters of more bytes than this are many: they would have to come from memory again and again. Their gradients are
-// written as well, to sums that each thread has of its own.
+// Transformed filters of more bytes than this are many: they would have to come from memory again and again.
+// Their gradients are written as well, to sums that each thread has of its own.
 constexpr int64_t kManyFilterBytes = 8 * 1024 * 1024, kManySumBytes = kManyFilterBytes / 2;
 
 template <int M>
@@ -247,9 +250,15 @@ void convolve(const View& outView, const View& inView, const Taps& taps, const F
 
 // Vector operations that take as long as transforming a vector of patches, there or back, or of filters.
 template <int M>
-constexpr int64_t kPatchCost = M == 2 ? 120 : M == 4 ? 300 : M == 7 ? 750 : 1000;
+constexpr int64_t kPatchCost = M == 2   ? 120
+                               : M == 4 ? 300
+                               : M == 7 ? 750
+                                        : 1000;
 template <int M>
-constexpr int64_t kFilterCost = M == 2 ? 150 : M == 4 ? 230 : M == 7 ? 500 : 600;
+constexpr int64_t kFilterCost = M == 2   ? 150
+                                : M == 4 ? 230
+                                : M == 7 ? 500
+                                         : 600;
 
 template <int M>
 int64_t costOf(const View& out, int64_t inputs, int64_t outputs) {
@@ -259,8 +268,8 @@ int64_t costOf(const View& out, int64_t inputs, int64_t outputs) {
            kWidth;
 }
 
-// The best tile for a convolution. Larger ones take fewer multiplications, but more where they hang over the edges of
-// small pictures, and larger filters.
+// The best tile for a convolution. Larger ones take fewer multiplications, but more where they hang over the
+// edges of small pictures, and larger filters.
 struct Choice {
     int tile = 2;
     int64_t cost;
@@ -304,23 +313,21 @@ void dispatch(const View& weight, const View& out, const Body& body) {
     }
 }
 
-// In bfloat16 the direct method multiplies twice as fast as this one in float32, or many times with matrix units,
-// but has weights to bring into its order, which takes oneDNN long (measured on Zen 4).
-bool outrunsHalf(ConvDirection direction, const View& weight, const View& out) {
+// In bfloat16 the direct method multiplies twice as fast as this one in float32, or many times with matrix
+// units, but has weights or their gradients to bring into another order (measured on Zen 4).
+bool outrunsHalf(const View& weight, const View& out) {
     if (onednn::hasMatrixUnits()) return false;
     const int64_t pixels = out.sizes[0] * out.sizes[2] * out.sizes[3];
-    const int64_t reorder = direction == ConvDirection::BackwardWeight ? 450 : 100;
-    const int64_t direct = (5 * pixels + reorder) * weight.sizes[0] * weight.sizes[1] / kWidth;
+    const int64_t direct = (5 * pixels + 100) * weight.sizes[0] * weight.sizes[1] / kWidth;
     return 1.3 * Choice(weight, out, DType::BFloat16).cost < direct;
 }
 
 }  // namespace
 
-bool suits(ConvDirection direction, const View& input, const View& weight, const View& out,
-           const ConvGeometry& g) {
+bool suits(const View& input, const View& weight, const View& out, const ConvGeometry& g) {
     const bool half = input.dtype == DType::BFloat16;
     if ((input.dtype != DType::Float32 && !half) || g.groups != 1) return false;
-    if (half && !outrunsHalf(direction, weight, out)) return false;
+    if (half && !outrunsHalf(weight, out)) return false;
     if (weight.sizes[2] != 3 || weight.sizes[3] != 3) return false;
     for (int i = 0; i < 2; i++) {
         if (g.stride[i] != 1 || g.dilation[i] != 1 || g.padding[i] > 2) return false;

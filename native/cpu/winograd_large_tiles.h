@@ -4,13 +4,13 @@
 
 namespace anneal::cpu::winograd {
 
-// F(7 x 7, 3 x 3) and F(8 x 8, 3 x 3): 81 multiplications for 49 outputs, 100 for 64. In float32 their root mean
-// square error is some 2e-5 of the output, forty times the direct method's and a hundredth of what rounding
-// to bfloat16 costs.
+// F(7 x 7, 3 x 3) and F(8 x 8, 3 x 3): 81 multiplications for 49 outputs, 100 for 64. In float32 their root
+// mean square error is some 2e-5 of the output, forty times the direct method's and a hundredth of what
+// rounding to bfloat16 costs.
 //
-// Interpolation at plus and minus 2/5, 4/5 and their reciprocals, at infinity, and at 0 for M = 8. A point and
-// its negative share their even and their odd powers, a point and its reciprocal have mirrored ones: half of
-// the sums serve both.
+// Interpolation at plus and minus 2/5, 4/5 and their reciprocals, at infinity, and at 0 for M = 8. A point
+// and its negative share their even and their odd powers, a point and its reciprocal have mirrored ones: half
+// of the sums serve both.
 template <int M>
 struct LargeScheme {
     static_assert(M == 7 || M == 8);
@@ -55,7 +55,7 @@ struct LargeScheme {
         V sum[4], difference[4];  // even and odd powers
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
-            const V *const from = m + kZero + 2 * i;
+            const V* const from = m + kZero + 2 * i;
             sum[i] = from[0] + from[1], difference[i] = from[0] - from[1];
         }
         const V zeroth = difference[0] + difference[1] + (difference[2] + difference[3]);
@@ -101,7 +101,7 @@ struct LargeScheme {
         g[0] = kZero ? u[0] : V{}, g[1] = V{}, g[2] = u[M + 1];
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
-            const V *const from = u + kZero + 2 * i;
+            const V* const from = u + kZero + 2 * i;
             const V sum = from[0] + from[1], difference = from[0] - from[1];
             g[0] += scale(i, 0) * (kZero ? sum : difference);
             g[1] += scale(i, 1) * (kZero ? difference : sum);

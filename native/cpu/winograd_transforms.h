@@ -85,8 +85,9 @@ struct Scheme<4> {
     }
 };
 
-// Applies `line` to the columns and then the rows of what load(i, j) gives; store(i, j, value) takes it. Lines of
-// large tiles leave no registers over, so that there is nothing to gain from working on several at once.
+// Applies `line` to the columns and then the rows of what load(i, j) gives; store(i, j, value) takes it.
+// Lines of large tiles leave no registers over, so that there is nothing to gain from working on several at
+// once.
 template <int From, int To, typename Load, typename Line, typename Store>
 ANNEAL_INLINE void transformPatch(const Load& load, const Line& line, const Store& store) {
     V half[To][From];
@@ -139,7 +140,8 @@ ANNEAL_INLINE void loadTaps(const float* from, int64_t step, V (&taps)[9]) {
 // Filters that will be read, or written, soon. They lie in more rows than the processor foresees by itself.
 template <int Write>
 ANNEAL_INLINE void prefetchTaps(const float* from, int64_t step) {
-    for (int lane = 0; lane < simd::Lanes<float>::kCount; lane++) __builtin_prefetch(from + lane * step, Write);
+    for (int lane = 0; lane < simd::Lanes<float>::kCount; lane++)
+        __builtin_prefetch(from + lane * step, Write);
 }
 
 ANNEAL_INLINE void storeTaps(float* to, int64_t step, const V (&taps)[9]) {
