@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "cpu/simd.h"
-#include "cpu/winograd_transforms.h"
+#include "cpu/winograd_large_tiles.h"
 #undef CHECK  // the engine's takes a kind of error, the tests' does not
 #include "testing.h"
 
@@ -59,6 +59,55 @@ TEST("simd: parts of indices touch nothing else") {
 }
 
 TEST("simd: splat keeps the sign of zero") { CHECK_EQUAL(std::signbit(simd::splat<float>(-0.0f)[0]), true); }
+
+// A row of pixels, filters and gradients, by transforms and as they are defined; adjoints by their inner
+// products.
+template <int M>
+void checkScheme() {
+    uint32_t state = 12345;
+    const auto random = [&](V* to, int count) {
+        for (int i = 0; i < count * kWidth; i++) {
+            state = state * 1664525 + 1013904223;
+            to[i / kWidth][i % kWidth] = static_cast<float>(state >> 8) / (1 << 23) - 1;
+        }
+    };
+    const auto product = [](const V* a, const V* b, int count) {
+        double sum = 0;
+        for (int i = 0; i < count * kWidth; i++)
+            sum += double{a[i / kWidth][i % kWidth]} * b[i / kWidth][i % kWidth];
+        return sum;
+    };
+    using S = winograd::Scheme<M>;
+    V d[M + 2], g[3], t[M + 2], u[M + 2], m[M + 2], y[M];
+    random(d, M + 2), random(g, 3);
+    S::input(d, t), S::filter(g, u);
+    for (int i = 0; i < M + 2; i++) m[i] = t[i] * u[i];
+    S::output(m, y);
+    for (int k = 0; k < M; k++) {
+        for (int lane = 0; lane < kWidth; lane++) {
+            double expected = 0;
+            for (int i = 0; i < 3; i++) expected += double{d[k + i][lane]} * g[i][lane];
+            CHECK_EQUAL(std::abs(y[k][lane] - expected) < 3e-5, true);
+        }
+    }
+    V gradient[M], spread[M + 2], sums[M + 2], taps[3];
+    random(m, M + 2), random(gradient, M), random(sums, M + 2);
+    S::output(m, y), S::outputAdjoint(gradient, spread), S::filterAdjoint(sums, taps);
+    const double there = product(y, gradient, M), back = product(m, spread, M + 2);
+    CHECK_EQUAL(std::abs(there - back) < 1e-5 * std::sqrt(product(y, y, M) * product(gradient, gradient, M)),
+                true);
+    const double filtered = product(u, sums, M + 2), gathered = product(g, taps, 3);
+    CHECK_EQUAL(
+        std::abs(filtered - gathered) < 1e-5 * std::sqrt(product(u, u, M + 2) * product(sums, sums, M + 2)),
+        true);
+}
+
+TEST("winograd: transforms filter, and their adjoints are theirs") {
+    checkScheme<2>();
+    checkScheme<4>();
+    checkScheme<7>();
+    checkScheme<8>();
+}
 
 TEST("winograd: taps are read and written in their places") {
     constexpr int kStep = 11;

@@ -1,0 +1,94 @@
+#pragma once
+
+#include "cpu/winograd_blocks.h"
+
+// Convolutions by tiles of M x M outputs, forward and to the input's gradient.
+namespace anneal::cpu::winograd {
+
+// Few filters: all are transformed first and stay in the caches, each thread works on tiles of its own.
+template <int M, typename T>
+void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Taps& taps, const Finish<T>& finish,
+                     const int64_t (&padding)[2]) {
+    const Tiles<M> tiles(out.count, out.height, out.width);
+    const int64_t sources = in.channels, targets = out.channels;
+    const int64_t panels = (targets + kColumns - 1) / kColumns;
+    const Filters filters(scratchFloats(0, Filters::floats<M>(sources, panels)), sources, panels);
+    parallelFor(targets / kWidth * sources, 256, [&](int64_t begin, int64_t end) {
+        for (int64_t index = begin; index < end; index++) {
+            const int64_t target = index / sources * kWidth, source = index % sources;
+            taps.transform<M>(
+                source, target,
+                filters.data + target / kColumns * filters.panel + source * kColumns + target % kColumns,
+                filters.plane);
+        }
+    });
+    const int64_t block = tilesPerBlock<M>(tiles.count, sources, kColumns);
+    const int64_t sourceFloats = Planes<M>::floats(block, sources);
+    const int64_t each = sourceFloats + Planes<M>::floats(block, kColumns, 0);
+    float* const memory = scratchFloats(1, each * omp_get_max_threads());
+    parallelFor((tiles.count + block - 1) / block, 1, [&](int64_t first, int64_t last) {
+        float* const own = memory + omp_get_thread_num() * each;
+        const Planes<M> source(own, block, sources), target(own + sourceFloats, block, kColumns, 0);
+        for (int64_t begin = first * block; begin < std::min(last * block, tiles.count); begin += block) {
+            const int64_t end = std::min(begin + block, tiles.count);
+            gatherInput<M, T>(source, in, tiles, begin, end, padding);
+            for (int64_t channel = 0; channel < targets; channel += kColumns) {
+                const float* const panel = filters.data + channel / kColumns * filters.panel;
+                const int64_t columns = std::min(kColumns + 0L, targets - channel);
+                for (int64_t i = 0; i < kPlanes<M>; i++) {
+                    gemm::product(end - begin, columns, sources, source.data + i * source.plane, source.row,
+                                  1, panel + i * filters.plane, 0, kColumns, target.data + i * target.plane,
+                                  target.row, false, kPiece<M, T>);
+                }
+                scatterOutput<M, T>(target, out, finish, tiles, begin, end, channel, columns);
+            }
+        }
+    });
+}
+
+// Many filters: they would not stay in a cache once transformed, so each thread transforms some of them and
+// uses them up on all tiles, which are transformed first.
+template <int M, typename T>
+void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps& taps,
+                       const Finish<T>& finish, const int64_t (&padding)[2]) {
+    constexpr int64_t kSourcesTogether = 64;
+    const Tiles<M> tiles(out.count, out.height, out.width);
+    const int64_t sources = in.channels, targets = out.channels;
+    const int64_t together = tilesTogether<M>(tiles.count, sources);
+    const Planes<M> source(scratchFloats(0, Planes<M>::floats(together, sources)), together, sources);
+    const int64_t filterFloats = Filters::floats<M>(kSourcesTogether, 1);
+    const int64_t each = filterFloats + Planes<M>::floats(together, kColumns, 0);
+    float* const memory = scratchFloats(1, each * omp_get_max_threads());
+    for (int64_t start = 0; start < tiles.count; start += together) {
+        const int64_t count = std::min(together, tiles.count - start);
+        parallelFor(count, 4, [&](int64_t begin, int64_t end) {
+            gatherInput<M, T>(source.from(begin), in, tiles, start + begin, start + end, padding);
+        });
+        parallelFor((targets + kColumns - 1) / kColumns, 1, [&](int64_t first, int64_t last) {
+            float* const own = memory + omp_get_thread_num() * each;
+            const Filters filters(own, kSourcesTogether, 1);
+            const Planes<M> target(own + filterFloats, together, kColumns, 0);
+            for (int64_t panel = first; panel < last; panel++) {
+                const int64_t channel = panel * kColumns,
+                              columns = std::min(kColumns + 0L, targets - channel);
+                for (int64_t k = 0; k < sources; k += kSourcesTogether) {
+                    const int64_t depth = std::min(kSourcesTogether, sources - k);
+                    for (int64_t column = 0; column < columns; column += kWidth) {
+                        for (int64_t i = 0; i < depth; i++) {
+                            taps.transform<M>(k + i, channel + column, filters.data + i * kColumns + column,
+                                              filters.plane);
+                        }
+                    }
+                    for (int64_t i = 0; i < kPlanes<M>; i++) {
+                        gemm::product(count, columns, depth, source.data + i * source.plane + k, source.row,
+                                      1, filters.data + i * filters.plane, 0, kColumns,
+                                      target.data + i * target.plane, target.row, k != 0, kPiece<M, T>);
+                    }
+                }
+                scatterOutput<M, T>(target, out, finish, tiles, start, start + count, channel, columns);
+            }
+        });
+    }
+}
+
+}  // namespace anneal::cpu::winograd
