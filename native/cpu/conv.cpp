@@ -273,7 +273,7 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
                    (direction != Direction::BackwardWeight || !withBias)) {
             runWinograd(direction, input, weight, out, biasPointer, geometry);
         } else if (direction == Direction::BackwardWeight && !withBias &&
-                   pairs::suits(input, weight, geometry)) {
+                   pairs::suits(weight.sizes, input.dtype, geometry)) {
             pairs::backwardWeight(weight, out, input, geometry);
         } else {
             runOneDnn(direction, input, weight, out, biasPointer, geometry);
@@ -323,7 +323,18 @@ void conv2dNorm(Context& context, const View& out, const View& input, const View
     });
 }
 
-bool convolvesBFloat16() { return onednn::hasBFloat16(); }
+// In bfloat16 oneDNN 2.6 computes wrong gradients: of the input through a single tap from an odd number of
+// channels, where there are many pixels; and of weights with a dilation (seen with AVX-512 and its bfloat16).
+bool convolvesBFloat16(ConvDirection direction, const Dims& weight, const ConvGeometry& g, bool withBias) {
+    if (!onednn::hasBFloat16()) return false;
+    if (direction == Direction::BackwardInput) {
+        return weight[2] * weight[3] > 1 || weight[0] / g.groups % 2 == 0;
+    }
+    if (direction == Direction::BackwardWeight && (g.dilation[0] > 1 || g.dilation[1] > 1)) {
+        return !withBias && pairs::suits(weight, DType::BFloat16, g);
+    }
+    return true;
+}
 
 void conv2d(Context& context, const View& out, const View& input, const View& weight, const View* bias,
             const ConvGeometry& geometry) {

@@ -88,10 +88,10 @@ struct Place {
 
 }  // namespace
 
-bool suits(const View& input, const View& weight, const ConvGeometry& g) {
+bool suits(const Dims& weight, DType dtype, const ConvGeometry& g) {
     static const bool native = __builtin_cpu_supports("avx512bf16") && !onednn::hasMatrixUnits();
-    return native && input.dtype == DType::BFloat16 && g.groups == 1 && weight.sizes[0] % kWidth == 0 &&
-           weight.sizes[1] % kWidth == 0 && weight.sizes[2] * weight.sizes[3] > 1;
+    return native && dtype == DType::BFloat16 && g.groups == 1 && weight[0] % kWidth == 0 &&
+           weight[1] % kWidth == 0 && weight[2] * weight[3] > 1;
 }
 
 void backwardWeight(const View& gradWeight, const View& gradOutput, const View& input,
@@ -169,7 +169,7 @@ void backwardWeight(const View& gradWeight, const View& gradOutput, const View& 
 
 #else
 
-bool suits(const View&, const View&, const ConvGeometry&) { return false; }
+bool suits(const Dims&, DType, const ConvGeometry&) { return false; }
 void backwardWeight(const View&, const View&, const View&, const ConvGeometry&) {}
 
 #endif

@@ -9,7 +9,7 @@ namespace anneal::cpu::pairs {
 
 // Whether it computes this gradient: of more taps than one, which oneDNN does as fast, and in no build for
 // processors without these instructions.
-bool suits(const View& input, const View& weight, const ConvGeometry& geometry);
+bool suits(const Dims& weight, DType dtype, const ConvGeometry& geometry);
 
 void backwardWeight(const View& gradWeight, const View& gradOutput, const View& input,
                     const ConvGeometry& geometry);

@@ -85,8 +85,9 @@ enum class ConvDirection { Forward, BackwardInput, BackwardWeight };
 struct ConvGeometry {
     int64_t stride[2], padding[2], paddingAfter[2], dilation[2], groups;
 };
-// Whether this processor has instructions for it.
-bool convolvesBFloat16();
+// Whether this processor has instructions for it, and oneDNN uses them rightly.
+bool convolvesBFloat16(ConvDirection direction, const Dims& weight, const ConvGeometry& geometry,
+                       bool withBias);
 // Whether this convolution takes contiguous inputs and gradients as well, and would only lose by a copy.
 bool convolvesPlanes(ConvDirection direction, const Dims& input, const Dims& weight, DType dtype,
                      const ConvGeometry& geometry);

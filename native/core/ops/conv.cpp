@@ -109,7 +109,9 @@ struct Precision {
     DType activations, weights;
 };
 
-Precision precisionOf(Context& context, const char* op, const Tensor& input, const Tensor& weight) {
+Precision precisionOf(Context& context, const char* op, const Tensor& input, const Tensor& weight,
+                      cpu::ConvDirection direction, const cpu::ConvGeometry& geometry,
+                      bool withBias = false) {
     const DType dtype = input.dtype();
     const bool half = dtype == DType::BFloat16 || dtype == DType::Float16;
     CHECK_DTYPE(
@@ -118,7 +120,9 @@ Precision precisionOf(Context& context, const char* op, const Tensor& input, con
         describe(input), " and ", describe(weight));
     if (!half) return {dtype, dtype};
     // What the processor cannot convolve is computed in float32 and rounded.
-    const bool direct = !context.device().isCpu() || (dtype == DType::BFloat16 && cpu::convolvesBFloat16());
+    const bool direct =
+        !context.device().isCpu() ||
+        (dtype == DType::BFloat16 && cpu::convolvesBFloat16(direction, weight.sizes(), geometry, withBias));
     return {direct ? dtype : DType::Float32, DType::Float32};
 }
 
@@ -150,7 +154,8 @@ Tensor conv2d(Context& context, const Tensor& input, const Tensor& weight, optio
               Dims padding, Dims dilation, int64_t groups) {
     const cpu::ConvGeometry geometry = geometryOf("conv2d", stride, padding, dilation, groups);
     const Dims sizes = outputSizes("conv2d", input.sizes(), weight.sizes(), geometry);
-    const Precision precision = precisionOf(context, "conv2d", input, weight);
+    const Precision precision =
+        precisionOf(context, "conv2d", input, weight, cpu::ConvDirection::Forward, geometry);
     if (bias) bias = biasOf(context, "conv2d", *bias, weight.size(0), precision);
     Tensor out = context.emptyChannelsLast(precision.activations, sizes);
     if (out.numel() > 0) {
@@ -179,7 +184,8 @@ Tensor conv2d_norm(Context& context, const Tensor& input, const Weights& weights
     const Tensor& weight = weights.tensor;
     const cpu::ConvGeometry geometry = geometryOf("conv2d", stride, padding, dilation, groups);
     const Dims sizes = outputSizes("conv2d", input.sizes(), weight.sizes(), geometry);
-    const Precision precision = precisionOf(context, "conv2d", input, weight);
+    const Precision precision =
+        precisionOf(context, "conv2d", input, weight, cpu::ConvDirection::Forward, geometry);
     if (!context.device().isCpu() || precision.activations != input.dtype() || numelOf(sizes) == 0 ||
         !cpu::convolvesWithNorm(input.sizes(), weight.sizes(), input.dtype(), geometry)) {
         return batch_norm(context, conv2d(context, input, weight, bias, stride, padding, dilation, groups),
@@ -211,7 +217,8 @@ Tensor conv_transpose2d(Context& context, const Tensor& input, const Tensor& wei
     const char* const op = "convTranspose2d";
     const cpu::ConvGeometry geometry = geometryOf(op, stride, padding, dilation, groups);
     const Dims sizes = transposedSizes(op, input.sizes(), weight.sizes(), geometry, outputPadding);
-    const Precision precision = precisionOf(context, op, input, weight);
+    const Precision precision =
+        precisionOf(context, op, input, weight, cpu::ConvDirection::BackwardInput, geometry);
     if (bias) bias = biasOf(context, op, *bias, sizes[1], precision);
     Tensor out = context.emptyChannelsLast(precision.activations, sizes);
     if (out.numel() > 0) {
@@ -231,7 +238,8 @@ Tensor conv2d_backward_input(Context& context, const Tensor& gradient, const Ten
     const Dims sizes = outputSizes("conv2d", inputSizes, weight.sizes(), geometry);
     CHECK_SHAPE(gradient.sizes() == sizes, "conv2d: expected a gradient of ", sizes.toString(), ", got ",
                 gradient.sizes().toString());
-    const Precision precision = precisionOf(context, "conv2d", gradient, weight);
+    const Precision precision =
+        precisionOf(context, "conv2d", gradient, weight, cpu::ConvDirection::BackwardInput, geometry);
     Tensor out = context.emptyChannelsLast(precision.activations, inputSizes);
     if (gradient.numel() > 0) {
         context.kernels().conv2dBackwardInput(
@@ -254,7 +262,8 @@ TensorList conv2d_backward_weight(Context& context, const Tensor& gradient, cons
                 gradient.sizes().toString());
     CHECK_DTYPE(gradient.dtype() == input.dtype(), "conv2d: a gradient of ", dtypeName(gradient.dtype()),
                 " against an input of ", dtypeName(input.dtype()));
-    const Precision precision = precisionOf(context, "conv2d", input, weight);
+    const Precision precision =
+        precisionOf(context, "conv2d", input, weight, cpu::ConvDirection::BackwardWeight, geometry, withBias);
     Tensor toWeight = context.empty(precision.weights, weight.sizes()), toBias;
     if (withBias) toBias = context.empty(precision.weights, Dims{weight.size(0)});
     if (gradient.numel() > 0) {
