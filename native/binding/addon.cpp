@@ -173,17 +173,21 @@ napi_value Addon::call(napi_env env, napi_callback_info info) {
     return returned;
 }
 
+// The memory of a training step comes and goes. V8 collects whenever what it is told of has grown by some 64
+// MB since it was last at its lowest: told of every fall, it would in every step. So it is told of what its
+// own collection freed, and of the rest once that has been free for a while.
 void Addon::reportMemory(napi_env env) {
     constexpr int64_t kStep = int64_t{16} << 20;
     constexpr std::chrono::seconds kPatience(1);
-    const size_t bytes = context_->bytesInUse();
-    const int64_t change = static_cast<int64_t>(bytes) - reportedBytes_;
+    int64_t change = static_cast<int64_t>(context_->bytesInUse()) - reportedBytes_;
     if (change > -kStep) {
         lowSince_.reset();
+        collectedBytes_ = 0;
         if (change < kStep) return;
+    } else if (collectedBytes_ >= kStep) {
+        change = std::max(change, -collectedBytes_);
+        collectedBytes_ = 0;
     } else {
-        // The memory of a training step comes and goes. V8 collects whenever what it is told of has grown by
-        // some 64 MB since it last was at its lowest: told of every fall, it would in every step.
         const auto now = std::chrono::steady_clock::now();
         if (!lowSince_) lowSince_ = now;
         if (now - *lowSince_ < kPatience) return;
@@ -200,7 +204,16 @@ void Addon::releasePending() {
     released[0] = 0;
     CHECK(count > 0 && static_cast<size_t>(count) < kReleaseSlots, ErrorKind::General, "cannot free ", count,
           " tensors at once");
-    for (int32_t i = 1; i <= count; i++) slots_.release(released[i]);
+    for (int32_t i = 1; i <= count; i++) {
+        // Less than zero: V8 has collected it.
+        if (released[i] >= 0) {
+            slots_.release(released[i]);
+            continue;
+        }
+        const auto before = static_cast<int64_t>(context_->bytesInUse());
+        slots_.release(-released[i]);
+        collectedBytes_ += before - static_cast<int64_t>(context_->bytesInUse());
+    }
 }
 
 void Addon::flushReleased(const Napi::CallbackInfo& info) {

@@ -1,6 +1,14 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { inspect } from 'node:util'
-import { addon, beginArguments, described, guarded, release, toAnnealError } from './addon.ts'
+import {
+  addon,
+  beginArguments,
+  described,
+  guarded,
+  release,
+  releaseCollected,
+  toAnnealError,
+} from './addon.ts'
 import { deviceName } from './deviceName.ts'
 import { type DType, dtypes, type TensorData } from './dtype.ts'
 import { AnnealError, AutogradError, ConfigError, ShapeError } from './errors.ts'
@@ -17,7 +25,7 @@ export function tensorOf(handle: number): Tensor {
 
 // The safety net for tensors that no scope owns: V8 tells when one has become unreachable. It only does so between
 // macrotasks, which is why training loops yield one per batch.
-const finalizers = new FinalizationRegistry<number>(release)
+const finalizers = new FinalizationRegistry<number>(releaseCollected)
 
 /** Shape, strides and dtype, fetched from the engine when first asked for. They never change for a handle. */
 interface Description {

@@ -1,3 +1,4 @@
+import { constants, PerformanceObserver } from 'node:perf_hooks'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
@@ -187,5 +188,37 @@ describe('memory', () => {
       await new Promise((resolve) => setTimeout(resolve, 1))
     }
     expect(memoryStats().bytesInUse - before).toBeLessThanOrEqual(2 ** 21)
+  })
+
+  // Told of every rise and fall, V8 would look for garbage in every step.
+  it('that comes and goes with the steps makes V8 collect in few of them; what only V8 can free is freed', async () => {
+    let collections = 0
+    const observer = new PerformanceObserver((list) => {
+      for (const { detail } of list.getEntries() as { detail?: { kind?: number } }[]) {
+        if (detail?.kind === constants.NODE_PERFORMANCE_GC_MAJOR) collections++
+      }
+    })
+    const count = async (step: () => void) => {
+      collections = 0
+      for (let i = 0; i < 40; i++) {
+        step()
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      return collections
+    }
+    const step = () => {
+      for (let i = 0; i < 6; i++) ones([4, 1024, 1024])
+    }
+    observer.observe({ entryTypes: ['gc'] })
+    try {
+      expect(await count(() => scope(step))).toBeLessThan(15)
+      const before = memoryStats().bytesInUse
+      expect(await count(step)).toBeGreaterThan(2)
+      // Of 3.75 GB.
+      expect(memoryStats().bytesInUse - before).toBeLessThan(2 ** 30)
+    } finally {
+      observer.disconnect()
+    }
   })
 })
