@@ -151,7 +151,7 @@ class Addon : public Napi::Addon<Addon> {
     std::chrono::nanoseconds readTook_{0};    // by the last read, until its values were there
     std::atomic<bool> readsClosed_{false};    // the environment is being torn down
     int64_t reportedBytes_ = 0;
-    int64_t collectedBytes_ = 0;  // freed since by V8's collection
+    int64_t collectedBytes_ = 0;                                     // freed since by V8's collection
     std::optional<std::chrono::steady_clock::time_point> lowSince_;  // below what was reported
 };
 
