@@ -265,15 +265,14 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
     const bool withBias = bias != nullptr;
     context.enqueue(op, [=, biasView = bias ? *bias : View{}] {
         const View* biasPointer = withBias ? &biasView : nullptr;
+        const bool toWeight = direction == Direction::BackwardWeight, toBias = toWeight && withBias;
         if (input.dtype == DType::Float64) {
             convDouble(direction, input, weight, out, biasPointer, geometry);
         } else if (narrow::suits(direction, input.sizes, weight.sizes, input.dtype, geometry)) {
             runNarrow(direction, input, weight, out, biasPointer, geometry);
-        } else if (winograd::suits(input, weight, out, geometry) &&
-                   (direction != Direction::BackwardWeight || !withBias)) {
+        } else if (!toBias && winograd::suits(input, weight, out, geometry)) {
             runWinograd(direction, input, weight, out, biasPointer, geometry);
-        } else if (direction == Direction::BackwardWeight && !withBias &&
-                   pairs::suits(weight.sizes, input.dtype, geometry)) {
+        } else if (toWeight && !toBias && pairs::suits(weight.sizes, input.dtype, geometry)) {
             pairs::backwardWeight(weight, out, input, geometry);
         } else {
             runOneDnn(direction, input, weight, out, biasPointer, geometry);

@@ -21,20 +21,22 @@ constexpr int64_t kPackedBytes = 2 * 1024 * 1024;
 struct Packed {
     uint32_t* data;
     int64_t width, depth;
-    static int64_t words(int64_t depth, int64_t channels, int64_t width) {
+    static int64_t size(int64_t depth, int64_t channels, int64_t width) {
         return (channels + width - 1) / width * width * depth;
     }
-    uint32_t* at(int64_t pair, int64_t channel) const {
-        return data + channel / width * width * depth + pair * width + channel % width;
-    }
+    // The panel that begins with a channel.
+    const uint32_t* panel(int64_t channel) const { return data + channel * depth; }
     void put(int64_t pair, const BFloat16* first, const BFloat16* second, int64_t channels) const {
-        for (int64_t c = 0; c < channels; c += kWidth) {
-            const auto words = [&](const BFloat16* from) {
-                const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + c));
-                return _mm512_maskz_cvtepu16_epi32(0xffff, halves);
-            };
-            const __m512i high = _mm512_maskz_slli_epi32(0xffff, words(second), 16);
-            _mm512_storeu_si512(at(pair, c), _mm512_or_si512(words(first), high));
+        uint32_t* to = data + pair * width;
+        for (int64_t begin = 0; begin < channels; begin += width, to += width * depth) {
+            for (int64_t c = begin; c < std::min(begin + width, channels); c += kWidth) {
+                const auto words = [&](const BFloat16* from) {
+                    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + c));
+                    return _mm512_maskz_cvtepu16_epi32(0xffff, halves);
+                };
+                const __m512i high = _mm512_maskz_slli_epi32(0xffff, words(second), 16);
+                _mm512_storeu_si512(to + c - begin, _mm512_or_si512(words(first), high));
+            }
         }
     }
 };
@@ -102,8 +104,8 @@ void backwardWeight(const View& gradWeight, const View& gradOutput, const View& 
     const int64_t pixels = gradient.count * gradient.height * gradient.width, pairs = (pixels + 1) / 2;
     const int64_t fitting = std::max<int64_t>(kPackedBytes / (4 * taps * inputs), 64);
     const int64_t rounds = (pairs + fitting - 1) / fitting, together = (pairs + rounds - 1) / rounds;
-    const int64_t rowWords = Packed::words(together, outputs, kRowPanel),
-                  columnWords = Packed::words(together, inputs, kColumnPanel);
+    const int64_t rowWords = Packed::size(together, outputs, kRowPanel),
+                  columnWords = Packed::size(together, inputs, kColumnPanel);
     // The last panel of columns may be half full.
     const int64_t sumRow = (inputs + kColumnPanel - 1) / kColumnPanel * kColumnPanel,
                   sumTap = outputs * sumRow;
@@ -140,8 +142,8 @@ void backwardWeight(const View& gradWeight, const View& gradOutput, const View& 
             for (int64_t index = first; index < last; index++) {
                 const int64_t tap = index / panels, output = index % panels * kRowPanel;
                 for (int64_t input = 0; input < inputs; input += kColumnPanel) {
-                    product(std::min(kRowPanel, outputs - output), count, rows.at(0, output),
-                            columns(tap).at(0, input), sums + tap * sumTap + output * sumRow + input, sumRow);
+                    product(std::min(kRowPanel, outputs - output), count, rows.panel(output),
+                            columns(tap).panel(input), sums + tap * sumTap + output * sumRow + input, sumRow);
                 }
             }
         });

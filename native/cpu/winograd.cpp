@@ -47,12 +47,12 @@ int64_t costOf(const View& out, int64_t inputs, int64_t outputs) {
 struct Choice {
     int tile = 2;
     int64_t cost;
-    Choice(const View& weight, const View& out, DType dtype) {
+    Choice(const View& weight, const View& out) {
         const int64_t inputs = weight.sizes[1], outputs = weight.sizes[0];
         cost = costOf<2>(out, inputs, outputs);
 #if !defined(__x86_64__) || defined(__FMA__)  // else every product would round on its own, which they magnify
         consider(4, costOf<4>(out, inputs, outputs));
-        if (dtype != DType::BFloat16) return;
+        if (out.dtype != DType::BFloat16) return;  // exact to float32
         consider(7, costOf<7>(out, inputs, outputs));
         consider(8, costOf<8>(out, inputs, outputs));
 #endif
@@ -67,7 +67,7 @@ struct Choice {
 // Calls body with the tile's size and the storage type as template arguments.
 template <typename Body>
 void dispatch(const View& weight, const View& out, const Body& body) {
-    const int tile = Choice(weight, out, out.dtype).tile;
+    const int tile = Choice(weight, out).tile;
     if (out.dtype == DType::BFloat16) {
         switch (tile) {
             case 2:
@@ -93,7 +93,7 @@ bool outrunsHalf(const View& weight, const View& out) {
     if (onednn::hasMatrixUnits()) return false;
     const int64_t pixels = out.sizes[0] * out.sizes[2] * out.sizes[3];
     const int64_t direct = (5 * pixels + 100) * weight.sizes[0] * weight.sizes[1] / kWidth;
-    return 1.3 * Choice(weight, out, DType::BFloat16).cost < direct;
+    return 1.3 * Choice(weight, out).cost < direct;
 }
 
 }  // namespace

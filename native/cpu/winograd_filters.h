@@ -23,6 +23,10 @@ struct Filters {
     }
 };
 
+// Filters that are fetched ahead of those that are transformed: where they follow each other in memory, and
+// where each step goes to other rows, whole vectors of them.
+constexpr int64_t kFollowingAhead = 8, kVectorsAhead = 2;
+
 // The filters of a convolution, [outputs][inputs][3][3]. Backward they lead from the outputs' channels to the
 // inputs', turned by half a circle.
 struct Taps {
@@ -42,7 +46,7 @@ struct Taps {
     void transform(int64_t source, int64_t target, float* to, int64_t plane) const {
         V taps[9];
         const float* const from = data + target * targetStep + source * sourceStep;
-        prefetchTaps<0>(from + (backward ? 2 : 8) * sourceStep, targetStep);
+        prefetchTaps<0>(from + (backward ? kVectorsAhead : kFollowingAhead) * sourceStep, targetStep);
         loadTaps(from, targetStep, taps);
         if (scale) {
             const V factor = simd::load(scale + target);
@@ -60,7 +64,7 @@ template <int M>
 void finishFilter(float* to, int64_t step, const float* sums, int64_t plane, int64_t parts, int64_t partStep,
                   bool more) {
     V taps[9], before[9];
-    prefetchTaps<1>(to + 8 * 9, step);
+    prefetchTaps<1>(to + kFollowingAhead * 9, step);
     transformPatch<M + 2, 3>(
         [&](int i, int j) {
             const float* const from = sums + (i * (M + 2) + j) * plane;

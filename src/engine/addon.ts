@@ -227,17 +227,17 @@ export function described(handle: number): Float64Array {
   return results
 }
 
-/** Gives back what V8 has collected: less than zero, for the engine to tell it of the memory that is free now. */
-export function releaseCollected(handle: number): void {
-  release(-handle)
-}
-
 /** Gives a handle back. The engine frees it at whatever it is called for next, which saves a call for each. */
 export function release(handle: number): void {
   const count = (released[0] as number) + 1
   released[count] = handle
   released[0] = count
   if (count === released.length - 1) addon.flushReleased()
+}
+
+/** The same for what V8 has collected: less than zero, so that the engine tells V8 of the memory that is free now. */
+export function releaseCollected(handle: number): void {
+  release(-handle)
 }
 
 let turn = 0
