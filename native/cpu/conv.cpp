@@ -248,6 +248,18 @@ void runWinograd(Direction direction, const View& input, const View& weight, con
     }
 }
 
+void runPairs(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
+              const ConvGeometry& g) {
+    switch (direction) {
+        case Direction::Forward:
+            return pairs::forward(out, input, weight, bias, g);
+        case Direction::BackwardInput:
+            return pairs::backwardInput(input, out, weight, g);
+        case Direction::BackwardWeight:
+            return pairs::backwardWeight(weight, out, input, g);
+    }
+}
+
 void runNarrow(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
                const ConvGeometry& g) {
     switch (direction) {
@@ -272,8 +284,8 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
             runNarrow(direction, input, weight, out, biasPointer, geometry);
         } else if (!toBias && winograd::suits(input, weight, out, geometry)) {
             runWinograd(direction, input, weight, out, biasPointer, geometry);
-        } else if (toWeight && !toBias && pairs::suits(weight.sizes, input.dtype, geometry)) {
-            pairs::backwardWeight(weight, out, input, geometry);
+        } else if (!toBias && pairs::suits(direction, weight, out, geometry)) {
+            runPairs(direction, input, weight, out, biasPointer, geometry);
         } else {
             runOneDnn(direction, input, weight, out, biasPointer, geometry);
         }
@@ -330,7 +342,7 @@ bool convolvesBFloat16(ConvDirection direction, const Dims& weight, const ConvGe
         return weight[2] * weight[3] > 1 || weight[0] / g.groups % 2 == 0;
     }
     if (direction == Direction::BackwardWeight && (g.dilation[0] > 1 || g.dilation[1] > 1)) {
-        return !withBias && pairs::suits(weight, DType::BFloat16, g);
+        return !withBias && weight[2] * weight[3] > 1 && pairs::computes(weight, DType::BFloat16, g);
     }
     return true;
 }

@@ -1,10 +1,11 @@
 #include "cpu/conv_pairs.h"
 
 #include <algorithm>
+#include <cstring>
 
+#include "cpu/conv_pairs_tile.h"
 #include "cpu/onednn.h"
 #include "cpu/parallel.h"
-#include "cpu/winograd_planes.h"
 
 namespace anneal::cpu::pairs {
 
@@ -12,167 +13,137 @@ namespace anneal::cpu::pairs {
 
 namespace {
 
-constexpr int kRows = 12, kWidth = 16;
-constexpr int64_t kRowPanel = 4 * kRows, kColumnPanel = 2 * kWidth;
-// Pairs of pixels that are worked on at a time: their taps stay in the caches.
-constexpr int64_t kPackedBytes = 2 * 1024 * 1024;
+// Pairs of sources whose weights are brought into order at a time: those of one tap fill a part of the
+// first-level cache, those of all taps one of the second-level cache.
+constexpr int64_t kPairsTogether = 32;
+// Weights and pixels of the output for which bringing the weights into order, which oneDNN does less well,
+// takes longer than the products, at which it is the better. Measured on Zen 4.
+constexpr int64_t kManyWeights = 64 * 1024, kFewPixels = 512;
+constexpr int64_t kPadWords = 16;  // keep the pixels off each other's cache sets
 
-// [panel][pair of pixels][channels of the panel], two pixels' values to a word.
-struct Packed {
-    uint32_t* data;
-    int64_t width, depth;
-    static int64_t size(int64_t depth, int64_t channels, int64_t width) {
-        return (channels + width - 1) / width * width * depth;
-    }
-    // The panel that begins with a channel.
-    const uint32_t* panel(int64_t channel) const { return data + channel * depth; }
-    void put(int64_t pair, const BFloat16* first, const BFloat16* second, int64_t channels) const {
-        uint32_t* to = data + pair * width;
-        for (int64_t begin = 0; begin < channels; begin += width, to += width * depth) {
-            for (int64_t c = begin; c < std::min(begin + width, channels); c += kWidth) {
-                const auto words = [&](const BFloat16* from) {
-                    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + c));
-                    return _mm512_maskz_cvtepu16_epi32(0xffff, halves);
-                };
-                const __m512i high = _mm512_maskz_slli_epi32(0xffff, words(second), 16);
-                _mm512_storeu_si512(to + c - begin, _mm512_or_si512(words(first), high));
+// The weights that lead from each source to each target, of `taps` taps each: `pairStep` from one source to
+// the next, `targetStep` from one target to the next.
+struct Weights {
+    const float* data;
+    int64_t taps, sourceStep, targetStep;
+
+    // Those of the pair of sources from `source` on and of a vector of targets, rounded, to `to`: a vector of
+    // pairs for each tap, `tapStep` apart.
+    void order(int64_t source, int64_t target, uint32_t* to, int64_t tapStep) const {
+        const float* const first = data + source * sourceStep + target * targetStep;
+        const float* const second = first + sourceStep;
+        const int64_t ahead = sourceStep < targetStep ? 8 * sourceStep : 4 * sourceStep;
+        const __m512i inTurn =
+            _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
+                             20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+        for (int64_t tap = 0; tap < taps; tap += kWidth) {
+            const int count = static_cast<int>(std::min<int64_t>(kWidth, taps - tap));
+            const auto mask = static_cast<__mmask16>((1u << count) - 1);
+            simd::Vector<float> words[kWidth];
+#pragma GCC unroll 16
+            for (int lane = 0; lane < kWidth; lane++) {
+                const int64_t at = lane * targetStep + tap;
+                __builtin_prefetch(first + at + ahead);
+                __builtin_prefetch(second + at + ahead);
+                const __m512 low = _mm512_maskz_loadu_ps(mask, first + at),
+                             high = _mm512_maskz_loadu_ps(mask, second + at);
+                const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+                words[lane] = (simd::Vector<float>)_mm512_permutexvar_epi16(inTurn, halves);
             }
+            simd::transpose(words);
+            for (int i = 0; i < count; i++) simd::store(reinterpret_cast<float*>(to) + (tap + i) * tapStep, words[i]);
         }
     }
 };
 
-// c[i][j] += the sum over pairs of a's and b's products, for `Rows` rows and two vectors of columns.
-template <int Rows>
-void tile(int64_t depth, const uint32_t* a, const uint32_t* b, float* c, int64_t cRow) {
-    __m512 sum[Rows][2];
-#pragma GCC unroll 12
-    for (int i = 0; i < Rows; i++) sum[i][0] = sum[i][1] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < depth; k++, a += kRowPanel, b += kColumnPanel) {
-        const __m512bh left = (__m512bh)_mm512_loadu_si512(b),
-                       right = (__m512bh)_mm512_loadu_si512(b + kWidth);
-#pragma GCC unroll 12
-        for (int i = 0; i < Rows; i++) {
-            const __m512bh value = (__m512bh)_mm512_set1_epi32(static_cast<int>(a[i]));
-            sum[i][0] = _mm512_dpbf16_ps(sum[i][0], value, left);
-            sum[i][1] = _mm512_dpbf16_ps(sum[i][1], value, right);
+// Each thread computes some of the targets' channels, of all pixels.
+void convolve(const Pictures& target, const Pictures& source, const Weights& weights, const Meetings& meetings,
+              bool backward, const float* bias) {
+    const int64_t taps = weights.taps, pixels = target.count * target.height * target.width;
+    const int64_t row = source.channels / 2 + kPadWords;
+    auto* const rows = static_cast<uint32_t*>(
+        onednn::scratch(0, static_cast<size_t>(meetings.count() * row) * sizeof(uint32_t)));
+    std::vector<int32_t> targets(meetings.count());
+    parallelFor(meetings.count(), 64, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i++) {
+            const Meetings::Pixels pixel = meetings[i];
+            targets[i] = backward ? pixel.in : pixel.out;
+            std::memcpy(rows + i * row, source.data + (backward ? pixel.out : pixel.in) * source.channels,
+                        source.channels * sizeof(BFloat16));
         }
-    }
-#pragma GCC unroll 12
-    for (int i = 0; i < Rows; i++) {
-        for (int v = 0; v < 2; v++) {
-            float* const to = c + i * cRow + v * kWidth;
-            _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), sum[i][v]));
-        }
-    }
-}
-
-// What is left of a panel's rows is a multiple of four: channels are one of sixteen.
-void product(int64_t rows, int64_t depth, const uint32_t* a, const uint32_t* b, float* c, int64_t cRow) {
-    for (int64_t i = 0; i < rows; i += kRows) {
-        const auto run = rows - i >= kRows ? tile<kRows> : rows - i == 8 ? tile<8> : tile<4>;
-        run(depth, a + i, b, c + i * cRow, cRow);
-    }
-}
-
-// Where the kernel stands for an output pixel, and what lies below its taps.
-struct Place {
-    int64_t picture, row, column;  // of the first tap
-    Place(int64_t index, const winograd::Pictures<BFloat16>& out, const ConvGeometry& g)
-        : picture(index / (out.width * out.height)),
-          row(index / out.width % out.height * g.stride[0] - g.padding[0]),
-          column(index % out.width * g.stride[1] - g.padding[1]) {}
-    const BFloat16* pixel(const winograd::Pictures<BFloat16>& in, int64_t down, int64_t right,
-                          const BFloat16* outside) const {
-        const int64_t i = row + down, j = column + right;
-        return i >= 0 && i < in.height && j >= 0 && j < in.width ? in.at(picture, i, j) : outside;
-    }
-};
-
-}  // namespace
-
-bool suits(const Dims& weight, DType dtype, const ConvGeometry& g) {
-    static const bool native = __builtin_cpu_supports("avx512bf16") && !onednn::hasMatrixUnits();
-    return native && dtype == DType::BFloat16 && g.groups == 1 && weight[0] % kWidth == 0 &&
-           weight[1] % kWidth == 0 && weight[2] * weight[3] > 1;
-}
-
-void backwardWeight(const View& gradWeight, const View& gradOutput, const View& input,
-                    const ConvGeometry& g) {
-    const winograd::Pictures<BFloat16> in(input), gradient(gradOutput);
-    const int64_t outputs = gradient.channels, inputs = in.channels;
-    const int64_t kernelWidth = gradWeight.sizes[3], taps = gradWeight.sizes[2] * kernelWidth;
-    const int64_t pixels = gradient.count * gradient.height * gradient.width, pairs = (pixels + 1) / 2;
-    const int64_t fitting = std::max<int64_t>(kPackedBytes / (4 * taps * inputs), 64);
-    const int64_t rounds = (pairs + fitting - 1) / fitting, together = (pairs + rounds - 1) / rounds;
-    const int64_t rowWords = Packed::size(together, outputs, kRowPanel),
-                  columnWords = Packed::size(together, inputs, kColumnPanel);
-    // The last panel of columns may be half full.
-    const int64_t sumRow = (inputs + kColumnPanel - 1) / kColumnPanel * kColumnPanel,
-                  sumTap = outputs * sumRow;
-    auto* const words = static_cast<uint32_t*>(
-        onednn::scratch(0, static_cast<size_t>(rowWords + taps * columnWords) * sizeof(uint32_t)));
-    auto* const sums =
-        static_cast<float*>(onednn::scratch(1, static_cast<size_t>(taps * sumTap) * sizeof(float)));
-    const Packed rows{words, kRowPanel, together};
-    const auto columns = [&](int64_t tap) {
-        return Packed{words + rowWords + tap * columnWords, kColumnPanel, together};
-    };
-    const auto* const none = winograd::zeros<BFloat16>(std::max(inputs, outputs));
-    parallelFor(taps * sumTap, kGrain,
-                [&](int64_t begin, int64_t end) { std::fill(sums + begin, sums + end, 0.0f); });
-    for (int64_t start = 0; start < pairs; start += together) {
-        const int64_t count = std::min(together, pairs - start);
-        parallelFor(count, 16, [&](int64_t begin, int64_t end) {
-            for (int64_t pair = begin; pair < end; pair++) {
-                const int64_t first = 2 * (start + pair), second = first + 1;
-                const bool whole = second < pixels;
-                rows.put(pair, gradient.data + first * outputs,
-                         whole ? gradient.data + second * outputs : none, outputs);
-                const Place left(first, gradient, g), right(second, gradient, g);
-                for (int64_t tap = 0; tap < taps; tap++) {
-                    const int64_t i = tap / kernelWidth * g.dilation[0],
-                                  j = tap % kernelWidth * g.dilation[1];
-                    columns(tap).put(pair, left.pixel(in, i, j, none),
-                                     whole ? right.pixel(in, i, j, none) : none, inputs);
-                }
-            }
-        });
-        const int64_t panels = (outputs + kRowPanel - 1) / kRowPanel;
-        parallelFor(taps * panels, 1, [&](int64_t first, int64_t last) {
-            for (int64_t index = first; index < last; index++) {
-                const int64_t tap = index / panels, output = index % panels * kRowPanel;
-                for (int64_t input = 0; input < inputs; input += kColumnPanel) {
-                    product(std::min(kRowPanel, outputs - output), count, rows.panel(output),
-                            columns(tap).panel(input), sums + tap * sumTap + output * sumRow + input, sumRow);
-                }
-            }
-        });
-    }
-    float* const weight = gradWeight.as<float>();
-    parallelFor(outputs, 16, [&](int64_t begin, int64_t end) {
-        for (int64_t output = begin; output < end; output++) {
-            for (int64_t input = 0; input < inputs; input += kWidth) {
-                const float* const from = sums + output * sumRow + input;
-                float* const to = weight + (output * inputs + input) * taps;
-                if (taps == 9) {
-                    winograd::V nine[9];
-                    for (int tap = 0; tap < 9; tap++) nine[tap] = simd::load(from + tap * sumTap);
-                    winograd::storeTaps(to, 9, nine);
-                    continue;
+    });
+    constexpr int64_t kTap = kPairsTogether * kColumns;
+    const int64_t each = taps * kTap + pixels * kColumns;
+    auto* const memory = static_cast<uint32_t*>(onednn::scratch(
+        1, static_cast<size_t>(each * omp_get_max_threads()) * sizeof(uint32_t)));
+    parallelFor((target.channels + kColumns - 1) / kColumns, 1, [&](int64_t first, int64_t last) {
+        uint32_t* const ordered = memory + omp_get_thread_num() * each;
+        float* const sums = reinterpret_cast<float*>(ordered + taps * kTap);
+        for (int64_t panel = first; panel < last; panel++) {
+            const int64_t channel = panel * kColumns,
+                          columns = std::min(kColumns, target.channels - channel);
+            if (columns < kColumns) std::fill_n(ordered, taps * kTap, 0);
+            std::fill_n(sums, pixels * kColumns, 0.0f);
+            for (int64_t k = 0; k < source.channels; k += 2 * kPairsTogether) {
+                const int64_t depth = std::min(2 * kPairsTogether, source.channels - k) / 2;
+                for (int64_t column = 0; column < columns; column += kWidth) {
+                    for (int64_t pair = 0; pair < depth; pair++) {
+                        weights.order(k + 2 * pair, channel + column, ordered + pair * kColumns + column, kTap);
+                    }
                 }
                 for (int64_t tap = 0; tap < taps; tap++) {
-                    for (int lane = 0; lane < kWidth; lane++)
-                        to[lane * taps + tap] = from[tap * sumTap + lane];
+                    const int64_t begin = meetings.begin(tap);
+                    product(meetings.count(tap), depth, rows + begin * row + k / 2, row, 1, ordered + tap * kTap,
+                            sums, targets.data() + begin, true);
+                }
+            }
+            for (int64_t pixel = 0; pixel < pixels; pixel++) {
+                for (int64_t c = 0; c < columns; c += kWidth) {
+                    winograd::V value = simd::load(sums + pixel * kColumns + c);
+                    if (bias) value += simd::load(bias + channel + c);
+                    simd::store(target.data + pixel * target.channels + channel + c, value);
                 }
             }
         }
     });
 }
 
+}  // namespace
+
+bool computes(const Dims& weight, DType dtype, const ConvGeometry& g) {
+    static const bool native = __builtin_cpu_supports("avx512bf16") && !onednn::hasMatrixUnits();
+    return native && dtype == DType::BFloat16 && g.groups == 1 && weight[0] % kWidth == 0 &&
+           weight[1] % kWidth == 0;
+}
+
+bool suits(ConvDirection direction, const View& weight, const View& out, const ConvGeometry& g) {
+    if (!computes(weight.sizes, out.dtype, g)) return false;
+    // oneDNN sums the gradient of a single tap as fast.
+    if (direction == ConvDirection::BackwardWeight) return weight.sizes[2] * weight.sizes[3] > 1;
+    const int64_t pixels = out.sizes[0] * out.sizes[2] * out.sizes[3];
+    return weight.numel() >= kManyWeights && pixels <= (direction == ConvDirection::Forward ? kFewPixels : kFewPixels / 4);
+}
+
+void forward(const View& out, const View& input, const View& weight, const View* bias, const ConvGeometry& g) {
+    const Pictures target(out), source(input);
+    const int64_t taps = weight.sizes[2] * weight.sizes[3];
+    convolve(target, source, {weight.as<const float>(), taps, taps, weight.sizes[1] * taps},
+             Meetings(target, source, weight.sizes, g), false, bias ? bias->as<const float>() : nullptr);
+}
+
+void backwardInput(const View& gradInput, const View& gradOutput, const View& weight, const ConvGeometry& g) {
+    const Pictures target(gradInput), source(gradOutput);
+    const int64_t taps = weight.sizes[2] * weight.sizes[3];
+    convolve(target, source, {weight.as<const float>(), taps, weight.sizes[1] * taps, taps},
+             Meetings(source, target, weight.sizes, g), true, nullptr);
+}
+
 #else
 
-bool suits(const Dims&, DType, const ConvGeometry&) { return false; }
-void backwardWeight(const View&, const View&, const View&, const ConvGeometry&) {}
+bool computes(const Dims&, DType, const ConvGeometry&) { return false; }
+bool suits(ConvDirection, const View&, const View&, const ConvGeometry&) { return false; }
+void forward(const View&, const View&, const View&, const View*, const ConvGeometry&) {}
+void backwardInput(const View&, const View&, const View&, const ConvGeometry&) {}
 
 #endif
 

@@ -2,15 +2,19 @@
 
 #include "cpu/kernels.h"
 
-// Gradients of convolutions' weights in bfloat16 by the processor's dot products of pairs: for each tap of
-// the kernel a matrix product over all pixels, on operands in which two pixels stand side by side. oneDNN 2.6
-// takes nearly twice as long with a stride. Channels-last, on the engine thread and its team.
+// Convolutions in bfloat16 by the processor's dot products of pairs, channels-last, on the engine thread and
+// its team. With few pixels and many weights, or with a stride, oneDNN 2.6 takes nearly twice as long.
 namespace anneal::cpu::pairs {
 
-// Whether it computes this gradient: of more taps than one, which oneDNN does as fast, and in no build for
-// processors without these instructions.
-bool suits(const Dims& weight, DType dtype, const ConvGeometry& geometry);
+// Whether it can, in no build for processors without these instructions.
+bool computes(const Dims& weight, DType dtype, const ConvGeometry& geometry);
+// Whether it should, rather than oneDNN.
+bool suits(ConvDirection direction, const View& weight, const View& out, const ConvGeometry& geometry);
 
+void forward(const View& out, const View& input, const View& weight, const View* bias,
+             const ConvGeometry& geometry);
+void backwardInput(const View& gradInput, const View& gradOutput, const View& weight,
+                   const ConvGeometry& geometry);
 void backwardWeight(const View& gradWeight, const View& gradOutput, const View& input,
                     const ConvGeometry& geometry);
 
