@@ -8,6 +8,7 @@
 #include "cpu/parallel.h"
 #include "cpu/simd.h"
 #include "cpu/winograd.h"
+#include "cpu/winograd_stem.h"
 
 namespace anneal::cpu {
 
@@ -248,6 +249,12 @@ void runWinograd(Direction direction, const View& input, const View& weight, con
     }
 }
 
+void runStem(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
+             const ConvGeometry& g) {
+    if (direction == Direction::Forward) return stem::forward(out, input, weight, bias, g);
+    stem::backwardWeight(weight, bias, out, input, g);
+}
+
 void runPairs(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
               const ConvGeometry& g) {
     switch (direction) {
@@ -282,6 +289,8 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
             convDouble(direction, input, weight, out, biasPointer, geometry);
         } else if (narrow::suits(direction, input.sizes, weight.sizes, input.dtype, geometry)) {
             runNarrow(direction, input, weight, out, biasPointer, geometry);
+        } else if (stem::suits(direction, input.sizes, weight.sizes, input.dtype, geometry)) {
+            runStem(direction, input, weight, out, biasPointer, geometry);
         } else if (!toBias && winograd::suits(input, weight, out, geometry)) {
             runWinograd(direction, input, weight, out, biasPointer, geometry);
         } else if (!toBias && pairs::suits(direction, weight, out, geometry)) {
@@ -294,9 +303,10 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
 
 }  // namespace
 
-bool convolvesPlanes(ConvDirection direction, const Dims& input, const Dims& weight, DType dtype,
-                     const ConvGeometry& geometry) {
-    return narrow::suits(direction, input, weight, dtype, geometry);
+bool convolvesPlanes(ConvDirection direction, ConvOperand operand, const Dims& input, const Dims& weight,
+                     DType dtype, const ConvGeometry& geometry) {
+    return narrow::suits(direction, input, weight, dtype, geometry) ||
+           (operand == ConvOperand::Input && stem::suits(direction, input, weight, dtype, geometry));
 }
 
 bool convolvesWithNorm(const Dims& input, const Dims& weight, DType dtype, const ConvGeometry& geometry) {
@@ -325,7 +335,9 @@ void conv2dNorm(Context& context, const View& out, const View& input, const View
                 static_cast<float>(((bias ? bias[c] : 0) - double(mean[c])) * factor + (lift ? lift[c] : 0));
         }
         const ConvEpilogue epilogue{scale.data(), shift.data(), residual, relu};
-        if (winograd::suits(input, weight, out, geometry)) {
+        if (stem::suits(Direction::Forward, input.sizes, weight.sizes, input.dtype, geometry)) {
+            stem::forward(out, input, weight, epilogue, geometry);
+        } else if (winograd::suits(input, weight, out, geometry)) {
             winograd::forward(out, input, weight, epilogue, geometry);
         } else {
             runOneDnn(Direction::Forward, input, weight, out, nullptr, geometry, &epilogue,

@@ -33,9 +33,8 @@ struct Weights {
         const float* const first = data + source * sourceStep + target * targetStep;
         const float* const second = first + sourceStep;
         const int64_t ahead = sourceStep < targetStep ? 8 * sourceStep : 4 * sourceStep;
-        const __m512i inTurn =
-            _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
-                             20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+        const __m512i inTurn = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
+                                                23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
         for (int64_t tap = 0; tap < taps; tap += kWidth) {
             const int count = static_cast<int>(std::min<int64_t>(kWidth, taps - tap));
             const auto mask = static_cast<__mmask16>((1u << count) - 1);
@@ -51,14 +50,15 @@ struct Weights {
                 words[lane] = (simd::Vector<float>)_mm512_permutexvar_epi16(inTurn, halves);
             }
             simd::transpose(words);
-            for (int i = 0; i < count; i++) simd::store(reinterpret_cast<float*>(to) + (tap + i) * tapStep, words[i]);
+            for (int i = 0; i < count; i++)
+                simd::store(reinterpret_cast<float*>(to) + (tap + i) * tapStep, words[i]);
         }
     }
 };
 
 // Each thread computes some of the targets' channels, of all pixels.
-void convolve(const Pictures& target, const Pictures& source, const Weights& weights, const Meetings& meetings,
-              bool backward, const float* bias) {
+void convolve(const Pictures& target, const Pictures& source, const Weights& weights,
+              const Meetings& meetings, bool backward, const float* bias) {
     const int64_t taps = weights.taps, pixels = target.count * target.height * target.width;
     const int64_t row = source.channels / 2 + kPadWords;
     auto* const rows = static_cast<uint32_t*>(
@@ -74,27 +74,27 @@ void convolve(const Pictures& target, const Pictures& source, const Weights& wei
     });
     constexpr int64_t kTap = kPairsTogether * kColumns;
     const int64_t each = taps * kTap + pixels * kColumns;
-    auto* const memory = static_cast<uint32_t*>(onednn::scratch(
-        1, static_cast<size_t>(each * omp_get_max_threads()) * sizeof(uint32_t)));
+    auto* const memory = static_cast<uint32_t*>(
+        onednn::scratch(1, static_cast<size_t>(each * omp_get_max_threads()) * sizeof(uint32_t)));
     parallelFor((target.channels + kColumns - 1) / kColumns, 1, [&](int64_t first, int64_t last) {
         uint32_t* const ordered = memory + omp_get_thread_num() * each;
         float* const sums = reinterpret_cast<float*>(ordered + taps * kTap);
         for (int64_t panel = first; panel < last; panel++) {
-            const int64_t channel = panel * kColumns,
-                          columns = std::min(kColumns, target.channels - channel);
+            const int64_t channel = panel * kColumns, columns = std::min(kColumns, target.channels - channel);
             if (columns < kColumns) std::fill_n(ordered, taps * kTap, 0);
             std::fill_n(sums, pixels * kColumns, 0.0f);
             for (int64_t k = 0; k < source.channels; k += 2 * kPairsTogether) {
                 const int64_t depth = std::min(2 * kPairsTogether, source.channels - k) / 2;
                 for (int64_t column = 0; column < columns; column += kWidth) {
                     for (int64_t pair = 0; pair < depth; pair++) {
-                        weights.order(k + 2 * pair, channel + column, ordered + pair * kColumns + column, kTap);
+                        weights.order(k + 2 * pair, channel + column, ordered + pair * kColumns + column,
+                                      kTap);
                     }
                 }
                 for (int64_t tap = 0; tap < taps; tap++) {
                     const int64_t begin = meetings.begin(tap);
-                    product(meetings.count(tap), depth, rows + begin * row + k / 2, row, 1, ordered + tap * kTap,
-                            sums, targets.data() + begin, true);
+                    product(meetings.count(tap), depth, rows + begin * row + k / 2, row, 1,
+                            ordered + tap * kTap, sums, targets.data() + begin, true);
                 }
             }
             for (int64_t pixel = 0; pixel < pixels; pixel++) {
@@ -121,10 +121,12 @@ bool suits(ConvDirection direction, const View& weight, const View& out, const C
     // oneDNN sums the gradient of a single tap as fast.
     if (direction == ConvDirection::BackwardWeight) return weight.sizes[2] * weight.sizes[3] > 1;
     const int64_t pixels = out.sizes[0] * out.sizes[2] * out.sizes[3];
-    return weight.numel() >= kManyWeights && pixels <= (direction == ConvDirection::Forward ? kFewPixels : kFewPixels / 4);
+    return weight.numel() >= kManyWeights &&
+           pixels <= (direction == ConvDirection::Forward ? kFewPixels : kFewPixels / 4);
 }
 
-void forward(const View& out, const View& input, const View& weight, const View* bias, const ConvGeometry& g) {
+void forward(const View& out, const View& input, const View& weight, const View* bias,
+             const ConvGeometry& g) {
     const Pictures target(out), source(input);
     const int64_t taps = weight.sizes[2] * weight.sizes[3];
     convolve(target, source, {weight.as<const float>(), taps, taps, weight.sizes[1] * taps},

@@ -58,9 +58,11 @@ void finish(float* to, const float* sums, int64_t taps) {
     for (int64_t tap = 0; tap < taps; tap += kWidth) {
         const int count = static_cast<int>(std::min<int64_t>(kWidth, taps - tap));
         winograd::V rows[kWidth];
-        for (int i = 0; i < kWidth; i++) rows[i] = i < count ? simd::load(sums + (tap + i) * kBlock) : winograd::V{};
+        for (int i = 0; i < kWidth; i++)
+            rows[i] = i < count ? simd::load(sums + (tap + i) * kBlock) : winograd::V{};
         simd::transpose(rows);
-        for (int lane = 0; lane < kWidth; lane++) simd::store(to + lane * taps + tap, rows[lane], simd::Part{count});
+        for (int lane = 0; lane < kWidth; lane++)
+            simd::store(to + lane * taps + tap, rows[lane], simd::Part{count});
     }
 }
 
@@ -92,8 +94,8 @@ class Gradient {
                 float* const sums = sumsOf(block);
                 for (int64_t i = tap; i < tap + taps; i++) {
                     const Operands operands = operandsOf(i);
-                    product(rowCount(block), operands.pairs, operands.gradient.panel(output(block)), 1, kRowPanel,
-                            operands.input.panel(input(block)), sums + i * kBlock, rows_, !first);
+                    product(rowCount(block), operands.pairs, operands.gradient.panel(output(block)), 1,
+                            kRowPanel, operands.input.panel(input(block)), sums + i * kBlock, rows_, !first);
                 }
                 if (whole_ && last) finishBlock(block);
             }
@@ -213,8 +215,11 @@ void accumulatePixels(const View& gradWeight, const Pictures& gradient, const Pi
                 }
             }
         });
-        sums.add([&](int64_t tap) { return Operands{rows, columns(tap), count}; }, start == 0,
-                 start + together >= pairs);
+        sums.add(
+            [&](int64_t tap) {
+                return Operands{rows, columns(tap), count};
+            },
+            start == 0, start + together >= pairs);
     }
 }
 

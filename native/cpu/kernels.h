@@ -82,15 +82,17 @@ void matmul(Context& context, const View& c, const View& a, const View& b, const
 // --- conv.cpp: activations channels-last; weights contiguous, in float32 for activations in half precision
 
 enum class ConvDirection { Forward, BackwardInput, BackwardWeight };
+enum class ConvOperand { Input, Gradient };
 struct ConvGeometry {
     int64_t stride[2], padding[2], paddingAfter[2], dilation[2], groups;
 };
 // Whether this processor has instructions for it, and oneDNN uses them rightly.
 bool convolvesBFloat16(ConvDirection direction, const Dims& weight, const ConvGeometry& geometry,
                        bool withBias);
-// Whether this convolution takes contiguous inputs and gradients as well, and would only lose by a copy.
-bool convolvesPlanes(ConvDirection direction, const Dims& input, const Dims& weight, DType dtype,
-                     const ConvGeometry& geometry);
+// Whether this convolution takes a contiguous input, or gradient of its output, as well, and would only lose
+// by a copy.
+bool convolvesPlanes(ConvDirection direction, ConvOperand operand, const Dims& input, const Dims& weight,
+                     DType dtype, const ConvGeometry& geometry);
 void conv2d(Context& context, const View& out, const View& input, const View& weight, const View* bias,
             const ConvGeometry& geometry);
 void conv2dBackwardInput(Context& context, const View& gradInput, const View& gradOutput, const View& weight,

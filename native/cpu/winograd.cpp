@@ -13,9 +13,11 @@ template <int M, typename T>
 void convolve(const View& outView, const View& inView, const Taps& taps, const Finish<T>& finish,
               const int64_t (&padding)[2]) {
     const Pictures<T> out(outView), in(inView);
-    const bool many = filterBytes<M>(in.channels, out.channels) > kManyFilterBytes;
-    const auto run = many ? convolveByFilters<M, T> : convolveByTiles<M, T>;
-    run(out, in, taps, finish, padding);
+    if (filterBytes<M>(in.channels, out.channels) > kManyFilterBytes) {
+        convolveByFilters<M>(out, in, taps, finish, padding);
+    } else {
+        convolveByTiles<M>(out, in, taps, finish, padding);
+    }
 }
 
 // Vector operations that take as long as transforming a vector of patches, there or back, or of filters:

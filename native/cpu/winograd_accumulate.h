@@ -5,36 +5,36 @@
 // The gradient of the filters by tiles of M x M outputs.
 namespace anneal::cpu::winograd {
 
-template <int M>
+template <int M, int R = 3>
 int64_t floatsFor(int64_t tiles, int64_t sources, int64_t targets) {
-    return Planes<M>::floats(tiles, sources) + Planes<M>::floats(tiles, targets);
+    return Planes<M, R>::floats(tiles, sources) + Planes<M, R>::floats(tiles, targets);
 }
 
 // Few filters: each thread sums a part over tiles of its own. Which tiles go into which sum is fixed, so that
-// results do not depend on timing.
-template <int M, typename T>
-void accumulateByTiles(const View& gradWeight, const Pictures<T>& gradient, const Pictures<T>& in,
-                       const int64_t (&padding)[2]) {
+// results do not depend on timing. Hands the sums for a vector of outputs and one input to `finish`.
+template <int M, int R = 3, typename T, typename Finish>
+void sumByTiles(const Pictures<T>& gradient, const Pictures<T>& in, int64_t inputs,
+                const int64_t (&padding)[2], const Finish& finish) {
     const Tiles<M> tiles(gradient.count, gradient.height, gradient.width);
-    const int64_t inputs = in.channels, outputs = gradient.channels, parts = omp_get_max_threads();
-    const int64_t plane = inputs * outputs, partFloats = kPlanes<M> * plane;
+    const int64_t outputs = gradient.channels, parts = omp_get_max_threads();
+    const int64_t plane = inputs * outputs, partFloats = kPlanes<M, R> * plane;
     float* const sums = scratchFloats(0, parts * partFloats);
     const int64_t perPart = (tiles.count + parts - 1) / parts;
-    const int64_t block = tilesPerBlock<M>(tiles.count, inputs, outputs);
-    const int64_t each = floatsFor<M>(block, inputs, outputs);
+    const int64_t block = tilesPerBlock<M, R>(tiles.count, in.channels, outputs);
+    const int64_t each = floatsFor<M, R>(block, in.channels, outputs);
     float* const memory = scratchFloats(1, each * parts);
     parallelFor(parts, 1, [&](int64_t firstPart, int64_t lastPart) {
         for (int64_t part = firstPart; part < lastPart; part++) {
             float* const own = memory + part * each;
-            const Planes<M> source(own, block, inputs),
-                target(own + Planes<M>::floats(block, inputs), block, outputs);
+            const Planes<M, R> source(own, block, in.channels),
+                target(own + Planes<M, R>::floats(block, in.channels), block, outputs);
             const int64_t start = part * perPart, stop = std::min(start + perPart, tiles.count);
             if (start >= stop) std::fill_n(sums + part * partFloats, partFloats, 0.0f);
             for (int64_t begin = start; begin < stop; begin += block) {
                 const int64_t end = std::min(begin + block, stop);
-                gatherInput<M, T>(source, in, tiles, begin, end, padding);
-                gatherGradient<M, T>(target, gradient, tiles, begin, end);
-                for (int64_t i = 0; i < kPlanes<M>; i++) {
+                gatherInput(source, in, tiles, begin, end, padding);
+                gatherGradient(target, gradient, tiles, begin, end);
+                for (int64_t i = 0; i < kPlanes<M, R>; i++) {
                     gemm::product(inputs, outputs, end - begin, source.data + i * source.plane, 1, source.row,
                                   target.data + i * target.plane, kColumns, target.row,
                                   sums + part * partFloats + i * plane, outputs, begin != start, block);
@@ -42,13 +42,21 @@ void accumulateByTiles(const View& gradWeight, const Pictures<T>& gradient, cons
             }
         }
     });
-    float* const weight = gradWeight.as<float>();
     parallelFor(outputs / kWidth * inputs, 256, [&](int64_t begin, int64_t end) {
         for (int64_t index = begin; index < end; index++) {
             const int64_t output = index / inputs * kWidth, input = index % inputs;
-            finishFilter<M>(weight + (output * inputs + input) * 9, inputs * 9,
-                            sums + input * outputs + output, plane, parts, partFloats, false);
+            finish(output, input, Sums{sums + input * outputs + output, plane, parts, partFloats});
         }
+    });
+}
+
+template <int M, typename T>
+void accumulateByTiles(const View& gradWeight, const Pictures<T>& gradient, const Pictures<T>& in,
+                       const int64_t (&padding)[2]) {
+    float* const weight = gradWeight.as<float>();
+    const int64_t inputs = in.channels;
+    sumByTiles<M>(gradient, in, inputs, padding, [&](int64_t output, int64_t input, const Sums& sums) {
+        finishFilter<M>(weight + (output * inputs + input) * 9, inputs * 9, sums, false);
     });
 }
 
@@ -71,8 +79,8 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
         parallelFor(count, 4, [&](int64_t begin, int64_t end) {
-            gatherInput<M, T>(source.from(begin), in, tiles, start + begin, start + end, padding);
-            gatherGradient<M, T>(target.from(begin), gradient, tiles, start + begin, start + end);
+            gatherInput(source.from(begin), in, tiles, start + begin, start + end, padding);
+            gatherGradient(target.from(begin), gradient, tiles, start + begin, start + end);
         });
         parallelFor((outputs + kColumns - 1) / kColumns * blocks, 1, [&](int64_t first, int64_t last) {
             float* const sums = memory + omp_get_thread_num() * kPlanes<M> * kPlane;
@@ -88,7 +96,7 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
                 for (int64_t column = 0; column < columns; column += kWidth) {
                     for (int64_t row = 0; row < rows; row++) {
                         finishFilter<M>(weight + ((output + column) * inputs + input + row) * 9, inputs * 9,
-                                        sums + row * kColumns + column, kPlane, 1, 0, start != 0);
+                                        {sums + row * kColumns + column, kPlane}, start != 0);
                     }
                 }
             }

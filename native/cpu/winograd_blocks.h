@@ -31,17 +31,17 @@ inline float* scratchFloats(int slot, int64_t floats) {
     return static_cast<float*>(onednn::scratch(slot, static_cast<size_t>(floats) * sizeof(float)));
 }
 
-template <int M>
+template <int M, int R = 3>
 int64_t filterBytes(int64_t inputs, int64_t outputs) {
-    return kPlanes<M> * inputs * outputs * static_cast<int64_t>(sizeof(float));
+    return kPlanes<M, R> * inputs * outputs * static_cast<int64_t>(sizeof(float));
 }
 
 // Tiles that a thread takes through all steps at a time, in blocks of equal size and a whole number for each
 // thread.
-template <int M>
+template <int M, int R = 3>
 int64_t tilesPerBlock(int64_t tiles, int64_t sources, int64_t targets) {
     const int64_t threads = omp_get_max_threads();
-    const int64_t tileBytes = kPlanes<M> * static_cast<int64_t>(sizeof(float)) * (sources + targets);
+    const int64_t tileBytes = kPlanes<M, R> * static_cast<int64_t>(sizeof(float)) * (sources + targets);
     const int64_t fitting = std::max<int64_t>(kBlockBytes / tileBytes, 2 * gemm::kRows);
     const int64_t rounds = (tiles + fitting * threads - 1) / (fitting * threads);
     return (tiles + rounds * threads - 1) / (rounds * threads);

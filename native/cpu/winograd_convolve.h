@@ -6,41 +6,41 @@
 namespace anneal::cpu::winograd {
 
 // Few filters: all are transformed first and stay in the caches, each thread works on tiles of its own.
-template <int M, typename T>
-void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Taps& taps, const Finish<T>& finish,
-                     const int64_t (&padding)[2]) {
+template <int M, int R = 3, typename T, typename Filter>
+void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter& taps,
+                     const Finish<T>& finish, const int64_t (&padding)[2]) {
     const Tiles<M> tiles(out.count, out.height, out.width);
-    const int64_t sources = in.channels, targets = out.channels;
+    const int64_t sources = taps.sources, targets = out.channels;
     const int64_t panels = (targets + kColumns - 1) / kColumns;
-    const Filters filters(scratchFloats(0, Filters::floats<M>(sources, panels)), sources, panels);
+    const Filters filters(scratchFloats(0, Filters::floats<M, R>(sources, panels)), sources, panels);
     parallelFor(targets / kWidth * sources, 256, [&](int64_t begin, int64_t end) {
         for (int64_t index = begin; index < end; index++) {
             const int64_t target = index / sources * kWidth, source = index % sources;
-            taps.transform<M>(
+            taps.template transform<M>(
                 source, target,
                 filters.data + target / kColumns * filters.panel + source * kColumns + target % kColumns,
                 filters.plane);
         }
     });
-    const int64_t block = tilesPerBlock<M>(tiles.count, sources, kColumns);
-    const int64_t sourceFloats = Planes<M>::floats(block, sources);
-    const int64_t each = sourceFloats + Planes<M>::floats(block, kColumns, 0);
+    const int64_t block = tilesPerBlock<M, R>(tiles.count, in.channels, kColumns);
+    const int64_t sourceFloats = Planes<M, R>::floats(block, in.channels);
+    const int64_t each = sourceFloats + Planes<M, R>::floats(block, kColumns, 0);
     float* const memory = scratchFloats(1, each * omp_get_max_threads());
     parallelFor((tiles.count + block - 1) / block, 1, [&](int64_t first, int64_t last) {
         float* const own = memory + omp_get_thread_num() * each;
-        const Planes<M> source(own, block, sources), target(own + sourceFloats, block, kColumns, 0);
+        const Planes<M, R> source(own, block, in.channels), target(own + sourceFloats, block, kColumns, 0);
         for (int64_t begin = first * block; begin < std::min(last * block, tiles.count); begin += block) {
             const int64_t end = std::min(begin + block, tiles.count);
-            gatherInput<M, T>(source, in, tiles, begin, end, padding);
+            gatherInput(source, in, tiles, begin, end, padding);
             for (int64_t channel = 0; channel < targets; channel += kColumns) {
                 const float* const panel = filters.data + channel / kColumns * filters.panel;
                 const int64_t columns = std::min(kColumns + 0L, targets - channel);
-                for (int64_t i = 0; i < kPlanes<M>; i++) {
+                for (int64_t i = 0; i < kPlanes<M, R>; i++) {
                     gemm::product(end - begin, columns, sources, source.data + i * source.plane, source.row,
                                   1, panel + i * filters.plane, 0, kColumns, target.data + i * target.plane,
                                   target.row, false, kPiece<M, T>);
                 }
-                scatterOutput<M, T>(target, out, finish, tiles, begin, end, channel, columns);
+                scatterOutput(target, out, finish, tiles, begin, end, channel, columns);
             }
         }
     });
@@ -62,7 +62,7 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
         parallelFor(count, 4, [&](int64_t begin, int64_t end) {
-            gatherInput<M, T>(source.from(begin), in, tiles, start + begin, start + end, padding);
+            gatherInput(source.from(begin), in, tiles, start + begin, start + end, padding);
         });
         parallelFor((targets + kColumns - 1) / kColumns, 1, [&](int64_t first, int64_t last) {
             float* const own = memory + omp_get_thread_num() * each;
@@ -85,7 +85,7 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
                                       target.data + i * target.plane, target.row, k != 0, kPiece<M, T>);
                     }
                 }
-                scatterOutput<M, T>(target, out, finish, tiles, start, start + count, channel, columns);
+                scatterOutput(target, out, finish, tiles, start, start + count, channel, columns);
             }
         });
     }

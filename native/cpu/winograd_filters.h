@@ -17,9 +17,9 @@ struct Filters {
     int64_t panel, plane;
     Filters(float* data, int64_t sources, int64_t panels)
         : data(data), panel(sources * kColumns), plane(panels * sources * kColumns + kPad) {}
-    template <int M>
+    template <int M, int R = 3>
     static int64_t floats(int64_t sources, int64_t panels) {
-        return kPlanes<M> * (panels * sources * kColumns + kPad);
+        return kPlanes<M, R> * (panels * sources * kColumns + kPad);
     }
 };
 
@@ -31,11 +31,12 @@ constexpr int64_t kFollowingAhead = 8, kVectorsAhead = 2;
 // inputs', turned by half a circle.
 struct Taps {
     const float* data;
-    int64_t sourceStep, targetStep;
+    int64_t sources, sourceStep, targetStep;
     bool backward;
     const float* scale;  // of each target, or null
     Taps(const View& weight, bool backward, const float* scale = nullptr)
         : data(weight.as<const float>()),
+          sources(weight.sizes[backward ? 0 : 1]),
           sourceStep(backward ? weight.sizes[1] * 9 : 9),
           targetStep(backward ? 9 : weight.sizes[1] * 9),
           backward(backward),
@@ -58,21 +59,25 @@ struct Taps {
     }
 };
 
-// The gradient of a vector of filters from its transform: the sum of `parts` that lie `partStep` apart, and
-// of what stands there if `more`.
+// The transformed gradient of a vector of filters: the sum of `parts` that lie `partStep` apart.
+struct Sums {
+    const float* data;
+    int64_t plane, parts = 1, partStep = 0;
+    V at(int64_t index) const {
+        const float* const from = data + index * plane;
+        V sum = simd::load(from);
+        for (int64_t part = 1; part < parts; part++) sum += simd::load(from + part * partStep);
+        return sum;
+    }
+};
+
+// The gradient of a vector of filters from its transform, added to what stands there if `more`.
 template <int M>
-void finishFilter(float* to, int64_t step, const float* sums, int64_t plane, int64_t parts, int64_t partStep,
-                  bool more) {
+void finishFilter(float* to, int64_t step, const Sums& sums, bool more) {
     V taps[9], before[9];
     prefetchTaps<1>(to + kFollowingAhead * 9, step);
-    transformPatch<M + 2, 3>(
-        [&](int i, int j) {
-            const float* const from = sums + (i * (M + 2) + j) * plane;
-            V sum = simd::load(from);
-            for (int64_t part = 1; part < parts; part++) sum += simd::load(from + part * partStep);
-            return sum;
-        },
-        Scheme<M>::filterAdjoint, [&](int i, int j, V value) { taps[3 * i + j] = value; });
+    transformPatch<M + 2, 3>([&](int i, int j) { return sums.at(i * (M + 2) + j); }, Scheme<M>::filterAdjoint,
+                             [&](int i, int j, V value) { taps[3 * i + j] = value; });
     if (more) {
         loadTaps(to, step, before);
         for (int i = 0; i < 9; i++) taps[i] += before[i];

@@ -11,14 +11,15 @@ namespace anneal::cpu::winograd {
 // Interpolation at plus and minus 2/5, 4/5 and their reciprocals, at infinity, and at 0 for M = 8. A point
 // and its negative share their even and their odd powers, a point and its reciprocal have mirrored ones: half
 // of the sums serve both.
-template <int M>
+template <int M, int R>
 struct LargeScheme {
-    static_assert(M == 7 || M == 8);
+    static constexpr int kLines = M + R - 1;
+    static_assert((M == 7 || M == 8) && (kLines == 9 || kLines == 10));
     static constexpr double kPoints[4] = {2.0 / 5, 5.0 / 2, 4.0 / 5, 5.0 / 4};
-    static constexpr int kZero = M == 8;  // elements before those of the points
+    static constexpr int kZero = kLines == 10;  // elements before those of the points
     static constexpr float kSquares[2] = {0.16f + 6.25f, 0.64f + 1.5625f};  // of a point and its reciprocal
 
-    static ANNEAL_INLINE void input(const V (&d)[M + 2], V (&t)[M + 2]) {
+    static ANNEAL_INLINE void input(const V (&d)[kLines], V (&t)[kLines]) {
         const V *const y = d + kZero, *const x = y + 1;
         const V sumX[2] = {x[0] + x[4], x[2] + x[6]}, sumY[2] = {y[0] + y[4], y[2] + y[6]};
 #pragma GCC unroll 2
@@ -36,22 +37,24 @@ struct LargeScheme {
         }
         constexpr float kOuter = kSquares[0] + kSquares[1], kMiddle = 2 + kSquares[0] * kSquares[1];
         if (kZero) t[0] = d[0] + d[8] + kMiddle * d[4] - kOuter * sumX[0];
-        t[M + 1] = y[0] + y[8] + kMiddle * y[4] - kOuter * sumY[1];
+        t[kLines - 1] = y[0] + y[8] + kMiddle * y[4] - kOuter * sumY[1];
     }
 
-    static ANNEAL_INLINE void filter(const V (&g)[3], V (&u)[M + 2]) {
+    static ANNEAL_INLINE void filter(const V (&g)[R], V (&u)[kLines]) {
         if (kZero) u[0] = g[0];
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
-            const V even = scale(i, 0) * g[0] + scale(i, 2) * g[2], odd = scale(i, 1) * g[1];
+            const V even = scale(i, 0) * g[0] + scale(i, 2) * g[2];
+            V odd = scale(i, 1) * g[1];
+            if constexpr (R == 4) odd += scale(i, 3) * g[3];
             V* const to = u + kZero + 2 * i;
             to[0] = even + odd, to[1] = kZero ? even - odd : odd - even;
         }
-        u[M + 1] = g[2];
+        u[kLines - 1] = g[R - 1];
     }
 
     // The powers are from -3 on.
-    static ANNEAL_INLINE void output(const V (&m)[M + 2], V (&y)[M]) {
+    static ANNEAL_INLINE void output(const V (&m)[kLines], V (&y)[M]) {
         V sum[4], difference[4];  // even and odd powers
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
@@ -67,15 +70,15 @@ struct LargeScheme {
             const V odd = half(0, j) * (terms[1] - terms[0]) + half(2, j) * (terms[3] - terms[2]);
             y[3 + j] = even + odd, y[3 - j] = even - odd;
         }
-        if (M == 8) {
-            y[0] += m[0];
+        if (kZero) y[0] += m[0];
+        if constexpr (M == 8) {
             y[7] = power(0, 4) * difference[0] + power(1, 4) * difference[1] +
                    (power(2, 4) * difference[2] + power(3, 4) * difference[3]);
         }
-        y[M - 1] += m[M + 1];
+        y[M - 1] += m[kLines - 1];
     }
 
-    static ANNEAL_INLINE void outputAdjoint(const V (&y)[M], V (&z)[M + 2]) {
+    static ANNEAL_INLINE void outputAdjoint(const V (&y)[M], V (&z)[kLines]) {
         V sum[4], difference[4];
 #pragma GCC unroll 3
         for (int j = 1; j <= 3; j++) sum[j] = y[3 + j] + y[3 - j], difference[j] = y[3 + j] - y[3 - j];
@@ -94,11 +97,13 @@ struct LargeScheme {
             }
         }
         if (kZero) z[0] = y[0];
-        z[M + 1] = y[M - 1];
+        z[kLines - 1] = y[M - 1];
     }
 
-    static ANNEAL_INLINE void filterAdjoint(const V (&u)[M + 2], V (&g)[3]) {
-        g[0] = kZero ? u[0] : V{}, g[1] = V{}, g[2] = u[M + 1];
+    static ANNEAL_INLINE void filterAdjoint(const V (&u)[kLines], V (&g)[R]) {
+        for (int j = 0; j < R; j++) g[j] = V{};
+        if (kZero) g[0] = u[0];
+        g[R - 1] += u[kLines - 1];
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
             const V* const from = u + kZero + 2 * i;
@@ -106,6 +111,7 @@ struct LargeScheme {
             g[0] += scale(i, 0) * (kZero ? sum : difference);
             g[1] += scale(i, 1) * (kZero ? difference : sum);
             g[2] += scale(i, 2) * (kZero ? sum : difference);
+            if constexpr (R == 4) g[3] += scale(i, 3) * (kZero ? difference : sum);
         }
     }
 
@@ -138,8 +144,10 @@ struct LargeScheme {
 };
 
 template <>
-struct Scheme<7> : LargeScheme<7> {};
+struct Scheme<7> : LargeScheme<7, 3> {};
 template <>
-struct Scheme<8> : LargeScheme<8> {};
+struct Scheme<8> : LargeScheme<8, 3> {};
+template <>
+struct Scheme<7, 4> : LargeScheme<7, 4> {};
 
 }  // namespace anneal::cpu::winograd

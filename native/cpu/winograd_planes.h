@@ -44,12 +44,13 @@ struct Tiles {
     }
 };
 
-template <int M>
-constexpr int64_t kPlanes = (M + 2) * (M + 2);
+template <int M, int R = 3>
+constexpr int64_t kPlanes = (M + R - 1) * (M + R - 1);
 
 // One plane for each element of a transformed patch, of [tiles, channels].
-template <int M>
+template <int M, int R = 3>
 struct Planes {
+    static constexpr int kLines = M + R - 1;
     float* data;
     int64_t row, plane;
     Planes(float* data, int64_t tiles, int64_t channels, int64_t pad = kPad)
@@ -59,9 +60,9 @@ struct Planes {
         later.data += tile * row;
         return later;
     }
-    float* at(int i, int j) const { return data + (i * (M + 2) + j) * plane; }
+    float* at(int i, int j) const { return data + (i * kLines + j) * plane; }
     static int64_t floats(int64_t tiles, int64_t channels, int64_t pad = kPad) {
-        return kPlanes<M> * (tiles * (channels + pad) + kPad);
+        return kPlanes<M, R> * (tiles * (channels + pad) + kPad);
     }
 };
 
@@ -88,25 +89,25 @@ struct Patch {
 };
 
 // B^T d B for tiles [begin, end); what lies outside the picture counts as zero.
-template <int M, typename T>
-void gatherInput(const Planes<M>& planes, const Pictures<T>& in, const Tiles<M>& tiles, int64_t begin,
+template <int M, int R, typename T>
+void gatherInput(const Planes<M, R>& planes, const Pictures<T>& in, const Tiles<M>& tiles, int64_t begin,
                  int64_t end, const int64_t (&padding)[2]) {
     const T* const outside = zeros<T>(in.channels);
     for (int64_t tile = begin; tile < end; tile++) {
         const auto [n, row, column] = tiles.place(tile);
-        const Patch<M + 2, T> patch(in, n, row - padding[0], column - padding[1], outside);
+        const Patch<M + R - 1, T> patch(in, n, row - padding[0], column - padding[1], outside);
         for (int64_t c = 0; c < in.channels; c += simd::Lanes<float>::kCount) {
             const int64_t at = (tile - begin) * planes.row + c;
-            transformPatch<M + 2, M + 2>(
-                [&](int i, int j) { return simd::load(patch.from[i][j] + c); }, Scheme<M>::input,
+            transformPatch<M + R - 1, M + R - 1>(
+                [&](int i, int j) { return simd::load(patch.from[i][j] + c); }, Scheme<M, R>::input,
                 [&](int i, int j, V value) { simd::store(planes.at(i, j) + at, value); });
         }
     }
 }
 
 // A dy A^T for tiles [begin, end).
-template <int M, typename T>
-void gatherGradient(const Planes<M>& planes, const Pictures<T>& gradient, const Tiles<M>& tiles,
+template <int M, int R, typename T>
+void gatherGradient(const Planes<M, R>& planes, const Pictures<T>& gradient, const Tiles<M>& tiles,
                     int64_t begin, int64_t end) {
     const T* const outside = zeros<T>(gradient.channels);
     for (int64_t tile = begin; tile < end; tile++) {
@@ -114,8 +115,8 @@ void gatherGradient(const Planes<M>& planes, const Pictures<T>& gradient, const 
         const Patch<M, T> patch(gradient, n, row, column, outside);
         for (int64_t c = 0; c < gradient.channels; c += simd::Lanes<float>::kCount) {
             const int64_t at = (tile - begin) * planes.row + c;
-            transformPatch<M, M + 2>(
-                [&](int i, int j) { return simd::load(patch.from[i][j] + c); }, Scheme<M>::outputAdjoint,
+            transformPatch<M, M + R - 1>(
+                [&](int i, int j) { return simd::load(patch.from[i][j] + c); }, Scheme<M, R>::outputAdjoint,
                 [&](int i, int j, V value) { simd::store(planes.at(i, j) + at, value); });
         }
     }
@@ -131,8 +132,8 @@ struct Finish {
 
 // A^T m A for tiles [begin, end) into `channels` channels from the given one on, cut off at the picture's
 // edges.
-template <int M, typename T>
-void scatterOutput(const Planes<M>& planes, const Pictures<T>& out, const Finish<T>& finish,
+template <int M, int R, typename T>
+void scatterOutput(const Planes<M, R>& planes, const Pictures<T>& out, const Finish<T>& finish,
                    const Tiles<M>& tiles, int64_t begin, int64_t end, int64_t channel, int64_t channels) {
     for (int64_t tile = begin; tile < end; tile++) {
         const auto [n, row, column] = tiles.place(tile);
@@ -143,16 +144,16 @@ void scatterOutput(const Planes<M>& planes, const Pictures<T>& out, const Finish
         for (int64_t c = 0; c < channels; c += simd::Lanes<float>::kCount) {
             const int64_t at = (tile - begin) * planes.row + c;
             const V shift = finish.shift ? simd::load(finish.shift + channel + c) : V{};
-            transformPatch<M + 2, M>([&](int i, int j) { return simd::load(planes.at(i, j) + at); },
-                                     Scheme<M>::output,
-                                     [&](int i, int j, V value) {
-                                         if (i >= rows || j >= columns) return;
-                                         const int64_t offset = (i * out.width + j) * out.channels + c;
-                                         value += shift;
-                                         if (more) value += simd::load(more + offset);
-                                         if (finish.relu) value = value < 0 ? V{} : value;
-                                         simd::store(to + offset, value);
-                                     });
+            transformPatch<M + R - 1, M>([&](int i, int j) { return simd::load(planes.at(i, j) + at); },
+                                         Scheme<M, R>::output,
+                                         [&](int i, int j, V value) {
+                                             if (i >= rows || j >= columns) return;
+                                             const int64_t offset = (i * out.width + j) * out.channels + c;
+                                             value += shift;
+                                             if (more) value += simd::load(more + offset);
+                                             if (finish.relu) value = value < 0 ? V{} : value;
+                                             simd::store(to + offset, value);
+                                         });
         }
     }
 }

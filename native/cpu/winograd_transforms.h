@@ -4,15 +4,15 @@
 
 #include "cpu/simd.h"
 
-// The transforms of F(M x M, 3 x 3), on vectors of channels. With d a patch of the input, M + 2 on a side, g
-// a 3 x 3 filter and y the M x M outputs: y = A^T [(G g G^T) * (B^T d B)] A. The gradient of g is the adjoint
-// of that: G^T [(A dy A^T) * (B^T d B)] G. Each matrix is given as what it does to one line; a patch is
-// transformed by columns, then by rows.
+// The transforms of F(M x M, R x R), on vectors of channels. With d a patch of the input, M + R - 1 on a
+// side, g a filter of R x R taps and y the M x M outputs: y = A^T [(G g G^T) * (B^T d B)] A. The gradient of
+// g is the adjoint of that: G^T [(A dy A^T) * (B^T d B)] G. Each matrix is given as what it does to one line;
+// a patch is transformed by columns, then by rows.
 namespace anneal::cpu::winograd {
 
 using V = simd::Vector<float>;
 
-template <int M>
+template <int M, int R = 3>
 struct Scheme;
 
 // Interpolation at 0, 1, -1 and infinity.

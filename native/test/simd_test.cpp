@@ -62,8 +62,9 @@ TEST("simd: splat keeps the sign of zero") { CHECK_EQUAL(std::signbit(simd::spla
 
 // A row of pixels, filters and gradients, by transforms and as they are defined; adjoints by their inner
 // products.
-template <int M>
+template <int M, int R = 3>
 void checkScheme() {
+    constexpr int kLines = M + R - 1;
     uint32_t state = 12345;
     const auto random = [&](V* to, int count) {
         for (int i = 0; i < count * kWidth; i++) {
@@ -77,28 +78,28 @@ void checkScheme() {
             sum += double{a[i / kWidth][i % kWidth]} * b[i / kWidth][i % kWidth];
         return sum;
     };
-    using S = winograd::Scheme<M>;
-    V d[M + 2], g[3], t[M + 2], u[M + 2], m[M + 2], y[M];
-    random(d, M + 2), random(g, 3);
+    using S = winograd::Scheme<M, R>;
+    V d[kLines], g[R], t[kLines], u[kLines], m[kLines], y[M];
+    random(d, kLines), random(g, R);
     S::input(d, t), S::filter(g, u);
-    for (int i = 0; i < M + 2; i++) m[i] = t[i] * u[i];
+    for (int i = 0; i < kLines; i++) m[i] = t[i] * u[i];
     S::output(m, y);
     for (int k = 0; k < M; k++) {
         for (int lane = 0; lane < kWidth; lane++) {
             double expected = 0;
-            for (int i = 0; i < 3; i++) expected += double{d[k + i][lane]} * g[i][lane];
+            for (int i = 0; i < R; i++) expected += double{d[k + i][lane]} * g[i][lane];
             CHECK_EQUAL(std::abs(y[k][lane] - expected) < 3e-5, true);
         }
     }
-    V gradient[M], spread[M + 2], sums[M + 2], taps[3];
-    random(m, M + 2), random(gradient, M), random(sums, M + 2);
+    V gradient[M], spread[kLines], sums[kLines], taps[R];
+    random(m, kLines), random(gradient, M), random(sums, kLines);
     S::output(m, y), S::outputAdjoint(gradient, spread), S::filterAdjoint(sums, taps);
-    const double there = product(y, gradient, M), back = product(m, spread, M + 2);
+    const double there = product(y, gradient, M), back = product(m, spread, kLines);
     CHECK_EQUAL(std::abs(there - back) < 1e-5 * std::sqrt(product(y, y, M) * product(gradient, gradient, M)),
                 true);
-    const double filtered = product(u, sums, M + 2), gathered = product(g, taps, 3);
+    const double filtered = product(u, sums, kLines), gathered = product(g, taps, R);
     CHECK_EQUAL(
-        std::abs(filtered - gathered) < 1e-5 * std::sqrt(product(u, u, M + 2) * product(sums, sums, M + 2)),
+        std::abs(filtered - gathered) < 1e-5 * std::sqrt(product(u, u, kLines) * product(sums, sums, kLines)),
         true);
 }
 
@@ -107,6 +108,7 @@ TEST("winograd: transforms filter, and their adjoints are theirs") {
     checkScheme<4>();
     checkScheme<7>();
     checkScheme<8>();
+    checkScheme<7, 4>();
 }
 
 TEST("winograd: taps are read and written in their places") {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import type { ConvOptions } from '../../src/engine/index.ts'
-import { autocast, F, manualSeed, randn, type Tensor } from '../../src/index.ts'
+import { autocast, F, manualSeed, ones, randn, type Tensor } from '../../src/index.ts'
 
-// By Winograd's filtering (3 x 3), by products of pairs (weights' gradients with a stride) and by oneDNN, which is wrong for some
-// shapes; beside the plain sum in float64.
+// By Winograd's filtering (3 x 3, and 7 x 7 with a stride of 2), by products of pairs (few pixels, weights' gradients with a
+// stride) and by oneDNN, which is wrong for some shapes; beside the plain sum in float64.
 
 // Sums are in float32: what bfloat16 adds is the rounding of the results, and of nothing else.
 describe('convolutions in bfloat16', () => {
@@ -30,6 +30,13 @@ describe('convolutions in bfloat16', () => {
     ['dilated', 2, [20, 8, 56, 56], 3, { dilation: 2 }],
     ['dilated, many channels', 2, [32, 64, 28, 33], 3, { dilation: 2, padding: 2 }],
     ['a single tap from an odd number of channels', 1, [20, 21, 90, 16], 1, {}],
+    ['few pixels, a stride', 5, [144, 80, 7, 6], 3, { stride: 2, padding: 1 }],
+    ['few pixels, dilated, larger', 3, [96, 112, 8, 8], 5, { padding: 4, dilation: 2 }],
+    ['few pixels, taps that meet none', 3, [256, 256, 1, 2], 3, { padding: 1 }],
+    ['few pixels, a single tap', 4, [256, 272, 5, 5], 1, {}],
+    ['the first of a network', 4, [3, 64, 64, 64], 7, { stride: 2, padding: 3 }],
+    ['the first of a network, odd sizes', 2, [4, 48, 75, 57], 7, { stride: 2, padding: [2, 3] }],
+    ['the first of a network, 8 x 8, one channel', 3, [1, 16, 40, 56], 8, { stride: 2, padding: [2, 4] }],
     ['a stride, more than fits at a time', 16, [256, 64, 24, 24], 3, { stride: 2, padding: 1 }],
   ]
   const rootMeanSquare = (x: Tensor) => Math.sqrt(x.square().mean().item())
@@ -62,9 +69,51 @@ describe('convolutions in bfloat16', () => {
     )
   })
 
+  // The layouts that a bias and a first layer's input may come in.
+  it.each([
+    ['few pixels', [256, 272, 4, 4], 3, { padding: 1 }],
+    ['the first of a network', [3, 64, 56, 50], 7, { stride: 2, padding: 3 }],
+  ] as const)('%s: with a bias, from either layout', (_, [inputs, outputs, height, width], size, options) => {
+    manualSeed(8)
+    const x = randn([3, inputs, height, width]).to('bfloat16')
+    const weight = randn([outputs, inputs, size, size]).to('bfloat16').float()
+    const parameters = () => [weight.clone().requiresGrad_(), ones([outputs]).requiresGrad_()] as const
+    const [plain, biased, channelsLast] = [parameters(), parameters(), parameters()]
+    const convolve = (input: Tensor, [w, b]: readonly [Tensor, Tensor], bias = true) =>
+      autocast('bfloat16', () => F.conv2d(input, w, bias ? b : null, options))
+    const without = convolve(x, plain, false)
+    const g = randn([...without.shape]).to('bfloat16')
+    without.backward({ gradient: g })
+    const nhwc = x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+    for (const [input, [w, b]] of [
+      [x, biased],
+      [nhwc, channelsLast],
+    ] as const) {
+      const out = convolve(input, [w, b])
+      out.backward({ gradient: g })
+      // Rounded after the bias: half a step of 2^-7 from one that was rounded before.
+      const far = out
+        .float()
+        .sub(without.float().add(1))
+        .abs()
+        .sub(
+          without
+            .float()
+            .abs()
+            .mul(2 ** -7),
+        )
+      expect(far.max().item()).toBeLessThan(2 ** -7)
+      expect(w.grad!.allclose(plain[0].grad!, { rtol: 1e-4, atol: 1e-3 })).toBe(true)
+      const sums = g.double().sum([0, 2, 3])
+      expect(b.grad!.double().allclose(sums, { rtol: 1e-5, atol: 1e-3 })).toBe(true)
+    }
+    expect(channelsLast[0].grad!.equal(biased[0].grad!)).toBe(true)
+  })
+
   it.each([
     ['by tiles', [64, 64, 28], { padding: 1 }],
     ['with a stride', [64, 128, 28], { stride: 2, padding: 1 }],
+    ['few pixels', [256, 256, 2], { padding: 1 }],
   ] as const)('%s: the same bits every time', (_, [inputs, outputs, size], options) => {
     manualSeed(7)
     const [x, weight] = [randn([8, inputs, size, size]).to('bfloat16'), randn([outputs, inputs, 3, 3])]

@@ -127,11 +127,12 @@ Precision precisionOf(Context& context, const char* op, const Tensor& input, con
 }
 
 // `input` and `weight` are the convolution's, of which `tensor` is the input or the output's gradient.
-Tensor activation(Context& context, const Tensor& tensor, cpu::ConvDirection direction, DType dtype,
-                  const Dims& input, const Dims& weight, const cpu::ConvGeometry& geometry) {
+Tensor activation(Context& context, const Tensor& tensor, cpu::ConvDirection direction,
+                  cpu::ConvOperand operand, DType dtype, const Dims& input, const Dims& weight,
+                  const cpu::ConvGeometry& geometry) {
     const Tensor converted = to_dtype(context, tensor, dtype);
     if (context.device().isCpu() && converted.isContiguous() &&
-        cpu::convolvesPlanes(direction, input, weight, dtype, geometry))
+        cpu::convolvesPlanes(direction, operand, input, weight, dtype, geometry))
         return converted;
     return channels_last(context, converted);
 }
@@ -159,8 +160,8 @@ Tensor conv2d(Context& context, const Tensor& input, const Tensor& weight, optio
     if (bias) bias = biasOf(context, "conv2d", *bias, weight.size(0), precision);
     Tensor out = context.emptyChannelsLast(precision.activations, sizes);
     if (out.numel() > 0) {
-        const Tensor x = activation(context, input, cpu::ConvDirection::Forward, precision.activations,
-                                    input.sizes(), weight.sizes(), geometry),
+        const Tensor x = activation(context, input, cpu::ConvDirection::Forward, cpu::ConvOperand::Input,
+                                    precision.activations, input.sizes(), weight.sizes(), geometry),
                      w = weightOf(context, weight, precision);
         const View biasView = bias ? bias->view() : View{};
         context.kernels().conv2d(context, out, x, w, bias ? &biasView : nullptr, geometry);
@@ -203,7 +204,9 @@ Tensor conv2d_norm(Context& context, const Tensor& input, const Weights& weights
                            variance = prepare("runningVar", runningVariance);
     if (bias) bias = biasOf(context, "conv2d", *bias, sizes[1], precision);
     if (residual) residual = channels_last(context, *residual);
-    const Tensor x = channels_last(context, input), w = weightOf(context, weight, precision);
+    const Tensor x = activation(context, input, cpu::ConvDirection::Forward, cpu::ConvOperand::Input,
+                                input.dtype(), input.sizes(), weight.sizes(), geometry),
+                 w = weightOf(context, weight, precision);
     const OptionalView biasView(bias), scaleView(scale), shiftView(shift), residualView(residual);
     cpu::conv2dNorm(context, out, x, w,
                     {biasView.get(), scaleView.get(), shiftView.get(), *mean, *variance, residualView.get(),
@@ -224,8 +227,8 @@ Tensor conv_transpose2d(Context& context, const Tensor& input, const Tensor& wei
     if (out.numel() > 0) {
         context.kernels().conv2dBackwardInput(
             context, out,
-            activation(context, input, cpu::ConvDirection::BackwardInput, precision.activations, sizes,
-                       weight.sizes(), geometry),
+            activation(context, input, cpu::ConvDirection::BackwardInput, cpu::ConvOperand::Gradient,
+                       precision.activations, sizes, weight.sizes(), geometry),
             weightOf(context, weight, precision), geometry);
         if (bias) context.kernels().addChannelBias(context, out, *bias);
     }
@@ -244,8 +247,8 @@ Tensor conv2d_backward_input(Context& context, const Tensor& gradient, const Ten
     if (gradient.numel() > 0) {
         context.kernels().conv2dBackwardInput(
             context, out,
-            activation(context, gradient, cpu::ConvDirection::BackwardInput, precision.activations,
-                       inputSizes, weight.sizes(), geometry),
+            activation(context, gradient, cpu::ConvDirection::BackwardInput, cpu::ConvOperand::Gradient,
+                       precision.activations, inputSizes, weight.sizes(), geometry),
             weightOf(context, weight, precision), geometry);
     } else {
         context.kernels().fill(context, out, 0);
@@ -270,10 +273,10 @@ TensorList conv2d_backward_weight(Context& context, const Tensor& gradient, cons
         const View biasView = withBias ? toBias.view() : View{};
         context.kernels().conv2dBackwardWeight(
             context, toWeight, withBias ? &biasView : nullptr,
-            activation(context, gradient, cpu::ConvDirection::BackwardWeight, precision.activations,
-                       input.sizes(), weight.sizes(), geometry),
-            activation(context, input, cpu::ConvDirection::BackwardWeight, precision.activations,
-                       input.sizes(), weight.sizes(), geometry),
+            activation(context, gradient, cpu::ConvDirection::BackwardWeight, cpu::ConvOperand::Gradient,
+                       precision.activations, input.sizes(), weight.sizes(), geometry),
+            activation(context, input, cpu::ConvDirection::BackwardWeight, cpu::ConvOperand::Input,
+                       precision.activations, input.sizes(), weight.sizes(), geometry),
             geometry);
     } else {
         context.kernels().fill(context, toWeight, 0);
