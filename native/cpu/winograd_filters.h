@@ -11,6 +11,46 @@ namespace anneal::cpu::winograd {
 
 using gemm::kColumns;
 
+// G g G^T, row by row to put(value).
+template <int M, int R, typename Put>
+ANNEAL_INLINE void transformFilter(const V (&taps)[R][R], const Put& put) {
+    using S = Scheme<M, R>;
+    if constexpr (M < 7) {
+        transformPatch<R, M + R - 1>([&](int i, int j) { return taps[i][j]; }, S::filter,
+                                     [&](int, int, V value) { put(value); });
+    } else {
+        // Two rows at a time stay in registers: storing takes longer than the arithmetic.
+        const auto row = [&](const V(&from)[R]) __attribute__((always_inline)) {
+            V to[M + R - 1];
+            S::filter(from, to);
+#pragma GCC unroll 10
+            for (V value : to) put(value);
+        };
+        if (S::kZero) row(taps[0]);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            V positive[R], negative[R];
+#pragma GCC unroll 4
+            for (int j = 0; j < R; j++) {
+                V column[R];
+#pragma GCC unroll 4
+                for (int k = 0; k < R; k++) column[k] = taps[k][j];
+                S::filterAt(i, column, positive[j], negative[j]);
+            }
+            row(positive), row(negative);
+        }
+        row(taps[R - 1]);
+    }
+}
+
+// G^T u G of the elements that at(index) gives.
+template <int M, int R, typename At>
+ANNEAL_INLINE void gatherFilter(const At& at, V (&taps)[R][R]) {
+    constexpr int kLines = M + R - 1;
+    transformPatch<kLines, R>([&](int i, int j) { return at(i * kLines + j); }, Scheme<M, R>::filterAdjoint,
+                              [&](int i, int j, V value) { taps[i][j] = value; });
+}
+
 // Where a transformed filter's planes lie: panels of kColumns targets, [source][kColumns] each.
 struct Filters {
     float* data;
@@ -45,7 +85,7 @@ struct Taps {
     // Those of `source` and of the vector of targets from `target` on, transformed, to `to`.
     template <int M>
     void transform(int64_t source, int64_t target, float* to, int64_t plane) const {
-        V taps[9];
+        V taps[9], turned[3][3];
         const float* const from = data + target * targetStep + source * sourceStep;
         prefetchTaps<0>(from + (backward ? kVectorsAhead : kFollowingAhead) * sourceStep, targetStep);
         loadTaps(from, targetStep, taps);
@@ -53,9 +93,9 @@ struct Taps {
             const V factor = simd::load(scale + target);
             for (V& tap : taps) tap *= factor;
         }
-        transformPatch<3, M + 2>(
-            [&](int i, int j) { return taps[backward ? 8 - (3 * i + j) : 3 * i + j]; }, Scheme<M>::filter,
-            [&](int i, int j, V value) { simd::store(to + (i * (M + 2) + j) * plane, value); });
+#pragma GCC unroll 9
+        for (int i = 0; i < 9; i++) turned[i / 3][i % 3] = taps[backward ? 8 - i : i];
+        transformFilter<M>(turned, [&](V value) { simd::store(to, value), to += plane; });
     }
 };
 
@@ -74,10 +114,11 @@ struct Sums {
 // The gradient of a vector of filters from its transform, added to what stands there if `more`.
 template <int M>
 void finishFilter(float* to, int64_t step, const Sums& sums, bool more) {
-    V taps[9], before[9];
+    V sum[3][3], taps[9], before[9];
     prefetchTaps<1>(to + kFollowingAhead * 9, step);
-    transformPatch<M + 2, 3>([&](int i, int j) { return sums.at(i * (M + 2) + j); }, Scheme<M>::filterAdjoint,
-                             [&](int i, int j, V value) { taps[3 * i + j] = value; });
+    gatherFilter<M>([&](int i) { return sums.at(i); }, sum);
+#pragma GCC unroll 9
+    for (int i = 0; i < 9; i++) taps[i] = sum[i / 3][i % 3];
     if (more) {
         loadTaps(to, step, before);
         for (int i = 0; i < 9; i++) taps[i] += before[i];

@@ -43,14 +43,15 @@ struct LargeScheme {
     static ANNEAL_INLINE void filter(const V (&g)[R], V (&u)[kLines]) {
         if (kZero) u[0] = g[0];
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
-            const V even = scale(i, 0) * g[0] + scale(i, 2) * g[2];
-            V odd = scale(i, 1) * g[1];
-            if constexpr (R == 4) odd += scale(i, 3) * g[3];
-            V* const to = u + kZero + 2 * i;
-            to[0] = even + odd, to[1] = kZero ? even - odd : odd - even;
-        }
+        for (int i = 0; i < 4; i++) filterAt(i, g, u[kZero + 2 * i], u[kZero + 2 * i + 1]);
         u[kLines - 1] = g[R - 1];
+    }
+    // At a point and its negative.
+    static ANNEAL_INLINE void filterAt(int i, const V (&g)[R], V& positive, V& negative) {
+        const V even = scale(i, 0) * g[0] + scale(i, 2) * g[2];
+        V odd = scale(i, 1) * g[1];
+        if constexpr (R == 4) odd += scale(i, 3) * g[3];
+        positive = even + odd, negative = kZero ? even - odd : odd - even;
     }
 
     // The powers are from -3 on.
@@ -108,10 +109,9 @@ struct LargeScheme {
         for (int i = 0; i < 4; i++) {
             const V* const from = u + kZero + 2 * i;
             const V sum = from[0] + from[1], difference = from[0] - from[1];
-            g[0] += scale(i, 0) * (kZero ? sum : difference);
-            g[1] += scale(i, 1) * (kZero ? difference : sum);
-            g[2] += scale(i, 2) * (kZero ? sum : difference);
-            if constexpr (R == 4) g[3] += scale(i, 3) * (kZero ? difference : sum);
+#pragma GCC unroll 4
+            for (int j = 0; j < R; j++)
+                g[j] += scale(i, j) * ((j % 2 == 0) == (kZero == 1) ? sum : difference);
         }
     }
 

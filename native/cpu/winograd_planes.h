@@ -93,14 +93,15 @@ template <int M, int R, typename T>
 void gatherInput(const Planes<M, R>& planes, const Pictures<T>& in, const Tiles<M>& tiles, int64_t begin,
                  int64_t end, const int64_t (&padding)[2]) {
     const T* const outside = zeros<T>(in.channels);
+    const int64_t plane = planes.plane;
     for (int64_t tile = begin; tile < end; tile++) {
         const auto [n, row, column] = tiles.place(tile);
         const Patch<M + R - 1, T> patch(in, n, row - padding[0], column - padding[1], outside);
         for (int64_t c = 0; c < in.channels; c += simd::Lanes<float>::kCount) {
-            const int64_t at = (tile - begin) * planes.row + c;
+            float* to = planes.data + (tile - begin) * planes.row + c;
             transformPatch<M + R - 1, M + R - 1>(
                 [&](int i, int j) { return simd::load(patch.from[i][j] + c); }, Scheme<M, R>::input,
-                [&](int i, int j, V value) { simd::store(planes.at(i, j) + at, value); });
+                [&](int, int, V value) { simd::store(to, value), to += plane; });
         }
     }
 }
@@ -110,16 +111,27 @@ template <int M, int R, typename T>
 void gatherGradient(const Planes<M, R>& planes, const Pictures<T>& gradient, const Tiles<M>& tiles,
                     int64_t begin, int64_t end) {
     const T* const outside = zeros<T>(gradient.channels);
+    const int64_t plane = planes.plane;
     for (int64_t tile = begin; tile < end; tile++) {
         const auto [n, row, column] = tiles.place(tile);
         const Patch<M, T> patch(gradient, n, row, column, outside);
         for (int64_t c = 0; c < gradient.channels; c += simd::Lanes<float>::kCount) {
-            const int64_t at = (tile - begin) * planes.row + c;
-            transformPatch<M, M + R - 1>(
-                [&](int i, int j) { return simd::load(patch.from[i][j] + c); }, Scheme<M, R>::outputAdjoint,
-                [&](int i, int j, V value) { simd::store(planes.at(i, j) + at, value); });
+            float* to = planes.data + (tile - begin) * planes.row + c;
+            transformPatch<M, M + R - 1>([&](int i, int j) { return simd::load(patch.from[i][j] + c); },
+                                         Scheme<M, R>::outputAdjoint,
+                                         [&](int, int, V value) { simd::store(to, value), to += plane; });
         }
     }
+}
+
+inline void storeRounded(float* to, V value) { simd::store(to, value); }
+inline void storeRounded(BFloat16* to, V value) {
+#if defined(__AVX512BF16__)
+    const auto r = _mm512_cvtneps_pbh((__m512)value);
+    std::memcpy((void*)to, &r, 32);
+#else
+    simd::store(to, value);
+#endif
 }
 
 // What becomes of an output before it is stored: a shift of its channel, a residual sum, a ReLU; or nothing.
@@ -135,25 +147,40 @@ struct Finish {
 template <int M, int R, typename T>
 void scatterOutput(const Planes<M, R>& planes, const Pictures<T>& out, const Finish<T>& finish,
                    const Tiles<M>& tiles, int64_t begin, int64_t end, int64_t channel, int64_t channels) {
+    // What is read through references would be read again after each store.
+    const auto [shifts, residual, relu] = finish;
+    const int64_t plane = planes.plane, down = planes.kLines * plane, right = out.channels,
+                  below = out.width * right;
     for (int64_t tile = begin; tile < end; tile++) {
         const auto [n, row, column] = tiles.place(tile);
         const int rows = static_cast<int>(std::min<int64_t>(M, out.height - row)),
                   columns = static_cast<int>(std::min<int64_t>(M, out.width - column));
         T* const to = out.at(n, row, column) + channel;
-        const T* const more = finish.residual ? finish.residual + (to - out.data) : nullptr;
+        const T* const more = residual ? residual + (to - out.data) : nullptr;
+        const bool plain = !shifts && !residual && !relu && rows == M && columns == M;
         for (int64_t c = 0; c < channels; c += simd::Lanes<float>::kCount) {
-            const int64_t at = (tile - begin) * planes.row + c;
-            const V shift = finish.shift ? simd::load(finish.shift + channel + c) : V{};
-            transformPatch<M + R - 1, M>([&](int i, int j) { return simd::load(planes.at(i, j) + at); },
-                                         Scheme<M, R>::output,
-                                         [&](int i, int j, V value) {
-                                             if (i >= rows || j >= columns) return;
-                                             const int64_t offset = (i * out.width + j) * out.channels + c;
-                                             value += shift;
-                                             if (more) value += simd::load(more + offset);
-                                             if (finish.relu) value = value < 0 ? V{} : value;
-                                             simd::store(to + offset, value);
-                                         });
+            const float *const patch = planes.data + (tile - begin) * planes.row + c, *from = nullptr;
+            const auto load = [&](int i, int j) __attribute__((always_inline)) {
+                from = i == 0 ? patch + j * plane : from + down;
+                return simd::load(from);
+            };
+            int64_t offset = 0;
+            if (plain) {
+                transformPatch<M + R - 1, M>(load, Scheme<M, R>::output, [&](int i, int j, V value) {
+                    offset = j == 0 ? c + i * below : offset + right;
+                    storeRounded(to + offset, value);
+                });
+                continue;
+            }
+            const V shift = shifts ? simd::load(shifts + channel + c) : V{};
+            transformPatch<M + R - 1, M>(load, Scheme<M, R>::output, [&](int i, int j, V value) {
+                offset = j == 0 ? c + i * below : offset + right;
+                if (i >= rows || j >= columns) return;
+                value += shift;
+                if (more) value += simd::load(more + offset);
+                if (relu) value = value < 0 ? V{} : value;
+                storeRounded(to + offset, value);
+            });
         }
     }
 }

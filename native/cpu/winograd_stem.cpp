@@ -12,7 +12,7 @@ namespace {
 
 using namespace winograd;
 
-constexpr int kOutputs = 7, kTaps = 4, kLines = kOutputs + kTaps - 1;
+constexpr int kOutputs = 7, kTaps = 4;
 constexpr int64_t kStride = 2, kMostChannels = 4;
 constexpr int64_t kChannels = kMostChannels * kStride * kStride;
 
@@ -65,9 +65,7 @@ struct FoldedTaps {
             for (int lane = 0; lane < kWidth; lane++) taps[i][j][lane] = data[offset + lane * targetStep()];
             if (scale) taps[i][j] *= simd::load(scale + target);
         });
-        transformPatch<kTaps, kLines>(
-            [&](int i, int j) { return taps[i][j]; }, Scheme<M, kTaps>::filter,
-            [&](int i, int j, V value) { simd::store(to + (i * kLines + j) * plane, value); });
+        transformFilter<M>(taps, [&](V value) { simd::store(to, value), to += plane; });
     }
 };
 
@@ -190,10 +188,7 @@ void backwardWeight(const View& gradWeight, const View* gradBias, const View& gr
     sumByTiles<kOutputs, kTaps>(Pictures<BFloat16>(gradOutput), fold(input), taps.sources, padding,
                                 [&](int64_t output, int64_t source, const Sums& sums) {
                                     V values[kTaps][kTaps];
-                                    transformPatch<kLines, kTaps>(
-                                        [&](int i, int j) { return sums.at(i * kLines + j); },
-                                        Scheme<kOutputs, kTaps>::filterAdjoint,
-                                        [&](int i, int j, V value) { values[i][j] = value; });
+                                    gatherFilter<kOutputs>([&](int i) { return sums.at(i); }, values);
                                     taps.forEach(source, output, [&](int i, int j, int64_t offset) {
                                         for (int lane = 0; lane < kWidth; lane++)
                                             weight[offset + lane * taps.targetStep()] = values[i][j][lane];

@@ -85,6 +85,14 @@ struct Scheme<4> {
     }
 };
 
+// Else GCC reads a value from memory for each of its uses, and loads are scarce.
+ANNEAL_INLINE V inRegister(V value) {
+#if defined(__x86_64__)
+    asm("" : "+v"(value));
+#endif
+    return value;
+}
+
 // Applies `line` to the columns and then the rows of what load(i, j) gives; store(i, j, value) takes it.
 // Lines of large tiles leave no registers over, so that there is nothing to gain from working on several at
 // once.
@@ -94,25 +102,30 @@ ANNEAL_INLINE void transformPatch(const Load& load, const Line& line, const Stor
     const auto column = [&](int j) __attribute__((always_inline)) {
         V from[From], to[To];
 #pragma GCC unroll 10
-        for (int i = 0; i < From; i++) from[i] = load(i, j);
+        for (int i = 0; i < From; i++) from[i] = inRegister(load(i, j));
         line(from, to);
 #pragma GCC unroll 10
         for (int i = 0; i < To; i++) half[i][j] = to[i];
     };
     const auto row = [&](int i) __attribute__((always_inline)) {
-        V to[To];
-        line(half[i], to);
+        V from[From], to[To];
+#pragma GCC unroll 10
+        for (int j = 0; j < From; j++) from[j] = inRegister(half[i][j]);
+        line(from, to);
 #pragma GCC unroll 10
         for (int j = 0; j < To; j++) store(i, j, to[j]);
     };
-    if constexpr (From <= 6 && To <= 6) {
+    if constexpr (From <= 6) {
 #pragma GCC unroll 6
         for (int j = 0; j < From; j++) column(j);
-#pragma GCC unroll 6
-        for (int i = 0; i < To; i++) row(i);
     } else {
 #pragma GCC unroll 1
         for (int j = 0; j < From; j++) column(j);
+    }
+    if constexpr (To <= 6) {
+#pragma GCC unroll 6
+        for (int i = 0; i < To; i++) row(i);
+    } else {
 #pragma GCC unroll 1
         for (int i = 0; i < To; i++) row(i);
     }
