@@ -30,12 +30,15 @@ void convertLanes(To* to, const From* from, int64_t count) {
         count, [=](int64_t i, auto lanes) { simd::store(to + i, simd::load(from + i, lanes), lanes); });
 }
 
+constexpr int64_t kFewLanes = 256 * 1024;
+
 template <typename To, typename From>
 void copyAll(const View& target, const View& source) {
     constexpr bool kLanes = !std::is_same_v<To, From> && std::is_same_v<Compute<To>, float> &&
                             std::is_same_v<Compute<From>, float>;
     if constexpr (kLanes) {
-        LoopPlan<2>({target, source}).run([](char* const* p, const int64_t* s, int64_t count) {
+        const LoopPlan<2> plan({target, source});
+        const auto row = [](char* const* p, const int64_t* s, int64_t count) {
             if (s[0] == sizeof(To) && s[1] == sizeof(From)) {
                 convertLanes(reinterpret_cast<To*>(p[0]), reinterpret_cast<const From*>(p[1]), count);
                 return;
@@ -44,7 +47,9 @@ void copyAll(const View& target, const View& source) {
                 *reinterpret_cast<To*>(p[0] + i * s[0]) =
                     convert<To, From>(*reinterpret_cast<const From*>(p[1] + i * s[1]));
             }
-        });
+        };
+        // Waiting for the team, which may have fallen asleep since the last step, would take longer.
+        plan.numel <= kFewLanes ? plan.range(0, plan.numel, row) : plan.run(row);
     } else {
         mapUnary<To, From>(target, source, [](From value) { return convert<To, From>(value); });
     }

@@ -151,7 +151,10 @@ void backwardWeight(const View& gradWeight, const View& gradOutput, const View& 
         constexpr int M = decltype(size)::value;
         using T = decltype(tag);
         const Pictures<T> gradient(gradOutput), in(input);
-        const bool many = filterBytes<M>(in.channels, gradient.channels) > kManySumBytes;
+        const int64_t tiles = Tiles<M>(gradient.count, gradient.height, gradient.width).count;
+        const int64_t patchFloats = floatsFor<M>(tiles, in.channels, gradient.channels);
+        const bool many = filterBytes<M>(in.channels, gradient.channels) > kManySumBytes ||
+                          patchFloats * static_cast<int64_t>(sizeof(float)) < kFewPatchBytes;
         const auto run = many ? accumulateByFilters<M, T> : accumulateByTiles<M, T>;
         run(gradWeight, gradient, in, g.padding);
     });

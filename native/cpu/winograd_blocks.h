@@ -21,6 +21,8 @@ constexpr int64_t kTileBytes = 3 * 1024 * 1024;
 // Transformed filters of more bytes than this are many: they would have to come from memory again and again.
 // Their gradients are written as well, to sums that each thread has of its own.
 constexpr int64_t kManyFilterBytes = 8 * 1024 * 1024, kManySumBytes = kManyFilterBytes / 2;
+// Transformed patches of fewer bytes than this are few: all threads read them, rather than sum apart.
+constexpr int64_t kFewPatchBytes = 4 * 1024 * 1024;
 
 // Products that are summed in one go: the larger tiles' transforms magnify what a long sum rounds off, which
 // is lost again where results are rounded to bfloat16.
