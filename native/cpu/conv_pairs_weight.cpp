@@ -5,6 +5,7 @@
 #include "cpu/conv_pairs_tile.h"
 #include "cpu/onednn.h"
 #include "cpu/parallel.h"
+#include "cpu/winograd_filters.h"
 
 // The gradient of weights: for each tap a matrix product over all pixels, on operands in which two pixels
 // stand side by side.
@@ -15,7 +16,7 @@ namespace anneal::cpu::pairs {
 namespace {
 
 // Channels of the output and of the input whose weights' gradients are summed at a time, for all taps.
-constexpr int64_t kRowPanel = 4 * kRows;
+constexpr int64_t kRowPanel = 64;
 constexpr int64_t kBlock = kRowPanel * kColumns;
 // Pairs of pixels that are worked on at a time: their taps stay in the caches.
 constexpr int64_t kPackedBytes = 2 * 1024 * 1024;
@@ -54,13 +55,20 @@ struct Operands {
 };
 
 // The weights' gradient from its sums, [row][kColumns] for each tap, for a vector of input channels.
-void finish(float* to, const float* sums, int64_t taps) {
+void finish(float* to, const float* sums, int64_t taps, bool streams) {
+    alignas(64) float lines[kWidth * (kWidth + 1)];
     for (int64_t tap = 0; tap < taps; tap += kWidth) {
         const int count = static_cast<int>(std::min<int64_t>(kWidth, taps - tap));
         winograd::V rows[kWidth];
         for (int i = 0; i < kWidth; i++)
             rows[i] = i < count ? simd::load(sums + (tap + i) * kBlock) : winograd::V{};
         simd::transpose(rows);
+        if (streams) {
+            // What a row is too long for is written over by the next one.
+            for (int lane = 0; lane < kWidth; lane++) simd::store(lines + lane * taps, rows[lane]);
+            for (int i = 0; i < taps; i++) simd::stream(to + i * kWidth, simd::load(lines + i * kWidth));
+            return;
+        }
         for (int lane = 0; lane < kWidth; lane++)
             simd::store(to + lane * taps + tap, rows[lane], simd::Part{count});
     }
@@ -79,6 +87,7 @@ class Gradient {
           // Enough blocks to share among the threads: then each is finished while it is in a cache.
           whole_(blocks_ >= 4 * omp_get_max_threads()),
           passing_(whole_ && rounds == 1),
+          streams_(taps_ <= kWidth && winograd::streams(weight.as<float>(), weight.numel())),
           sums_(static_cast<float*>(onednn::scratch(
               1, static_cast<size_t>((passing_ ? omp_get_max_threads() : blocks_) * taps_ * kBlock) *
                      sizeof(float)))) {
@@ -119,18 +128,17 @@ class Gradient {
         const float* const sums = sumsOf(block);
         const int64_t columns = std::min(kColumns, inputs_ - input(block));
         for (int64_t row = 0; row < rowCount(block); row++) {
-            const float* const next = to_ + ((output(block) + row + 1) * inputs_ + input(block)) * taps_;
-            for (int64_t i = 0; i < columns * taps_; i += kWidth) __builtin_prefetch(next + i, 1);
             for (int64_t column = 0; column < columns; column += kWidth) {
                 finish(to_ + ((output(block) + row) * inputs_ + input(block) + column) * taps_,
-                       sums + row * kColumns + column, taps_);
+                       sums + row * kColumns + column, taps_, streams_);
             }
         }
+        if (streams_) simd::streamed();
     }
 
     float* to_;
     int64_t outputs_, inputs_, taps_, rowPanels_, blocks_;
-    bool whole_, passing_;
+    bool whole_, passing_, streams_;
     float* sums_;
     int32_t rows_[kRowPanel];
 };

@@ -34,6 +34,24 @@ ANNEAL_INLINE void store(T* to, Vector<Compute<T>> value, Full = {}) {
     }
 }
 
+// Past the caches, to an address that is a multiple of the vector's size: for what is written whole and not read
+// soon, since an ordinary store reads its line first. Whoever reads it on another thread needs streamed().
+ANNEAL_INLINE void stream(float* to, Vector<float> value) {
+#if defined(ANNEAL_AVX512)
+    _mm512_stream_ps(to, reinterpret_cast<__m512>(value));
+#elif defined(ANNEAL_AVX2)
+    _mm256_stream_ps(to, reinterpret_cast<__m256>(value));
+#else
+    store(to, value);
+#endif
+}
+
+ANNEAL_INLINE void streamed() {
+#if defined(ANNEAL_AVX512) || defined(ANNEAL_AVX2)
+    _mm_sfence();
+#endif
+}
+
 // --- the first lanes only; the others read as zero and are not written
 
 template <typename T>

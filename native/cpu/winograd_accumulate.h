@@ -76,6 +76,8 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
     constexpr int64_t kPlane = kInputsTogether * kColumns + kPad;
     float* const memory = scratchFloats(1, kPlanes<M> * kPlane * omp_get_max_threads());
     const int64_t blocks = (inputs + kInputsTogether - 1) / kInputsTogether;
+    const bool streaming =
+        together == tiles.count && inputs % FilterLines::kInputs == 0 && streams(weight, gradWeight.numel());
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
         parallelFor(count, 4, [&](int64_t begin, int64_t end) {
@@ -94,12 +96,22 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
                                   kColumns, false, kSummed);
                 }
                 for (int64_t column = 0; column < columns; column += kWidth) {
-                    for (int64_t row = 0; row < rows; row++) {
-                        finishFilter<M>(weight + ((output + column) * inputs + input + row) * 9, inputs * 9,
-                                        {sums + row * kColumns + column, kPlane}, start != 0);
+                    float* const to = weight + ((output + column) * inputs + input) * 9;
+                    const Sums sum{sums + column, kPlane};
+                    if (!streaming) {
+                        for (int64_t row = 0; row < rows; row++)
+                            finishFilter<M>(to + row * 9, inputs * 9, sum.from(row * kColumns), start != 0);
+                        continue;
+                    }
+                    FilterLines lines;
+                    for (int64_t row = 0; row < rows; row += lines.kInputs) {
+                        for (int64_t i = 0; i < lines.kInputs; i++)
+                            finishFilter<M>(lines.rows[0] + i * 9, lines.kFloats, sum.from((row + i) * kColumns), false);
+                        lines.stream(to + row * 9, inputs * 9);
                     }
                 }
             }
+            if (streaming) simd::streamed();
         });
     }
 }

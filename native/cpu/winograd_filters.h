@@ -103,6 +103,7 @@ struct Taps {
 struct Sums {
     const float* data;
     int64_t plane, parts = 1, partStep = 0;
+    Sums from(int64_t offset) const { return {data + offset, plane, parts, partStep}; }
     V at(int64_t index) const {
         const float* const from = data + index * plane;
         V sum = simd::load(from);
@@ -125,5 +126,25 @@ void finishFilter(float* to, int64_t step, const Sums& sums, bool more) {
     }
     storeTaps(to, step, taps);
 }
+
+// Whether so many filters' gradients are better written past the caches, which they would only pass through.
+inline bool streams(const float* to, int64_t count) {
+    constexpr int64_t kLine = 64, kMany = 256 * 1024;
+    return count >= kMany && reinterpret_cast<uintptr_t>(to) % kLine == 0;
+}
+
+// The gradients of a vector of filters for as many inputs as fill whole cache lines, on their way to memory.
+struct FilterLines {
+    static constexpr int64_t kInputs = 16, kFloats = kInputs * 9;
+    alignas(64) float rows[simd::Lanes<float>::kCount][kFloats];
+
+    void stream(float* to, int64_t step) const {
+        for (const auto& row : rows) {
+            for (int64_t i = 0; i < kFloats; i += simd::Lanes<float>::kCount)
+                simd::stream(to + i, simd::load(row + i));
+            to += step;
+        }
+    }
+};
 
 }  // namespace anneal::cpu::winograd
