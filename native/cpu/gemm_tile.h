@@ -87,13 +87,16 @@ inline void product(int64_t rows, int64_t columns, int64_t depth, const float* a
     for (int64_t j = 0; j < columns; j += kColumns) {
         const bool whole = columns - j >= kColumns;
         const float* panel = b + j / kColumns * bPanel;
-        for (int64_t i = 0; i < rows; i += kRows) {
-            const int count = static_cast<int>(rows - i < kRows ? rows - i : kRows);
+        // In tiles of about equal height.
+        int64_t i = 0;
+        for (int64_t left = (rows + kRows - 1) / kRows; left > 0; left--) {
+            const int count = static_cast<int>((rows - i + left - 1) / left);
             const Tile run = whole ? tileOf<kVectors>(count) : tileOf<1>(count);
             for (int64_t k = 0; k < depth; k += piece) {
                 run(depth - k < piece ? depth - k : piece, a + i * aRow + k * aStep, aRow, aStep,
                     panel + k * bStep, bStep, c + i * cRow + j, cRow, accumulate || k != 0);
             }
+            i += count;
         }
     }
 }

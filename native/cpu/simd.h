@@ -34,8 +34,9 @@ ANNEAL_INLINE void store(T* to, Vector<Compute<T>> value, Full = {}) {
     }
 }
 
-// Past the caches, to an address that is a multiple of the vector's size: for what is written whole and not read
-// soon, since an ordinary store reads its line first. Whoever reads it on another thread needs streamed().
+// Past the caches, to an address that is a multiple of the vector's size: for what is written whole and not
+// read soon, since an ordinary store reads its line first. Whoever reads it on another thread needs
+// streamed().
 ANNEAL_INLINE void stream(float* to, Vector<float> value) {
 #if defined(ANNEAL_AVX512)
     _mm512_stream_ps(to, reinterpret_cast<__m512>(value));

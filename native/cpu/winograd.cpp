@@ -13,7 +13,10 @@ template <int M, typename T>
 void convolve(const View& outView, const View& inView, const Taps& taps, const Finish<T>& finish,
               const int64_t (&padding)[2]) {
     const Pictures<T> out(outView), in(inView);
-    if (filterBytes<M>(in.channels, out.channels) > kManyFilterBytes) {
+    const int64_t filters = filterBytes<M>(in.channels, out.channels),
+                  patches = kPlanes<M> * Tiles<M>(out.count, out.height, out.width).count * in.channels *
+                            static_cast<int64_t>(sizeof(float));
+    if (filters > kManyFilterBytes || 2 * filters > 3 * patches) {
         convolveByFilters<M>(out, in, taps, finish, padding);
     } else {
         convolveByTiles<M>(out, in, taps, finish, padding);

@@ -106,7 +106,8 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
                     FilterLines lines;
                     for (int64_t row = 0; row < rows; row += lines.kInputs) {
                         for (int64_t i = 0; i < lines.kInputs; i++)
-                            finishFilter<M>(lines.rows[0] + i * 9, lines.kFloats, sum.from((row + i) * kColumns), false);
+                            finishFilter<M>(lines.rows[0] + i * 9, lines.kFloats,
+                                            sum.from((row + i) * kColumns), false);
                         lines.stream(to + row * 9, inputs * 9);
                     }
                 }
