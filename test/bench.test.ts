@@ -56,13 +56,11 @@ it("ResNet18's arithmetic is what its authors and torchvision state: 1.8 billion
 
 it('takes ratios turn by turn, and says when losses part', () => {
   const turn = (time: number, loss: number) => ({ times: [9, time, 0], loss, peakMegabytes: time })
-  const row = summarise(
-    'x',
-    { goal: 2, tolerance: 0.01 },
+  const [own, theirs] = [
     [turn(1, 5), turn(2, 5)],
     [turn(3, 5.1), turn(4, 5.1)],
-    null,
-  )
+  ]
+  const row = summarise('x', { goal: 2, tolerance: 0.01 }, own, theirs, null)
   expect(row).toMatchObject({
     ours: 1.5,
     peer: 3.5,
@@ -71,6 +69,10 @@ it('takes ratios turn by turn, and says when losses part', () => {
     lossesAgree: false,
     peakMegabytes: [2, 4],
   })
+  // PyTorch's other layout stands for it as well.
+  const either = summarise('x', { tolerance: 0.01 }, own, theirs, 'contiguous', 4.98)
+  expect(either).toMatchObject({ losses: [5, 4.98], lossesAgree: true })
+  expect(summarise('x', { tolerance: 0.01 }, own, theirs, 'contiguous', 4.8).lossesAgree).toBe(false)
   expect(agree(5, 5.04, 0.01)).toBe(true)
   expect(agree(0, 0, 0)).toBe(true)
   expect(agree(Number.NaN, Number.NaN, 1)).toBe(false)

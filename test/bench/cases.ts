@@ -70,6 +70,7 @@ function resnetTraining(
     steps,
     pictures: true,
     goal: dtype === 'bfloat16' ? 2 : 1.5,
+    // PyTorch's own bfloat16 losses at 16 x 64 px lie up to 3.7 % apart where the input changes by a thousandth.
     tolerance: dtype === 'bfloat16' ? 0.03 : 0.01,
     resnet: { batch, size, dtype },
     ...traits,

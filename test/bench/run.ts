@@ -68,6 +68,7 @@ async function inTurns(name: string, chosen: Case): Promise<Row> {
   const own: Measurement[] = []
   const theirs: Measurement[] = []
   let layout: Layout = 'contiguous'
+  let otherLoss: number | null = null
   for (let round = 0; round < rounds; round++) {
     own.push(await sides.ours(name))
     if (!peer) continue
@@ -79,9 +80,11 @@ async function inTurns(name: string, chosen: Case): Promise<Row> {
     const contiguous = await sides.peer(name, chosen.steps, 'contiguous')
     const last = await sides.peer(name, chosen.steps, 'channels_last')
     if (median(last.times) < median(contiguous.times)) layout = 'channels_last'
-    theirs.push(layout === 'contiguous' ? contiguous : last)
+    const [better, other] = layout === 'contiguous' ? [contiguous, last] : [last, contiguous]
+    theirs.push(better)
+    otherLoss = other.loss
   }
-  const row = summarise(name, chosen, own, theirs, peer ? layout : null)
+  const row = summarise(name, chosen, own, theirs, peer ? layout : null, otherLoss)
   for (const backend of chosen.tensorFlow ? backends : []) {
     const result = await sides.tensorFlow(name, chosen.steps, backend)
     row.tensorFlow[backend] = result ? median(result.times) : null
