@@ -1,6 +1,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "cpu/conv_bias.h"
 #include "cpu/conv_narrow.h"
 #include "cpu/conv_pairs.h"
 #include "cpu/kernels.h"
@@ -245,6 +246,7 @@ void runWinograd(Direction direction, const View& input, const View& weight, con
         case Direction::BackwardInput:
             return winograd::backwardInput(input, out, weight, g);
         case Direction::BackwardWeight:
+            if (bias) sumPixels(*bias, out);
             return winograd::backwardWeight(weight, out, input, g);
     }
 }
@@ -252,7 +254,8 @@ void runWinograd(Direction direction, const View& input, const View& weight, con
 void runStem(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
              const ConvGeometry& g) {
     if (direction == Direction::Forward) return stem::forward(out, input, weight, bias, g);
-    stem::backwardWeight(weight, bias, out, input, g);
+    if (bias) sumPixels(*bias, out);
+    stem::backwardWeight(weight, out, input, g);
 }
 
 void runPairs(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
@@ -263,6 +266,7 @@ void runPairs(Direction direction, const View& input, const View& weight, const 
         case Direction::BackwardInput:
             return pairs::backwardInput(input, out, weight, g);
         case Direction::BackwardWeight:
+            if (bias) sumPixels(*bias, out);
             return pairs::backwardWeight(weight, out, input, g);
     }
 }
@@ -284,16 +288,15 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
     const bool withBias = bias != nullptr;
     context.enqueue(op, [=, biasView = bias ? *bias : View{}] {
         const View* biasPointer = withBias ? &biasView : nullptr;
-        const bool toWeight = direction == Direction::BackwardWeight, toBias = toWeight && withBias;
         if (input.dtype == DType::Float64) {
             convDouble(direction, input, weight, out, biasPointer, geometry);
         } else if (narrow::suits(direction, input.sizes, weight.sizes, input.dtype, geometry)) {
             runNarrow(direction, input, weight, out, biasPointer, geometry);
         } else if (stem::suits(direction, input.sizes, weight.sizes, input.dtype, geometry)) {
             runStem(direction, input, weight, out, biasPointer, geometry);
-        } else if (!toBias && winograd::suits(input, weight, out, geometry)) {
+        } else if (winograd::suits(input, weight, out, geometry)) {
             runWinograd(direction, input, weight, out, biasPointer, geometry);
-        } else if (!toBias && pairs::suits(direction, weight, out, geometry)) {
+        } else if (pairs::suits(direction, weight, out, geometry)) {
             runPairs(direction, input, weight, out, biasPointer, geometry);
         } else {
             runOneDnn(direction, input, weight, out, biasPointer, geometry);
@@ -347,14 +350,17 @@ void conv2dNorm(Context& context, const View& out, const View& input, const View
 }
 
 // In bfloat16 oneDNN 2.6 computes wrong gradients: of the input through a single tap from an odd number of
-// channels, where there are many pixels; and of weights with a dilation (seen with AVX-512 and its bfloat16).
-bool convolvesBFloat16(ConvDirection direction, const Dims& weight, const ConvGeometry& g, bool withBias) {
+// channels, where there are many pixels; of weights with a dilation, or with a stride that is wider than the
+// input (seen with AVX-512 and its bfloat16).
+bool convolvesBFloat16(ConvDirection direction, const Dims& input, const Dims& weight,
+                       const ConvGeometry& g) {
     if (!onednn::hasBFloat16()) return false;
     if (direction == Direction::BackwardInput) {
         return weight[2] * weight[3] > 1 || weight[0] / g.groups % 2 == 0;
     }
-    if (direction == Direction::BackwardWeight && (g.dilation[0] > 1 || g.dilation[1] > 1)) {
-        return !withBias && weight[2] * weight[3] > 1 && pairs::computes(weight, DType::BFloat16, g);
+    const bool wrong = g.dilation[0] > 1 || g.dilation[1] > 1 || g.stride[1] > input[3];
+    if (direction == Direction::BackwardWeight && wrong) {
+        return weight[2] * weight[3] > 1 && pairs::computes(weight, DType::BFloat16, g);
     }
     return true;
 }
@@ -374,34 +380,6 @@ void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* 
                           const View& gradOutput, const View& input, const ConvGeometry& geometry) {
     enqueueConv(context, "conv2d_backward_weight", Direction::BackwardWeight, input, gradWeight, gradOutput,
                 gradBias, geometry);
-}
-
-void addChannelBias(Context& context, const View& out, const View& bias) {
-    const int64_t channels = bias.sizes[0], pixels = out.numel() / channels;
-    dispatchFloating(out.dtype, [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        using C = Compute<T>;
-        T* const values = out.as<T>();
-        const C* const shifts = bias.as<const C>();
-        context.enqueue("addChannelBias", [=] {
-            // Few channels would fill a part of a vector only: several pixels make a row.
-            const int64_t together = std::max<int64_t>(1, 64 / channels), size = together * channels;
-            std::vector<C> row(size);
-            for (int64_t i = 0; i < size; i++) row[i] = shifts[i % channels];
-            const C* const pattern = row.data();
-            const int64_t rows = (pixels + together - 1) / together;
-            parallelFor(rows, std::max<int64_t>(1, kGrain / size), [=](int64_t begin, int64_t end) {
-                for (int64_t r = begin; r < end; r++) {
-                    T* const target = values + r * size;
-                    simd::forLanes<C>(std::min(size, pixels * channels - r * size), [=](int64_t i,
-                                                                                        auto lanes) {
-                        simd::store(target + i,
-                                    simd::load(target + i, lanes) + simd::load(pattern + i, lanes), lanes);
-                    });
-                }
-            });
-        });
-    });
 }
 
 }  // namespace anneal::cpu

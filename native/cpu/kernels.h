@@ -87,8 +87,8 @@ struct ConvGeometry {
     int64_t stride[2], padding[2], paddingAfter[2], dilation[2], groups;
 };
 // Whether this processor has instructions for it, and oneDNN uses them rightly.
-bool convolvesBFloat16(ConvDirection direction, const Dims& weight, const ConvGeometry& geometry,
-                       bool withBias);
+bool convolvesBFloat16(ConvDirection direction, const Dims& input, const Dims& weight,
+                       const ConvGeometry& geometry);
 // Whether this convolution takes a contiguous input, or gradient of its output, as well, and would only lose
 // by a copy.
 bool convolvesPlanes(ConvDirection direction, ConvOperand operand, const Dims& input, const Dims& weight,

@@ -130,22 +130,6 @@ void convolve(const View& out, const View& input, const FoldedTaps& taps, const 
     convolveByTiles<kOutputs, kTaps>(Pictures<BFloat16>(out), fold(input), taps, finish, padding);
 }
 
-// Of each channel, row by row: sums of sums round less than long ones.
-void sumPixels(float* to, const Pictures<BFloat16>& pictures) {
-    parallelFor(pictures.channels / kWidth, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t c = begin * kWidth; c < end * kWidth; c += kWidth) {
-            V sum{};
-            for (int64_t line = 0; line < pictures.count * pictures.height; line++) {
-                const BFloat16* const from = pictures.at(0, line, 0) + c;
-                V row{};
-                for (int64_t i = 0; i < pictures.width; i++) row += simd::load(from + i * pictures.channels);
-                sum += row;
-            }
-            simd::store(to + c, sum);
-        }
-    });
-}
-
 }  // namespace
 
 bool suits(ConvDirection direction, const Dims& input, const Dims& weight, DType dtype,
@@ -179,9 +163,8 @@ void forward(const View& out, const View& input, const View& weight, const ConvE
              {epilogue.shift, static_cast<const BFloat16*>(epilogue.residual), epilogue.relu}, g);
 }
 
-void backwardWeight(const View& gradWeight, const View* gradBias, const View& gradOutput, const View& input,
+void backwardWeight(const View& gradWeight, const View& gradOutput, const View& input,
                     const ConvGeometry& g) {
-    if (gradBias) sumPixels(gradBias->as<float>(), Pictures<BFloat16>(gradOutput));
     const int64_t padding[2] = {(g.padding[0] + 1) / kStride, (g.padding[1] + 1) / kStride};
     const FoldedTaps taps(gradWeight, g);
     float* const weight = gradWeight.as<float>();

@@ -17,7 +17,7 @@ void forward(const View& out, const View& input, const View& weight, const View*
 // relu?(scale * convolution + shift + residual?)
 void forward(const View& out, const View& input, const View& weight, const ConvEpilogue& epilogue,
              const ConvGeometry& geometry);
-void backwardWeight(const View& gradWeight, const View* gradBias, const View& gradOutput, const View& input,
+void backwardWeight(const View& gradWeight, const View& gradOutput, const View& input,
                     const ConvGeometry& geometry);
 
 }  // namespace anneal::cpu::stem

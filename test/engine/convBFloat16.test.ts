@@ -30,6 +30,8 @@ describe('convolutions in bfloat16', () => {
     ['dilated', 2, [20, 8, 56, 56], 3, { dilation: 2 }],
     ['dilated, many channels', 2, [32, 64, 28, 33], 3, { dilation: 2, padding: 2 }],
     ['a single tap from an odd number of channels', 1, [20, 21, 90, 16], 1, {}],
+    ['a stride wider than the pictures', 3, [12, 18, 9, 2], 3, { stride: 3, padding: [1, 2] }],
+    ['a stride wider than the pictures, many channels', 5, [64, 32, 4, 1], 3, { stride: 2, padding: [0, 2] }],
     ['few pixels, a stride', 5, [144, 80, 7, 6], 3, { stride: 2, padding: 1 }],
     ['few pixels, dilated, larger', 3, [96, 112, 8, 8], 5, { padding: 4, dilation: 2 }],
     ['few pixels, taps that meet none', 3, [256, 256, 1, 2], 3, { padding: 1 }],
@@ -72,6 +74,8 @@ describe('convolutions in bfloat16', () => {
   // The layouts that a bias and a first layer's input may come in.
   it.each([
     ['few pixels', [256, 272, 4, 4], 3, { padding: 1 }],
+    ['by tiles', [64, 64, 16, 16], 3, { padding: 1 }],
+    ['with a stride', [64, 32, 12, 1], 3, { stride: 2, padding: 1 }],
     ['the first of a network', [3, 64, 56, 50], 7, { stride: 2, padding: 3 }],
   ] as const)('%s: with a bias, from either layout', (_, [inputs, outputs, height, width], size, options) => {
     manualSeed(8)

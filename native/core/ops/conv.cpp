@@ -110,8 +110,7 @@ struct Precision {
 };
 
 Precision precisionOf(Context& context, const char* op, const Tensor& input, const Tensor& weight,
-                      cpu::ConvDirection direction, const cpu::ConvGeometry& geometry,
-                      bool withBias = false) {
+                      cpu::ConvDirection direction, const cpu::ConvGeometry& geometry) {
     const DType dtype = input.dtype();
     const bool half = dtype == DType::BFloat16 || dtype == DType::Float16;
     CHECK_DTYPE(
@@ -120,9 +119,9 @@ Precision precisionOf(Context& context, const char* op, const Tensor& input, con
         describe(input), " and ", describe(weight));
     if (!half) return {dtype, dtype};
     // What the processor cannot convolve is computed in float32 and rounded.
-    const bool direct =
-        !context.device().isCpu() ||
-        (dtype == DType::BFloat16 && cpu::convolvesBFloat16(direction, weight.sizes(), geometry, withBias));
+    const bool direct = !context.device().isCpu() ||
+                        (dtype == DType::BFloat16 &&
+                         cpu::convolvesBFloat16(direction, input.sizes(), weight.sizes(), geometry));
     return {direct ? dtype : DType::Float32, DType::Float32};
 }
 
@@ -266,7 +265,7 @@ TensorList conv2d_backward_weight(Context& context, const Tensor& gradient, cons
     CHECK_DTYPE(gradient.dtype() == input.dtype(), "conv2d: a gradient of ", dtypeName(gradient.dtype()),
                 " against an input of ", dtypeName(input.dtype()));
     const Precision precision =
-        precisionOf(context, "conv2d", input, weight, cpu::ConvDirection::BackwardWeight, geometry, withBias);
+        precisionOf(context, "conv2d", input, weight, cpu::ConvDirection::BackwardWeight, geometry);
     Tensor toWeight = context.empty(precision.weights, weight.sizes()), toBias;
     if (withBias) toBias = context.empty(precision.weights, Dims{weight.size(0)});
     if (gradient.numel() > 0) {
