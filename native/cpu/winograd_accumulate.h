@@ -11,10 +11,10 @@ int64_t floatsFor(int64_t tiles, int64_t sources, int64_t targets) {
 }
 
 // Few filters: each thread sums a part over tiles of its own. Which tiles go into which sum is fixed, so that
-// results do not depend on timing. Hands the sums for a vector of outputs and one input to `finish`.
-template <int M, int R = 3, typename T, typename Finish>
+// results do not depend on timing. Hands the sums for a vector of outputs and one input to `take`.
+template <int M, int R = 3, typename T, typename Take>
 void sumByTiles(const Pictures<T>& gradient, const Pictures<T>& in, int64_t inputs,
-                const int64_t (&padding)[2], const Finish& finish) {
+                const int64_t (&padding)[2], const Take& take) {
     const Tiles<M> tiles(gradient.count, gradient.height, gradient.width);
     const int64_t outputs = gradient.channels, parts = omp_get_max_threads();
     const int64_t plane = inputs * outputs, partFloats = kPlanes<M, R> * plane;
@@ -45,7 +45,7 @@ void sumByTiles(const Pictures<T>& gradient, const Pictures<T>& in, int64_t inpu
     parallelFor(outputs / kWidth * inputs, 256, [&](int64_t begin, int64_t end) {
         for (int64_t index = begin; index < end; index++) {
             const int64_t output = index / inputs * kWidth, input = index % inputs;
-            finish(output, input, Sums{sums + input * outputs + output, plane, parts, partFloats});
+            take(output, input, Sums{sums + input * outputs + output, plane, parts, partFloats});
         }
     });
 }

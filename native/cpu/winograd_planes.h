@@ -60,7 +60,6 @@ struct Planes {
         later.data += tile * row;
         return later;
     }
-    float* at(int i, int j) const { return data + (i * kLines + j) * plane; }
     static int64_t floats(int64_t tiles, int64_t channels, int64_t pad = kPad) {
         return kPlanes<M, R> * (tiles * (channels + pad) + kPad);
     }
@@ -124,11 +123,12 @@ void gatherGradient(const Planes<M, R>& planes, const Pictures<T>& gradient, con
     }
 }
 
-inline void storeRounded(float* to, V value) { simd::store(to, value); }
-inline void storeRounded(BFloat16* to, V value) {
+// The processor's own rounding takes a fifth of the instructions. It makes zeros of subnormal numbers.
+ANNEAL_INLINE void storeRounded(float* to, V value) { simd::store(to, value); }
+ANNEAL_INLINE void storeRounded(BFloat16* to, V value) {
 #if defined(__AVX512BF16__)
-    const auto r = _mm512_cvtneps_pbh((__m512)value);
-    std::memcpy((void*)to, &r, 32);
+    const __m512 wide = reinterpret_cast<__m512>(value);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), (__m256i)_mm512_cvtneps_pbh(wide));
 #else
     simd::store(to, value);
 #endif

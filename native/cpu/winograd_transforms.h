@@ -93,7 +93,8 @@ ANNEAL_INLINE V inRegister(V value) {
     return value;
 }
 
-// Applies `line` to the columns and then the rows of what load(i, j) gives; store(i, j, value) takes it.
+// Applies `line` to the columns and then the rows of what load(i, j) gives, column by column; store(i, j,
+// value) takes it, row by row.
 // Lines of large tiles leave no registers over, so that there is nothing to gain from working on several at
 // once.
 template <int From, int To, typename Load, typename Line, typename Store>
