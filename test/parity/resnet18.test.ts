@@ -56,39 +56,40 @@ describe('ResNet18 is torchvision’s', () => {
     expect(valuesOf(targets)).toEqual(numbersOf(expected.targets))
   })
 
-  it('gives the same logits, gradients and losses', () => {
+  it('gives the same logits, loss and gradients', () => {
     model.eval()
-    expectTensor(
-      noGrad(() => model.forward(inputs)),
-      expected.evalLogits,
-      1e-4,
-      'logits in evaluation',
-    )
+    const evaluated = noGrad(() => model.forward(inputs))
+    expectTensor(evaluated, expected.evalLogits, 1e-4, 'logits in evaluation')
     model.train()
-    const optimizer = new optim.SGD(model.parameters(), { lr: 0.01, momentum: 0.9 })
-    const losses = expected.losses.map((_, step) => {
+    const logits = model.forward(inputs)
+    const loss = F.crossEntropy(logits, targets)
+    loss.backward()
+    expectTensor(logits, expected.trainLogits, 1e-4, 'logits in training')
+    expectValues([loss.item()], [expected.losses[0]!], 1e-6, 'loss')
+    for (const [name, parameter] of model.namedParameters()) {
+      const norm = Math.sqrt(valuesOf(parameter.grad!).reduce((sum, value) => sum + value * value, 0))
+      expectValues([norm], [expected.gradientNorms[name]!], 2e-5, `norm of the gradient of ${name}`)
+    }
+  })
+
+  // In float64, as the fixture: in float32 a value at a ReLU's edge falls to one side or the other, and PyTorch's own losses
+  // after three steps lie up to 3 % apart where the input changes by a millionth.
+  it('takes the same steps', () => {
+    manualSeed(0)
+    const wide = models.resnet18({ numClasses: 10 }).to('float64')
+    const pictures = randn([4, 3, 64, 64]).double()
+    const optimizer = new optim.SGD(wide.parameters(), { lr: 0.01, momentum: 0.9 })
+    const losses = expected.losses.map(() => {
       optimizer.zeroGrad()
-      const logits = model.forward(inputs)
-      const loss = F.crossEntropy(logits, targets)
+      const loss = F.crossEntropy(wide.forward(pictures), targets)
       loss.backward()
-      if (step === 0) {
-        expectTensor(logits, expected.trainLogits, 1e-4, 'logits in training')
-        for (const [name, parameter] of model.namedParameters()) {
-          const norm = Math.sqrt(valuesOf(parameter.grad!).reduce((sum, value) => sum + value * value, 0))
-          expectValues([norm], [expected.gradientNorms[name]!], 2e-5, `norm of the gradient of ${name}`)
-        }
-      }
       optimizer.step()
       return loss.item()
     })
-    expectValues(losses, expected.losses, 1e-5, 'losses')
-    expectSummary(model.stateDict()['bn1.running_mean']!, expected.finalRunningMean, 1e-4, 'running mean')
-    model.eval()
-    expectTensor(
-      noGrad(() => model.forward(inputs)),
-      expected.finalEvalLogits,
-      1e-4,
-      'logits at the end',
-    )
+    expectValues(losses, expected.losses, 1e-9, 'losses')
+    expectSummary(wide.stateDict()['bn1.running_mean']!, expected.finalRunningMean, 1e-9, 'running mean')
+    wide.eval()
+    const evaluated = noGrad(() => wide.forward(pictures))
+    expectTensor(evaluated, expected.finalEvalLogits, 1e-9, 'logits at the end')
   })
 })
