@@ -21,7 +21,7 @@ constexpr int64_t kPairsTogether = 32;
 constexpr int64_t kManyWeights = 64 * 1024, kFewPixels = 512;
 constexpr int64_t kPadWords = 16;  // keep the pixels off each other's cache sets
 
-// The weights that lead from each source to each target, of `taps` taps each: `pairStep` from one source to
+// The weights that lead from each source to each target, of `taps` taps each: `sourceStep` from one source to
 // the next, `targetStep` from one target to the next.
 struct Weights {
     const float* data;
@@ -32,6 +32,7 @@ struct Weights {
     void order(int64_t source, int64_t target, uint32_t* to, int64_t tapStep) const {
         const float* const first = data + source * sourceStep + target * targetStep;
         const float* const second = first + sourceStep;
+        // As far as a memory fetch takes: four pairs, or two where every source is a row of its own.
         const int64_t ahead = sourceStep < targetStep ? 8 * sourceStep : 4 * sourceStep;
         const __m512i inTurn = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
                                                 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
