@@ -134,7 +134,7 @@ void convolve(const View& out, const View& input, const FoldedTaps& taps, const 
 
 bool suits(ConvDirection direction, const Dims& input, const Dims& weight, DType dtype,
            const ConvGeometry& g) {
-#if defined(__x86_64__) && !defined(__FMA__)  // else every product would round on its own
+#if !defined(ANNEAL_AVX512)  // oneDNN's direct kernel has vectors of twice the size
     return false;
 #endif
     if (dtype != DType::BFloat16 || g.groups != 1 || direction == ConvDirection::BackwardInput) return false;
