@@ -238,36 +238,29 @@ void runOneDnn(Direction direction, const View& input, const View& weight, const
     stream.wait();
 }
 
-void runWinograd(Direction direction, const View& input, const View& weight, const View& out,
-                 const View* bias, const ConvGeometry& g) {
+// Kernels of one kind, for all but the gradient of the bias.
+struct OwnKernels {
+    void (*forward)(const View& out, const View& input, const View& weight, const View* bias,
+                    const ConvGeometry& g);
+    void (*backwardInput)(const View& gradInput, const View& gradOutput, const View& weight,
+                          const ConvGeometry& g);
+    void (*backwardWeight)(const View& gradWeight, const View& gradOutput, const View& input,
+                           const ConvGeometry& g);
+};
+constexpr OwnKernels kStem{stem::forward, nullptr, stem::backwardWeight},
+    kWinograd{winograd::forward, winograd::backwardInput, winograd::backwardWeight},
+    kPairs{pairs::forward, pairs::backwardInput, pairs::backwardWeight};
+
+void runOwn(const OwnKernels& kernels, Direction direction, const View& input, const View& weight,
+            const View& out, const View* bias, const ConvGeometry& g) {
     switch (direction) {
         case Direction::Forward:
-            return winograd::forward(out, input, weight, bias, g);
+            return kernels.forward(out, input, weight, bias, g);
         case Direction::BackwardInput:
-            return winograd::backwardInput(input, out, weight, g);
+            return kernels.backwardInput(input, out, weight, g);
         case Direction::BackwardWeight:
             if (bias) sumPixels(*bias, out);
-            return winograd::backwardWeight(weight, out, input, g);
-    }
-}
-
-void runStem(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
-             const ConvGeometry& g) {
-    if (direction == Direction::Forward) return stem::forward(out, input, weight, bias, g);
-    if (bias) sumPixels(*bias, out);
-    stem::backwardWeight(weight, out, input, g);
-}
-
-void runPairs(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
-              const ConvGeometry& g) {
-    switch (direction) {
-        case Direction::Forward:
-            return pairs::forward(out, input, weight, bias, g);
-        case Direction::BackwardInput:
-            return pairs::backwardInput(input, out, weight, g);
-        case Direction::BackwardWeight:
-            if (bias) sumPixels(*bias, out);
-            return pairs::backwardWeight(weight, out, input, g);
+            return kernels.backwardWeight(weight, out, input, g);
     }
 }
 
@@ -293,11 +286,11 @@ void enqueueConv(Context& context, const char* op, Direction direction, const Vi
         } else if (narrow::suits(direction, input.sizes, weight.sizes, input.dtype, geometry)) {
             runNarrow(direction, input, weight, out, biasPointer, geometry);
         } else if (stem::suits(direction, input.sizes, weight.sizes, input.dtype, geometry)) {
-            runStem(direction, input, weight, out, biasPointer, geometry);
+            runOwn(kStem, direction, input, weight, out, biasPointer, geometry);
         } else if (winograd::suits(input, weight, out, geometry)) {
-            runWinograd(direction, input, weight, out, biasPointer, geometry);
+            runOwn(kWinograd, direction, input, weight, out, biasPointer, geometry);
         } else if (pairs::suits(direction, weight, out, geometry)) {
-            runPairs(direction, input, weight, out, biasPointer, geometry);
+            runOwn(kPairs, direction, input, weight, out, biasPointer, geometry);
         } else {
             runOneDnn(direction, input, weight, out, biasPointer, geometry);
         }

@@ -86,7 +86,7 @@ enum class ConvOperand { Input, Gradient };
 struct ConvGeometry {
     int64_t stride[2], padding[2], paddingAfter[2], dilation[2], groups;
 };
-// Whether this processor has instructions for it, and oneDNN uses them rightly.
+// Whether processor and oneDNN compute it, and rightly; `input` is looked at for weights' gradients alone.
 bool convolvesBFloat16(ConvDirection direction, const Dims& input, const Dims& weight,
                        const ConvGeometry& geometry);
 // Whether this convolution takes a contiguous input, or gradient of its output, as well, and would only lose
@@ -99,7 +99,7 @@ void conv2dBackwardInput(Context& context, const View& gradInput, const View& gr
                          const ConvGeometry& geometry);
 void conv2dBackwardWeight(Context& context, const View& gradWeight, const View* gradBias,
                           const View& gradOutput, const View& input, const ConvGeometry& geometry);
-// out[n, c, y, x] += bias[c]; the bias of a half-precision output is float32.
+// conv_bias.cpp: out[n, c, y, x] += bias[c]; the bias of a half-precision output is float32.
 void addChannelBias(Context& context, const View& out, const View& bias);
 
 // conv2d, batch norm by running statistics, the residual and the ReLU in one pass: where convolvesWithNorm.

@@ -18,12 +18,14 @@ constexpr int64_t kChannels = kMostChannels * kStride * kStride;
 
 // An odd padding shifts the kernel by one pixel, so that it begins at an even one.
 int64_t shiftOf(int64_t padding) { return padding % kStride; }
+int64_t foldedPadding(int64_t padding) { return (padding + shiftOf(padding)) / kStride; }
 
 // Channel (c * 2 + i) * 2 + j of the folded picture has the pixels of channel c in rows 2 k + i and columns
 // 2 l + j.
 struct Fold {
     int64_t channel, row, column;
-    explicit Fold(int64_t source) : channel(source / 4), row(source / 2 % 2), column(source % 2) {}
+    explicit Fold(int64_t source)
+        : channel(source / (kStride * kStride)), row(source / kStride % kStride), column(source % kStride) {}
 };
 
 // Which weights [outputs][channels][height][width] the folded kernel's taps are; those before the first and
@@ -126,7 +128,7 @@ Pictures<BFloat16> fold(const View& input) {
 
 void convolve(const View& out, const View& input, const FoldedTaps& taps, const Finish<BFloat16>& finish,
               const ConvGeometry& g) {
-    const int64_t padding[2] = {(g.padding[0] + 1) / kStride, (g.padding[1] + 1) / kStride};
+    const int64_t padding[2] = {foldedPadding(g.padding[0]), foldedPadding(g.padding[1])};
     convolveByTiles<kOutputs, kTaps>(Pictures<BFloat16>(out), fold(input), taps, finish, padding);
 }
 
@@ -165,7 +167,7 @@ void forward(const View& out, const View& input, const View& weight, const ConvE
 
 void backwardWeight(const View& gradWeight, const View& gradOutput, const View& input,
                     const ConvGeometry& g) {
-    const int64_t padding[2] = {(g.padding[0] + 1) / kStride, (g.padding[1] + 1) / kStride};
+    const int64_t padding[2] = {foldedPadding(g.padding[0]), foldedPadding(g.padding[1])};
     const FoldedTaps taps(gradWeight, g);
     float* const weight = gradWeight.as<float>();
     sumByTiles<kOutputs, kTaps>(Pictures<BFloat16>(gradOutput), fold(input), taps.sources, padding,
