@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cpu/gemm_tile.h"
 #include "cpu/kernels.h"
 #include "cpu/winograd_planes.h"
 
@@ -60,25 +61,28 @@ constexpr int kRows = 12, kWidth = 16;
 constexpr int64_t kColumns = 2 * kWidth;
 
 // c[rows[i]][j] (+)= the sum over pairs k of a[i * aRow + k * aStep] and b[k * kColumns + j], two products to
-// a word, for `Rows` rows and two vectors of columns.
-template <int Rows>
+// a word, for `Count` rows and two vectors of columns.
+template <int Count>
 void tile(int64_t depth, const uint32_t* a, int64_t aRow, int64_t aStep, const uint32_t* b, float* c,
           const int32_t* rows, bool accumulate) {
-    __m512 sum[Rows][2];
+    __m512 sum[Count][2];
 #pragma GCC unroll 12
-    for (int i = 0; i < Rows; i++) sum[i][0] = sum[i][1] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < depth; k++, a += aStep, b += kColumns) {
-        const __m512bh left = (__m512bh)_mm512_loadu_si512(b),
-                       right = (__m512bh)_mm512_loadu_si512(b + kWidth);
+    for (int i = 0; i < Count; i++) sum[i][0] = sum[i][1] = _mm512_setzero_ps();
+    gemm::Rows<Count, uint32_t> left(a, aRow);
+    for (int64_t k = 0; k < depth; k++) {
+        const __m512bh first = (__m512bh)_mm512_loadu_si512(b),
+                       second = (__m512bh)_mm512_loadu_si512(b + kWidth);
 #pragma GCC unroll 12
-        for (int i = 0; i < Rows; i++) {
-            const __m512bh value = (__m512bh)_mm512_set1_epi32(static_cast<int>(a[i * aRow]));
-            sum[i][0] = _mm512_dpbf16_ps(sum[i][0], value, left);
-            sum[i][1] = _mm512_dpbf16_ps(sum[i][1], value, right);
+        for (int i = 0; i < Count; i++) {
+            const __m512bh value = (__m512bh)_mm512_set1_epi32(static_cast<int>(left[i]));
+            sum[i][0] = _mm512_dpbf16_ps(sum[i][0], value, first);
+            sum[i][1] = _mm512_dpbf16_ps(sum[i][1], value, second);
         }
+        left.advance(aStep);
+        b += kColumns;
     }
 #pragma GCC unroll 12
-    for (int i = 0; i < Rows; i++) {
+    for (int i = 0; i < Count; i++) {
         for (int v = 0; v < 2; v++) {
             float* const to = c + rows[i] * kColumns + v * kWidth;
             _mm512_storeu_ps(to, accumulate ? _mm512_add_ps(_mm512_loadu_ps(to), sum[i][v]) : sum[i][v]);

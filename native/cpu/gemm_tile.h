@@ -18,38 +18,64 @@ constexpr int kRows = 6;
 constexpr int kVectors = 2;
 constexpr int kColumns = kVectors * kWidth;
 
-// c[i][j] (+)= sum over k of a[i * aRow + k * aStep] * b[k * bStep + j], for `Rows` rows and `Vectors`
+// Rows that lie `step` apart, three to a pointer: with a pointer for each the addresses of a tile would take more
+// registers than there are, and reading them from memory more time than the products leave.
+template <int Count, typename T>
+class Rows {
+  public:
+    ANNEAL_INLINE Rows(const T* first, int64_t step) : step_(step) {
+#pragma GCC unroll 4
+        for (int i = 0; i < kPointers; i++) pointers_[i] = first + 3 * i * step;
+    }
+    ANNEAL_INLINE const T& operator[](int row) const { return pointers_[row / 3][row % 3 * step_]; }
+    ANNEAL_INLINE void advance(int64_t by) {
+#pragma GCC unroll 4
+        for (int i = 0; i < kPointers; i++) {
+            pointers_[i] += by;
+            asm("" : "+r"(pointers_[i]));  // else the compiler derives one from the other again
+        }
+    }
+
+  private:
+    static constexpr int kPointers = (Count + 2) / 3;
+    const T* pointers_[kPointers];
+    int64_t step_;
+};
+
+// c[i][j] (+)= sum over k of a[i * aRow + k * aStep] * b[k * bStep + j], for `Count` rows and `Vectors`
 // vectors. What is in c is added last: a long sum in pieces rounds less than one in a row.
-template <int Rows, int Vectors>
+template <int Count, int Vectors>
 inline void tile(int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b, int64_t bStep,
                  float* c, int64_t cRow, bool accumulate) {
     using V = simd::Vector<float>;
-    V sum[Rows][Vectors];
+    V sum[Count][Vectors];
 #pragma GCC unroll 16
-    for (int i = 0; i < Rows; i++) {
+    for (int i = 0; i < Count; i++) {
 #pragma GCC unroll 4
         for (int v = 0; v < Vectors; v++) sum[i][v] = V{};
     }
+    Rows<Count, float> rows(a, aRow);
     for (int64_t k = 0; k < depth; k++) {
         V right[Vectors];
 #pragma GCC unroll 4
         for (int v = 0; v < Vectors; v++) right[v] = simd::load(b + v * kWidth);
 #pragma GCC unroll 16
-        for (int i = 0; i < Rows; i++) {
-            const V left = simd::splat(a[i * aRow]);
+        for (int i = 0; i < Count; i++) {
+            const V left = simd::splat(rows[i]);
 #pragma GCC unroll 4
             for (int v = 0; v < Vectors; v++) sum[i][v] += left * right[v];
         }
-        a += aStep;
+        rows.advance(aStep);
         b += bStep;
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < Rows; i++) {
+    for (int i = 0; i < Count; i++) {
 #pragma GCC unroll 4
         for (int v = 0; v < Vectors; v++) {
-            float* const to = c + i * cRow + v * kWidth;
+            float* const to = c + v * kWidth;
             simd::store(to, accumulate ? simd::load(to) + sum[i][v] : sum[i][v]);
         }
+        c += cRow;
     }
 }
 

@@ -42,7 +42,7 @@ void sumByTiles(const Pictures<T>& gradient, const Pictures<T>& in, int64_t inpu
             }
         }
     });
-    parallelFor(outputs / kWidth * inputs, 256, [&](int64_t begin, int64_t end) {
+    parallelFor(outputs / kWidth * inputs, 64, [&](int64_t begin, int64_t end) {
         for (int64_t index = begin; index < end; index++) {
             const int64_t output = index / inputs * kWidth, input = index % inputs;
             take(output, input, Sums{sums + input * outputs + output, plane, parts, partFloats});

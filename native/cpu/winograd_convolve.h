@@ -13,7 +13,7 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter
     const int64_t sources = taps.sources, targets = out.channels;
     const int64_t panels = (targets + kColumns - 1) / kColumns;
     const Filters filters(scratchFloats(0, Filters::floats<M, R>(sources, panels)), sources, panels);
-    parallelFor(targets / kWidth * sources, 256, [&](int64_t begin, int64_t end) {
+    parallelFor(targets / kWidth * sources, 64, [&](int64_t begin, int64_t end) {
         for (int64_t index = begin; index < end; index++) {
             const int64_t target = index / sources * kWidth, source = index % sources;
             taps.template transform<M>(
