@@ -54,7 +54,7 @@ void normalize(T* out, const T* input, const T* residual, int64_t rows, int64_t 
                 auto value = (load(input + at, lanes) - m) * s + b;
                 if constexpr (withResidual) value += load(residual + at, lanes);
                 if constexpr (withRelu) value = value < 0 ? Vector<C>{} : value;
-                store(out + at, value, lanes);
+                storeRounded(out + at, value, lanes);
             }
         });
     });

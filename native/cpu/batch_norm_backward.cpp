@@ -29,7 +29,7 @@ ANNEAL_INLINE Vector<Compute<T>> passGate(const Gradients<T>& g, int64_t at, Vec
     V value = load(g.gradient + at, lanes);
     if constexpr (gate == Gate::Output) {
         value = load(g.output + at, lanes) <= 0 ? V{} : value;
-        store(g.passed + at, value, lanes);
+        storeRounded(g.passed + at, value, lanes);
     } else if constexpr (gate == Gate::Input) {
         value = centered * scale + bias <= 0 ? V{} : value;
     }
@@ -84,7 +84,7 @@ void spreadGradients(const Gradients<T>& gradients, const Compute<T>* slope, con
                            if constexpr (readsInput) centered = load(g.input + at, lanes) - mean;
                            V value = passGate<gate>(g, at, centered, scale, bias, lanes);
                            if constexpr (withStatistics) value = (value - q) - centered * p;
-                           store(g.gradInput + at, value * scale, lanes);
+                           storeRounded(g.gradInput + at, value * scale, lanes);
                        }
                    });
                });

@@ -106,6 +106,25 @@ ANNEAL_INLINE void store(T* to, Vector<Compute<T>> value, Part part) {
 #endif
 }
 
+// --- rounded by the processor's own instruction, where it has one
+
+// As store, in a fifth of the instructions for bfloat16. It makes zeros of subnormal numbers.
+template <typename T, typename L = Full>
+ANNEAL_INLINE void storeRounded(T* to, Vector<Compute<T>> value, L lanes = {}) {
+#if defined(__AVX512BF16__) && defined(ANNEAL_AVX512)
+    if constexpr (std::is_same_v<T, BFloat16>) {
+        const auto halves = (__m256i)_mm512_cvtneps_pbh(reinterpret_cast<__m512>(value));
+        if constexpr (std::is_same_v<L, Part>) {
+            _mm256_mask_storeu_epi16(to, detail::firstLanes(lanes), halves);
+        } else {
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), halves);
+        }
+        return;
+    }
+#endif
+    store(to, value, lanes);
+}
+
 // --- small integers kept beside values (the argument of a maximum), one for each lane of the values' vector
 
 template <typename C>

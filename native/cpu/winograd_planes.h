@@ -123,17 +123,6 @@ void gatherGradient(const Planes<M, R>& planes, const Pictures<T>& gradient, con
     }
 }
 
-// The processor's own rounding takes a fifth of the instructions. It makes zeros of subnormal numbers.
-ANNEAL_INLINE void storeRounded(float* to, V value) { simd::store(to, value); }
-ANNEAL_INLINE void storeRounded(BFloat16* to, V value) {
-#if defined(__AVX512BF16__)
-    const __m512 wide = reinterpret_cast<__m512>(value);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), (__m256i)_mm512_cvtneps_pbh(wide));
-#else
-    simd::store(to, value);
-#endif
-}
-
 // What becomes of an output before it is stored: a shift of its channel, a residual sum, a ReLU; or nothing.
 template <typename T>
 struct Finish {
@@ -168,7 +157,7 @@ void scatterOutput(const Planes<M, R>& planes, const Pictures<T>& out, const Fin
             if (plain) {
                 transformPatch<M + R - 1, M>(load, Scheme<M, R>::output, [&](int i, int j, V value) {
                     offset = j == 0 ? c + i * below : offset + right;
-                    storeRounded(to + offset, value);
+                    simd::storeRounded(to + offset, value);
                 });
                 continue;
             }
@@ -179,7 +168,7 @@ void scatterOutput(const Planes<M, R>& planes, const Pictures<T>& out, const Fin
                 value += shift;
                 if (more) value += simd::load(more + offset);
                 if (relu) value = value < 0 ? V{} : value;
-                storeRounded(to + offset, value);
+                simd::storeRounded(to + offset, value);
             });
         }
     }
