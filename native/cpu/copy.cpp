@@ -30,7 +30,7 @@ void convertLanes(To* to, const From* from, int64_t count) {
         count, [=](int64_t i, auto lanes) { simd::store(to + i, simd::load(from + i, lanes), lanes); });
 }
 
-constexpr int64_t kFewLanes = 256 * 1024;
+constexpr int64_t kFewLanes = 2 * 1024 * 1024;
 
 template <typename To, typename From>
 void copyAll(const View& target, const View& source) {
@@ -48,7 +48,8 @@ void copyAll(const View& target, const View& source) {
                     convert<To, From>(*reinterpret_cast<const From*>(p[1] + i * s[1]));
             }
         };
-        // Waiting for the team, which may have fallen asleep since the last step, would take longer.
+        // The first op of a step, mostly: the team has fallen asleep since the last one, and JavaScript, at
+        // work on the next ops, holds its core. Waiting for it would take longer.
         plan.numel <= kFewLanes ? plan.range(0, plan.numel, row) : plan.run(row);
     } else {
         mapUnary<To, From>(target, source, [](From value) { return convert<To, From>(value); });

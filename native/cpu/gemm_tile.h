@@ -18,8 +18,8 @@ constexpr int kRows = 6;
 constexpr int kVectors = 2;
 constexpr int kColumns = kVectors * kWidth;
 
-// Rows that lie `step` apart, three to a pointer: with a pointer for each the addresses of a tile would take more
-// registers than there are, and reading them from memory more time than the products leave.
+// Rows that lie `step` apart, three to a pointer: with a pointer for each the addresses of a tile would take
+// more registers than there are, and reading them from memory more time than the products leave.
 template <int Count, typename T>
 class Rows {
   public:

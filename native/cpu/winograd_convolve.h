@@ -79,7 +79,11 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
                                               filters.plane);
                         }
                     }
+                    FiltersAhead next = taps.ahead(k + depth, std::min(kSourcesTogether, sources - k - depth),
+                                                   channel, columns);
+                    const int64_t lines = next.lines() / kPlanes<M> + 1;
                     for (int64_t i = 0; i < kPlanes<M>; i++) {
+                        next.fetch(lines);
                         gemm::product(count, columns, depth, source.data + i * source.plane + k, source.row,
                                       1, filters.data + i * filters.plane, 0, kColumns,
                                       target.data + i * target.plane, target.row, k != 0, kPiece<M, T>);
