@@ -33,7 +33,7 @@ void sumByTiles(const Pictures<T>& gradient, const Pictures<T>& in, int64_t inpu
             for (int64_t begin = start; begin < stop; begin += block) {
                 const int64_t end = std::min(begin + block, stop);
                 gatherInput(source, in, tiles, begin, end, padding);
-                gatherGradient(target, gradient, tiles, begin, end);
+                gatherGradient(target, gradient, tiles, begin, end, 0, outputs);
                 for (int64_t i = 0; i < kPlanes<M, R>; i++) {
                     gemm::product(inputs, outputs, end - begin, source.data + i * source.plane, 1, source.row,
                                   target.data + i * target.plane, kColumns, target.row,
@@ -60,8 +60,9 @@ void accumulateByTiles(const View& gradWeight, const Pictures<T>& gradient, cons
     });
 }
 
-// Many filters: all tiles are transformed first, and each thread sums some of the filters' gradients over
-// them.
+// Many filters: each thread sums some of the filters' gradients over all tiles, which it transforms itself as
+// far as it needs them: what another thread has written comes from its caches, and slowly where the cores
+// share none.
 template <int M, typename T>
 void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, const Pictures<T>& in,
                          const int64_t (&padding)[2]) {
@@ -69,46 +70,51 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
     constexpr int64_t kSummed = std::is_same_v<T, BFloat16> ? 1024 : 24;  // products, in one go
     const Tiles<M> tiles(gradient.count, gradient.height, gradient.width);
     const int64_t inputs = in.channels, outputs = gradient.channels;
-    const int64_t together = tilesTogether<M>(tiles.count, (inputs + outputs) / 4);
+    const int64_t together = tilesTogether<M>(tiles.count, inputs);
     float* const weight = gradWeight.as<float>();
-    const Planes<M> source(scratchFloats(0, floatsFor<M>(together, inputs, outputs)), together, inputs),
-        target(source.data + Planes<M>::floats(together, inputs), together, outputs);
     constexpr int64_t kPlane = kInputsTogether * kColumns + kPad;
-    float* const memory = scratchFloats(1, kPlanes<M> * kPlane * omp_get_max_threads());
-    const int64_t blocks = (inputs + kInputsTogether - 1) / kInputsTogether;
+    const int64_t sourceFloats = Planes<M>::floats(together, inputs),
+                  targetFloats = Planes<M>::floats(together, kColumns);
+    const int64_t each = sourceFloats + targetFloats + kPlanes<M> * kPlane;
+    float* const memory = scratchFloats(1, each * omp_get_max_threads());
     const bool streaming =
         together == tiles.count && inputs % FilterLines::kInputs == 0 && streams(weight, gradWeight.numel());
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
-        parallelFor(count, 4, [&](int64_t begin, int64_t end) {
-            gatherInput(source.from(begin), in, tiles, start + begin, start + end, padding);
-            gatherGradient(target.from(begin), gradient, tiles, start + begin, start + end);
-        });
-        parallelFor((outputs + kColumns - 1) / kColumns * blocks, 1, [&](int64_t first, int64_t last) {
-            float* const sums = memory + omp_get_thread_num() * kPlanes<M> * kPlane;
-            for (int64_t index = first; index < last; index++) {
-                const int64_t output = index / blocks * kColumns, input = index % blocks * kInputsTogether;
-                const int64_t columns = std::min(kColumns + 0L, outputs - output),
-                              rows = std::min(kInputsTogether, inputs - input);
-                for (int64_t i = 0; i < kPlanes<M>; i++) {
-                    gemm::product(rows, columns, count, source.data + i * source.plane + input, 1, source.row,
-                                  target.data + i * target.plane + output, 0, target.row, sums + i * kPlane,
-                                  kColumns, false, kSummed);
-                }
-                for (int64_t column = 0; column < columns; column += kWidth) {
-                    float* const to = weight + ((output + column) * inputs + input) * 9;
-                    const Sums sum{sums + column, kPlane};
-                    if (!streaming) {
-                        for (int64_t row = 0; row < rows; row++)
-                            finishFilter<M>(to + row * 9, inputs * 9, sum.from(row * kColumns), start != 0);
-                        continue;
+        std::vector<char> gathered(omp_get_max_threads());
+        parallelFor((outputs + kColumns - 1) / kColumns, 1, [&](int64_t first, int64_t last) {
+            const int thread = omp_get_thread_num();
+            float* const own = memory + thread * each;
+            float* const sums = own + sourceFloats + targetFloats;
+            const Planes<M> source(own, together, inputs), target(own + sourceFloats, together, kColumns);
+            if (!gathered[thread]) gatherInput(source, in, tiles, start, start + count, padding);
+            gathered[thread] = true;
+            for (int64_t panel = first; panel < last; panel++) {
+                const int64_t output = panel * kColumns, columns = std::min(kColumns + 0L, outputs - output);
+                gatherGradient(target, gradient, tiles, start, start + count, output, columns);
+                for (int64_t input = 0; input < inputs; input += kInputsTogether) {
+                    const int64_t rows = std::min(kInputsTogether, inputs - input);
+                    for (int64_t i = 0; i < kPlanes<M>; i++) {
+                        gemm::product(rows, columns, count, source.data + i * source.plane + input, 1,
+                                      source.row, target.data + i * target.plane, 0, target.row,
+                                      sums + i * kPlane, kColumns, false, kSummed);
                     }
-                    FilterLines lines;
-                    for (int64_t row = 0; row < rows; row += lines.kInputs) {
-                        for (int64_t i = 0; i < lines.kInputs; i++)
-                            finishFilter<M>(lines.rows[0] + i * 9, lines.kFloats,
-                                            sum.from((row + i) * kColumns), false);
-                        lines.stream(to + row * 9, inputs * 9);
+                    for (int64_t column = 0; column < columns; column += kWidth) {
+                        float* const to = weight + ((output + column) * inputs + input) * 9;
+                        const Sums sum{sums + column, kPlane};
+                        if (!streaming) {
+                            for (int64_t row = 0; row < rows; row++)
+                                finishFilter<M>(to + row * 9, inputs * 9, sum.from(row * kColumns),
+                                                start != 0);
+                            continue;
+                        }
+                        FilterLines lines;
+                        for (int64_t row = 0; row < rows; row += lines.kInputs) {
+                            for (int64_t i = 0; i < lines.kInputs; i++)
+                                finishFilter<M>(lines.rows[0] + i * 9, lines.kFloats,
+                                                sum.from((row + i) * kColumns), false);
+                            lines.stream(to + row * 9, inputs * 9);
+                        }
                     }
                 }
             }

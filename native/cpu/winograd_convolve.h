@@ -47,7 +47,8 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter
 }
 
 // Many filters: they would not stay in a cache once transformed, so each thread transforms some of them and
-// uses them up on all tiles, which are transformed first.
+// uses them up on all tiles. It transforms all these itself: what another thread has written comes from its
+// caches, and slowly where the cores share none.
 template <int M, typename T>
 void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps& taps,
                        const Finish<T>& finish, const int64_t (&padding)[2]) {
@@ -55,19 +56,21 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
     const Tiles<M> tiles(out.count, out.height, out.width);
     const int64_t sources = in.channels, targets = out.channels;
     const int64_t together = tilesTogether<M>(tiles.count, sources);
-    const Planes<M> source(scratchFloats(0, Planes<M>::floats(together, sources)), together, sources);
-    const int64_t filterFloats = Filters::floats<M>(kSourcesTogether, 1);
-    const int64_t each = filterFloats + Planes<M>::floats(together, kColumns, 0);
+    const int64_t sourceFloats = Planes<M>::floats(together, sources),
+                  filterFloats = Filters::floats<M>(kSourcesTogether, 1);
+    const int64_t each = sourceFloats + filterFloats + Planes<M>::floats(together, kColumns, 0);
     float* const memory = scratchFloats(1, each * omp_get_max_threads());
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
-        parallelFor(count, 4, [&](int64_t begin, int64_t end) {
-            gatherInput(source.from(begin), in, tiles, start + begin, start + end, padding);
-        });
+        std::vector<char> gathered(omp_get_max_threads());
         parallelFor((targets + kColumns - 1) / kColumns, 1, [&](int64_t first, int64_t last) {
-            float* const own = memory + omp_get_thread_num() * each;
-            const Filters filters(own, kSourcesTogether, 1);
-            const Planes<M> target(own + filterFloats, together, kColumns, 0);
+            const int thread = omp_get_thread_num();
+            float* const own = memory + thread * each;
+            const Planes<M> source(own, together, sources),
+                target(own + sourceFloats + filterFloats, together, kColumns, 0);
+            const Filters filters(own + sourceFloats, kSourcesTogether, 1);
+            if (!gathered[thread]) gatherInput(source, in, tiles, start, start + count, padding);
+            gathered[thread] = true;
             for (int64_t panel = first; panel < last; panel++) {
                 const int64_t channel = panel * kColumns,
                               columns = std::min(kColumns + 0L, targets - channel);

@@ -108,17 +108,17 @@ void gatherInput(const Planes<M, R>& planes, const Pictures<T>& in, const Tiles<
 // A dy A^T for tiles [begin, end).
 template <int M, int R, typename T>
 void gatherGradient(const Planes<M, R>& planes, const Pictures<T>& gradient, const Tiles<M>& tiles,
-                    int64_t begin, int64_t end) {
+                    int64_t begin, int64_t end, int64_t channel, int64_t channels) {
     const T* const outside = zeros<T>(gradient.channels);
     const int64_t plane = planes.plane;
     for (int64_t tile = begin; tile < end; tile++) {
         const auto [n, row, column] = tiles.place(tile);
         const Patch<M, T> patch(gradient, n, row, column, outside);
-        for (int64_t c = 0; c < gradient.channels; c += simd::Lanes<float>::kCount) {
+        for (int64_t c = 0; c < channels; c += simd::Lanes<float>::kCount) {
             float* to = planes.data + (tile - begin) * planes.row + c;
-            transformPatch<M, M + R - 1>([&](int i, int j) { return simd::load(patch.from[i][j] + c); },
-                                         Scheme<M, R>::outputAdjoint,
-                                         [&](int, int, V value) { simd::store(to, value), to += plane; });
+            transformPatch<M, M + R - 1>(
+                [&](int i, int j) { return simd::load(patch.from[i][j] + channel + c); },
+                Scheme<M, R>::outputAdjoint, [&](int, int, V value) { simd::store(to, value), to += plane; });
         }
     }
 }
