@@ -3,12 +3,16 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 namespace anneal::cpu {
 
 // Elements per chunk below which a second thread costs more than it brings.
 constexpr int64_t kGrain = 65536;
+
+// Threads that have chunks of their own; others take them from these.
+constexpr int64_t kMostShares = 32;
 
 // Keeps the team out of what a library runs, while `alone`: calling it together costs as much as some tens of
 // microseconds of one thread's work, and more when a neighbour holds a core.
@@ -40,19 +44,39 @@ void runChunk(const Body& body, int64_t begin, int64_t end) {
 }
 
 // Runs body(begin, end) over [0, count) in chunks of `grain`. Small work stays on the engine thread; large
-// work goes to the team, which claims chunks one by one so that a core taken by a neighbour delays one chunk
-// only. Chunk borders depend on `grain` alone: results never depend on timing.
+// work goes to the team. Each thread has an equal share of the chunks, one after the other, so that what it
+// reads it has mostly written itself, an op or two ago, and has in its caches; who is done helps the others
+// out, so that a core taken by a neighbour delays one chunk only. Chunk borders depend on `grain` alone:
+// results never depend on timing. `backwards` begins each share with its last chunk, which an earlier pass
+// may have left in the cache.
 template <typename Body>
-void parallelFor(int64_t count, int64_t grain, const Body& body) {
+void parallelFor(int64_t count, int64_t grain, const Body& body, bool backwards = false) {
     if (count <= 0) return;
     const int64_t chunks = (count + grain - 1) / grain;
-    if (chunks == 1 || omp_get_max_threads() == 1) {
+    const int64_t threads = std::min<int64_t>({omp_get_max_threads(), chunks, kMostShares});
+    if (threads == 1) {
         runChunk(body, 0, count);
         return;
     }
-#pragma omp parallel for schedule(dynamic, 1)
-    for (int64_t chunk = 0; chunk < chunks; chunk++) {
-        runChunk(body, chunk * grain, std::min(count, (chunk + 1) * grain));
+    struct alignas(64) Share {
+        int64_t begin, end;
+        std::atomic<int64_t> taken{0};
+    };
+    Share shares[kMostShares];
+    for (int64_t i = 0; i < threads; i++) {
+        shares[i].begin = chunks * i / threads, shares[i].end = chunks * (i + 1) / threads;
+    }
+#pragma omp parallel
+    {
+        const int64_t own = omp_get_thread_num() % threads;
+        for (int64_t i = 0; i < threads; i++) {
+            Share& share = shares[(own + i) % threads];
+            const int64_t size = share.end - share.begin;
+            for (int64_t taken; (taken = share.taken.fetch_add(1, std::memory_order_relaxed)) < size;) {
+                const int64_t chunk = backwards ? share.end - 1 - taken : share.begin + taken;
+                runChunk(body, chunk * grain, std::min(count, (chunk + 1) * grain));
+            }
+        }
     }
 }
 

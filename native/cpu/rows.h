@@ -128,12 +128,13 @@ void mapRows(int64_t rows, int64_t channels, bool fromBack, const Body& body) {
     const int64_t grain =
         std::max<int64_t>(kTogether, kGrain / std::max<int64_t>(channels, 1) / kTogether * kTogether);
     const int64_t chunks = (rows + grain - 1) / grain;
-    parallelFor(chunks, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; i++) {
-            const int64_t chunk = fromBack ? chunks - 1 - i : i;
-            forRows<kTogether>(chunk * grain, std::min(rows, (chunk + 1) * grain), body);
-        }
-    });
+    parallelFor(
+        chunks, 1,
+        [&](int64_t begin, int64_t end) {
+            for (int64_t chunk = begin; chunk < end; chunk++)
+                forRows<kTogether>(chunk * grain, std::min(rows, (chunk + 1) * grain), body);
+        },
+        fromBack);
 }
 
 }  // namespace anneal::cpu
