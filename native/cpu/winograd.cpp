@@ -23,29 +23,12 @@ void convolve(const View& outView, const View& inView, const Taps& taps, const F
     }
 }
 
-// Vector operations that take as long as transforming a vector of patches, there or back, or of filters:
-// measured on Zen 4.
-struct TransformCost {
-    int64_t patch, filter;
-};
-template <int M>
-constexpr TransformCost kCost{};
-template <>
-constexpr TransformCost kCost<2>{120, 150};
-template <>
-constexpr TransformCost kCost<4>{300, 230};
-template <>
-constexpr TransformCost kCost<7>{750, 500};
-template <>
-constexpr TransformCost kCost<8>{1000, 600};
-
 // Of a whole convolution: products of the transformed patches and filters, and all transforms.
 template <int M>
 int64_t costOf(const View& out, int64_t inputs, int64_t outputs) {
     const int64_t tiles = Tiles<M>(out.sizes[0], out.sizes[2], out.sizes[3]).count;
-    return (kPlanes<M> * tiles * inputs * outputs + kCost<M>.patch * tiles * (inputs + outputs) +
-            kCost<M>.filter * inputs * outputs) /
-           kWidth;
+    return productCost<M>(tiles, inputs, outputs) +
+           (kCost<M>.patch * tiles * (inputs + outputs) + kCost<M>.filter * inputs * outputs) / kWidth;
 }
 
 // The best tile for a convolution. Larger ones take fewer multiplications, but more where they hang over the

@@ -60,9 +60,8 @@ void accumulateByTiles(const View& gradWeight, const Pictures<T>& gradient, cons
     });
 }
 
-// Many filters: each thread sums some of the filters' gradients over all tiles, which it transforms itself as
-// far as it needs them: what another thread has written comes from its caches, and slowly where the cores
-// share none.
+// Many filters: all tiles are transformed first, and each thread sums some of the filters' gradients over
+// them.
 template <int M, typename T>
 void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, const Pictures<T>& in,
                          const int64_t (&padding)[2]) {
@@ -74,49 +73,76 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
     float* const weight = gradWeight.as<float>();
     constexpr int64_t kPlane = kInputsTogether * kColumns + kPad;
     const int64_t sourceFloats = Planes<M>::floats(together, inputs),
-                  targetFloats = Planes<M>::floats(together, kColumns);
-    const int64_t each = sourceFloats + targetFloats + kPlanes<M> * kPlane;
+                  panelFloats = Planes<M>::floats(together, kColumns);
+    const int64_t panels = (outputs + kColumns - 1) / kColumns,
+                  blocks = (inputs + kInputsTogether - 1) / kInputsTogether;
+    const int64_t each = kPlanes<M> * kPlane + panelFloats;
     float* const memory = scratchFloats(1, each * omp_get_max_threads());
     const bool streaming =
         together == tiles.count && inputs % FilterLines::kInputs == 0 && streams(weight, gradWeight.numel());
+
+    // Of a panel of outputs and a block of inputs, over the tiles of a round, the first of them or a later.
+    const auto accumulate = [&](const Planes<M>& source, const Planes<M>& target, int64_t output,
+                                int64_t input, int64_t count, bool more, float* sums) {
+        const int64_t columns = std::min(kColumns + 0L, outputs - output),
+                      rows = std::min(kInputsTogether, inputs - input);
+        for (int64_t i = 0; i < kPlanes<M>; i++) {
+            gemm::product(rows, columns, count, source.data + i * source.plane + input, 1, source.row,
+                          target.data + i * target.plane, 0, target.row, sums + i * kPlane, kColumns, false,
+                          kSummed);
+        }
+        for (int64_t column = 0; column < columns; column += kWidth) {
+            float* const to = weight + ((output + column) * inputs + input) * 9;
+            const Sums sum{sums + column, kPlane};
+            if (!streaming) {
+                for (int64_t row = 0; row < rows; row++)
+                    finishFilter<M>(to + row * 9, inputs * 9, sum.from(row * kColumns), more);
+                continue;
+            }
+            FilterLines lines;
+            for (int64_t row = 0; row < rows; row += lines.kInputs) {
+                for (int64_t i = 0; i < lines.kInputs; i++)
+                    finishFilter<M>(lines.rows[0] + i * 9, lines.kFloats, sum.from((row + i) * kColumns),
+                                    false);
+                lines.stream(to + row * 9, inputs * 9);
+            }
+        }
+    };
+
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
-        std::vector<char> gathered(omp_get_max_threads());
-        parallelFor((outputs + kColumns - 1) / kColumns, 1, [&](int64_t first, int64_t last) {
-            const int thread = omp_get_thread_num();
-            float* const own = memory + thread * each;
-            float* const sums = own + sourceFloats + targetFloats;
-            const Planes<M> source(own, together, inputs), target(own + sourceFloats, together, kColumns);
-            if (!gathered[thread]) gatherInput(source, in, tiles, start, start + count, padding);
-            gathered[thread] = true;
-            for (int64_t panel = first; panel < last; panel++) {
-                const int64_t output = panel * kColumns, columns = std::min(kColumns + 0L, outputs - output);
-                gatherGradient(target, gradient, tiles, start, start + count, output, columns);
-                for (int64_t input = 0; input < inputs; input += kInputsTogether) {
-                    const int64_t rows = std::min(kInputsTogether, inputs - input);
-                    for (int64_t i = 0; i < kPlanes<M>; i++) {
-                        gemm::product(rows, columns, count, source.data + i * source.plane + input, 1,
-                                      source.row, target.data + i * target.plane, 0, target.row,
-                                      sums + i * kPlane, kColumns, false, kSummed);
-                    }
-                    for (int64_t column = 0; column < columns; column += kWidth) {
-                        float* const to = weight + ((output + column) * inputs + input) * 9;
-                        const Sums sum{sums + column, kPlane};
-                        if (!streaming) {
-                            for (int64_t row = 0; row < rows; row++)
-                                finishFilter<M>(to + row * 9, inputs * 9, sum.from(row * kColumns),
-                                                start != 0);
-                            continue;
-                        }
-                        FilterLines lines;
-                        for (int64_t row = 0; row < rows; row += lines.kInputs) {
-                            for (int64_t i = 0; i < lines.kInputs; i++)
-                                finishFilter<M>(lines.rows[0] + i * 9, lines.kFloats,
-                                                sum.from((row + i) * kColumns), false);
-                            lines.stream(to + row * 9, inputs * 9);
-                        }
-                    }
-                }
+        Prepared prepared(kCost<M>.patch * count * inputs / kWidth, productCost<M>(count, inputs, outputs));
+        const bool apart = prepared.copied();
+        // Apart, a thread transforms just the panel of the gradient's channels that it works on.
+        float* const patches =
+            scratchFloats(0, prepared.copies() * sourceFloats + (apart ? 0 : panels * panelFloats));
+        const auto gather = [&](const Planes<M>& source, int64_t begin, int64_t end) {
+            gatherInput(source.from(begin), in, tiles, start + begin, start + end, padding);
+        };
+        const auto gatherPanel = [&](const Planes<M>& target, int64_t panel, int64_t begin, int64_t end) {
+            const int64_t output = panel * kColumns;
+            gatherGradient(target.from(begin), gradient, tiles, start + begin, start + end, output,
+                           std::min(kColumns + 0L, outputs - output));
+        };
+        const auto panelOf = [&](int64_t panel) {
+            return Planes<M>(patches + sourceFloats + panel * panelFloats, together, kColumns);
+        };
+        prepared.together(count, 4, [&](int64_t begin, int64_t end) {
+            gather(Planes<M>(patches, together, inputs), begin, end);
+            for (int64_t panel = 0; panel < panels; panel++) gatherPanel(panelOf(panel), panel, begin, end);
+        });
+        // Apart, all blocks of a panel are one thread's.
+        const int64_t unit = apart ? blocks : 1;
+        parallelFor(panels * blocks / unit, 1, [&](int64_t first, int64_t last) {
+            float* const own = memory + omp_get_thread_num() * each;
+            const Planes<M> source(patches + prepared.index() * sourceFloats, together, inputs);
+            prepared.apart(count, [&](int64_t begin, int64_t end) { gather(source, begin, end); });
+            for (int64_t index = first * unit; index < last * unit; index++) {
+                const int64_t panel = index / blocks, block = index % blocks;
+                const Planes<M> target =
+                    apart ? Planes<M>(own + kPlanes<M> * kPlane, together, kColumns) : panelOf(panel);
+                if (apart && block == 0) gatherPanel(target, panel, 0, count);
+                accumulate(source, target, panel * kColumns, block * kInputsTogether, count, start != 0, own);
             }
             if (streaming) simd::streamed();
         });

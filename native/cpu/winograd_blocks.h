@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <vector>
 
 #include "cpu/gemm_tile.h"
 #include "cpu/onednn.h"
@@ -37,6 +38,62 @@ template <int M, int R = 3>
 int64_t filterBytes(int64_t inputs, int64_t outputs) {
     return kPlanes<M, R> * inputs * outputs * static_cast<int64_t>(sizeof(float));
 }
+
+// Vector operations that take as long as transforming a vector of patches, there or back, or of filters:
+// measured on Zen 4.
+struct TransformCost {
+    int64_t patch, filter;
+};
+template <int M>
+constexpr TransformCost kCost{};
+template <>
+constexpr TransformCost kCost<2>{120, 150};
+template <>
+constexpr TransformCost kCost<4>{300, 230};
+template <>
+constexpr TransformCost kCost<7>{750, 500};
+template <>
+constexpr TransformCost kCost<8>{1000, 600};
+
+// The same for the products of the transformed patches and filters.
+template <int M, int R = 3>
+int64_t productCost(int64_t tiles, int64_t inputs, int64_t outputs) {
+    return kPlanes<M, R> * tiles * inputs * outputs / kWidth;
+}
+
+// What all threads read. The team makes it together, or each thread makes a copy for itself: what another has
+// written comes out of its caches, and where the cores share none, as on virtual machines now and then, that
+// takes up to as long as the products. Copies are made where they cost little beside these.
+class Prepared {
+  public:
+    Prepared(int64_t cost, int64_t productCost)
+        : threads_(omp_get_max_threads()),
+          copied_(threads_ > 1 && kWorth * cost * threads_ < productCost),
+          made_(threads_) {}
+    bool copied() const { return copied_; }
+    int64_t copies() const { return copied_ ? threads_ : 1; }
+    // Of the copy that this thread reads.
+    int64_t index() const { return copied_ ? omp_get_thread_num() : 0; }
+
+    // Both call make(begin, end) for what is in [0, count): the one before threads use it, the other as each
+    // begins to.
+    template <typename Make>
+    void together(int64_t count, int64_t grain, const Make& make) const {
+        if (!copied_) parallelFor(count, grain, make);
+    }
+    template <typename Make>
+    void apart(int64_t count, const Make& make) {
+        if (!copied_ || made_[omp_get_thread_num()]) return;
+        make(0, count);
+        made_[omp_get_thread_num()] = true;
+    }
+
+  private:
+    static constexpr int64_t kWorth = 4;
+    int64_t threads_;
+    bool copied_;
+    std::vector<char> made_;
+};
 
 // Tiles that a thread takes through all steps at a time, in blocks of equal size and a whole number for each
 // thread.

@@ -12,8 +12,14 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter
     const Tiles<M> tiles(out.count, out.height, out.width);
     const int64_t sources = taps.sources, targets = out.channels;
     const int64_t panels = (targets + kColumns - 1) / kColumns;
-    const Filters filters(scratchFloats(0, Filters::floats<M, R>(sources, panels)), sources, panels);
-    parallelFor(targets / kWidth * sources, 64, [&](int64_t begin, int64_t end) {
+    const int64_t filterVectors = targets / kWidth * sources;
+    Prepared prepared(kCost<M>.filter * filterVectors, productCost<M, R>(tiles.count, sources, targets));
+    const int64_t filterFloats = Filters::floats<M, R>(sources, panels);
+    float* const allFilters = scratchFloats(0, prepared.copies() * filterFloats);
+    const auto copyOf = [&](int64_t index) {
+        return Filters(allFilters + index * filterFloats, sources, panels);
+    };
+    const auto transform = [&](const Filters& filters, int64_t begin, int64_t end) {
         for (int64_t index = begin; index < end; index++) {
             const int64_t target = index / sources * kWidth, source = index % sources;
             taps.template transform<M>(
@@ -21,7 +27,9 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter
                 filters.data + target / kColumns * filters.panel + source * kColumns + target % kColumns,
                 filters.plane);
         }
-    });
+    };
+    prepared.together(filterVectors, 64,
+                      [&](int64_t begin, int64_t end) { transform(copyOf(0), begin, end); });
     const int64_t block = tilesPerBlock<M, R>(tiles.count, in.channels, kColumns);
     const int64_t sourceFloats = Planes<M, R>::floats(block, in.channels);
     const int64_t each = sourceFloats + Planes<M, R>::floats(block, kColumns, 0);
@@ -29,6 +37,8 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter
     parallelFor((tiles.count + block - 1) / block, 1, [&](int64_t first, int64_t last) {
         float* const own = memory + omp_get_thread_num() * each;
         const Planes<M, R> source(own, block, in.channels), target(own + sourceFloats, block, kColumns, 0);
+        const Filters filters = copyOf(prepared.index());
+        prepared.apart(filterVectors, [&](int64_t begin, int64_t end) { transform(filters, begin, end); });
         for (int64_t begin = first * block; begin < std::min(last * block, tiles.count); begin += block) {
             const int64_t end = std::min(begin + block, tiles.count);
             gatherInput(source, in, tiles, begin, end, padding);
@@ -47,8 +57,7 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter
 }
 
 // Many filters: they would not stay in a cache once transformed, so each thread transforms some of them and
-// uses them up on all tiles. It transforms all these itself: what another thread has written comes from its
-// caches, and slowly where the cores share none.
+// uses them up on all tiles, which are transformed first.
 template <int M, typename T>
 void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps& taps,
                        const Finish<T>& finish, const int64_t (&padding)[2]) {
@@ -58,19 +67,24 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
     const int64_t together = tilesTogether<M>(tiles.count, sources);
     const int64_t sourceFloats = Planes<M>::floats(together, sources),
                   filterFloats = Filters::floats<M>(kSourcesTogether, 1);
-    const int64_t each = sourceFloats + filterFloats + Planes<M>::floats(together, kColumns, 0);
+    const int64_t each = filterFloats + Planes<M>::floats(together, kColumns, 0);
     float* const memory = scratchFloats(1, each * omp_get_max_threads());
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
-        std::vector<char> gathered(omp_get_max_threads());
+        Prepared prepared(kCost<M>.patch * count * sources / kWidth, productCost<M>(count, sources, targets));
+        float* const patches = scratchFloats(0, prepared.copies() * sourceFloats);
+        const auto gather = [&](const Planes<M>& source, int64_t begin, int64_t end) {
+            gatherInput(source.from(begin), in, tiles, start + begin, start + end, padding);
+        };
+        prepared.together(count, 4, [&](int64_t begin, int64_t end) {
+            gather(Planes<M>(patches, together, sources), begin, end);
+        });
         parallelFor((targets + kColumns - 1) / kColumns, 1, [&](int64_t first, int64_t last) {
-            const int thread = omp_get_thread_num();
-            float* const own = memory + thread * each;
-            const Planes<M> source(own, together, sources),
-                target(own + sourceFloats + filterFloats, together, kColumns, 0);
-            const Filters filters(own + sourceFloats, kSourcesTogether, 1);
-            if (!gathered[thread]) gatherInput(source, in, tiles, start, start + count, padding);
-            gathered[thread] = true;
+            float* const own = memory + omp_get_thread_num() * each;
+            const Filters filters(own, kSourcesTogether, 1);
+            const Planes<M> source(patches + prepared.index() * sourceFloats, together, sources),
+                target(own + filterFloats, together, kColumns, 0);
+            prepared.apart(count, [&](int64_t begin, int64_t end) { gather(source, begin, end); });
             for (int64_t panel = first; panel < last; panel++) {
                 const int64_t channel = panel * kColumns,
                               columns = std::min(kColumns + 0L, targets - channel);
