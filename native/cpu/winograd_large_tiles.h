@@ -52,7 +52,8 @@ struct LargeScheme {
         const V even = scale(i, 0) * g[0] + scale(i, 2) * g[2];
         V odd = scale(i, 1) * g[1];
         if constexpr (R == 4) odd += scale(i, 3) * g[3];
-        positive = even + odd, negative = kZero ? even - odd : odd - even;
+        const V apart = inRegister(odd);  // else both sums become products, whose units are the busy ones
+        positive = even + apart, negative = kZero ? even - apart : apart - even;
     }
 
     // The powers are from -3 on.
