@@ -119,11 +119,11 @@ bool computes(const Dims& weight, DType dtype, const ConvGeometry& g) {
 
 bool suits(ConvDirection direction, const View& weight, const View& out, const ConvGeometry& g) {
     if (!computes(weight.sizes, out.dtype, g)) return false;
-    // oneDNN sums the gradient of a single tap as fast.
-    if (direction == ConvDirection::BackwardWeight) return weight.sizes[2] * weight.sizes[3] > 1;
+    // With a single tap oneDNN is as fast, or faster.
+    if (weight.sizes[2] * weight.sizes[3] == 1) return false;
+    if (direction == ConvDirection::BackwardWeight) return true;
     const int64_t pixels = out.sizes[0] * out.sizes[2] * out.sizes[3];
-    return weight.numel() >= kManyWeights &&
-           pixels <= (direction == ConvDirection::Forward ? kFewPixels : kFewPixels / 4);
+    return weight.numel() >= kManyWeights && pixels <= kFewPixels;
 }
 
 void forward(const View& out, const View& input, const View& weight, const View* bias,
