@@ -111,7 +111,10 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
 
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
-        Prepared prepared(kCost<M>.patch * count * inputs / kWidth, productCost<M>(count, inputs, outputs));
+        // Copies leave whole panels to share: too few for many threads.
+        const bool enough = panels >= 2 * omp_get_max_threads();
+        Prepared prepared(kCost<M>.patch * count * inputs / kWidth,
+                          enough ? productCost<M>(count, inputs, outputs) : 0);
         const bool apart = prepared.copied();
         // Apart, a thread transforms just the panel of the gradient's channels that it works on.
         float* const patches =
