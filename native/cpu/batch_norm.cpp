@@ -45,7 +45,7 @@ template <typename T, bool withResidual, bool withRelu>
 void normalize(T* out, const T* input, const T* residual, int64_t rows, int64_t channels,
                const Compute<T>* mean, const Compute<T>* scale, const Compute<T>* bias) {
     using C = Compute<T>;
-    mapRows<4>(rows, channels, true, [=](int64_t row, auto count) {
+    mapRows<4>(rows, channels, [=](int64_t row, auto count) {
         const int64_t start = row * channels;
         forLanes<C>(channels, [=](int64_t c, auto lanes) {
             const auto m = load(mean + c, lanes), s = load(scale + c, lanes), b = load(bias + c, lanes);

@@ -69,25 +69,24 @@ void spreadGradients(const Gradients<T>& gradients, const Compute<T>* slope, con
     using C = Compute<T>;
     using V = Vector<C>;
     constexpr bool readsInput = withStatistics || gate == Gate::Input;
-    mapRows<4>(gradients.rows, gradients.channels, true,
-               [g = gradients, slope, offset](int64_t row, auto count) {
-                   const int64_t start = row * g.channels;
-                   forLanes<C>(g.channels, [=](int64_t c, auto lanes) {
-                       const V scale = load(g.scale + c, lanes);
-                       const V mean = readsInput ? load(g.mean + c, lanes) : V{};
-                       const V bias = gate == Gate::Input ? load(g.bias + c, lanes) : V{};
-                       const V p = withStatistics ? load(slope + c, lanes) : V{};
-                       const V q = withStatistics ? load(offset + c, lanes) : V{};
-                       for (int u = 0; u < count; u++) {
-                           const int64_t at = start + u * g.channels + c;
-                           V centered{};
-                           if constexpr (readsInput) centered = load(g.input + at, lanes) - mean;
-                           V value = passGate<gate>(g, at, centered, scale, bias, lanes);
-                           if constexpr (withStatistics) value = (value - q) - centered * p;
-                           storeRounded(g.gradInput + at, value * scale, lanes);
-                       }
-                   });
-               });
+    mapRows<4>(gradients.rows, gradients.channels, [g = gradients, slope, offset](int64_t row, auto count) {
+        const int64_t start = row * g.channels;
+        forLanes<C>(g.channels, [=](int64_t c, auto lanes) {
+            const V scale = load(g.scale + c, lanes);
+            const V mean = readsInput ? load(g.mean + c, lanes) : V{};
+            const V bias = gate == Gate::Input ? load(g.bias + c, lanes) : V{};
+            const V p = withStatistics ? load(slope + c, lanes) : V{};
+            const V q = withStatistics ? load(offset + c, lanes) : V{};
+            for (int u = 0; u < count; u++) {
+                const int64_t at = start + u * g.channels + c;
+                V centered{};
+                if constexpr (readsInput) centered = load(g.input + at, lanes) - mean;
+                V value = passGate<gate>(g, at, centered, scale, bias, lanes);
+                if constexpr (withStatistics) value = (value - q) - centered * p;
+                storeRounded(g.gradInput + at, value * scale, lanes);
+            }
+        });
+    });
 }
 
 }  // namespace

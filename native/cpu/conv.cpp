@@ -171,7 +171,7 @@ void copyBytes(void* to, const void* from, int64_t bytes) {
 
 void runOneDnn(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
                const ConvGeometry& g, const ConvEpilogue* epilogue = nullptr, ConvWeights* kept = nullptr) {
-    constexpr int64_t kSmall = 6'000'000;  // products, that one thread is as quick at
+    constexpr int64_t kSmall = 6'000'000;  // products for which the team would take no less time
     const OneThread team(out.numel() * (weight.numel() / weight.sizes[0]) < kSmall);
     thread_local onednn::Cache<ConvEntry> cache;
     ConvEntry& entry = cache.get(keyOf(direction, input, weight, out, bias != nullptr, epilogue, g),

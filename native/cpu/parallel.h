@@ -54,8 +54,12 @@ void parallelFor(int64_t count, int64_t grain, const Body& body, bool backwards 
     if (count <= 0) return;
     const int64_t chunks = (count + grain - 1) / grain;
     const int64_t threads = std::min<int64_t>({omp_get_max_threads(), chunks, kMostShares});
+    const auto run = [&](int64_t chunk) {
+        runChunk(body, chunk * grain, std::min(count, (chunk + 1) * grain));
+    };
     if (threads == 1) {
-        runChunk(body, 0, count);
+        if (!backwards) return runChunk(body, 0, count);
+        for (int64_t chunk = chunks - 1; chunk >= 0; chunk--) run(chunk);
         return;
     }
     struct alignas(64) Share {
@@ -73,8 +77,7 @@ void parallelFor(int64_t count, int64_t grain, const Body& body, bool backwards 
             Share& share = shares[(own + i) % threads];
             const int64_t size = share.end - share.begin;
             for (int64_t taken; (taken = share.taken.fetch_add(1, std::memory_order_relaxed)) < size;) {
-                const int64_t chunk = backwards ? share.end - 1 - taken : share.begin + taken;
-                runChunk(body, chunk * grain, std::min(count, (chunk + 1) * grain));
+                run(backwards ? share.end - 1 - taken : share.begin + taken);
             }
         }
     }

@@ -121,20 +121,14 @@ void sumSquares(const T* input, const Chunks& chunks, const ChunkSums& sums, Com
     });
 }
 
-// As forRows over all rows on the whole team; `fromBack` starts with the last rows, which a pass that went
-// before may have left in the cache.
+// As forRows over all rows on the whole team, the last ones first: the pass before has left them in the
+// cache.
 template <int kTogether, typename Body>
-void mapRows(int64_t rows, int64_t channels, bool fromBack, const Body& body) {
+void mapRows(int64_t rows, int64_t channels, const Body& body) {
     const int64_t grain =
         std::max<int64_t>(kTogether, kGrain / std::max<int64_t>(channels, 1) / kTogether * kTogether);
-    const int64_t chunks = (rows + grain - 1) / grain;
     parallelFor(
-        chunks, 1,
-        [&](int64_t begin, int64_t end) {
-            for (int64_t chunk = begin; chunk < end; chunk++)
-                forRows<kTogether>(chunk * grain, std::min(rows, (chunk + 1) * grain), body);
-        },
-        fromBack);
+        rows, grain, [&](int64_t begin, int64_t end) { forRows<kTogether>(begin, end, body); }, true);
 }
 
 }  // namespace anneal::cpu

@@ -93,29 +93,17 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
         }
         for (int64_t column = 0; column < columns; column += kWidth) {
             float* const to = weight + ((output + column) * inputs + input) * 9;
-            const Sums sum{sums + column, kPlane};
-            if (!streaming) {
-                for (int64_t row = 0; row < rows; row++)
-                    finishFilter<M>(to + row * 9, inputs * 9, sum.from(row * kColumns), more);
-                continue;
-            }
-            FilterLines lines;
-            for (int64_t row = 0; row < rows; row += lines.kInputs) {
-                for (int64_t i = 0; i < lines.kInputs; i++)
-                    finishFilter<M>(lines.rows[0] + i * 9, lines.kFloats, sum.from((row + i) * kColumns),
-                                    false);
-                lines.stream(to + row * 9, inputs * 9);
-            }
+            finishFilters<M>(to, inputs * 9, rows, Sums{sums + column, kPlane}, kColumns, more, streaming);
         }
     };
 
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
         // Copies leave whole panels to share: too few for many threads.
-        const bool enough = panels >= 2 * omp_get_max_threads();
-        Prepared prepared(kCost<M>.patch * count * inputs / kWidth,
-                          enough ? productCost<M>(count, inputs, outputs) : 0);
-        const bool apart = prepared.copied();
+        const bool apart = panels >= 2 * omp_get_max_threads() &&
+                           Prepared::worthCopying(kCost<M>.patch * count * inputs / kWidth,
+                                                  productCost<M>(count, inputs, outputs));
+        Prepared prepared(apart);
         // Apart, a thread transforms just the panel of the gradient's channels that it works on.
         float* const patches =
             scratchFloats(0, prepared.copies() * sourceFloats + (apart ? 0 : panels * panelFloats));

@@ -10,14 +10,16 @@
 #include "cpu/winograd_filters.h"
 #include "cpu/winograd_planes.h"
 
-// How many tiles are worked on at a time, so that what is between the steps stays in the caches.
+// How the work is cut and shared: how many tiles at a time, so that what is between the steps stays in the
+// caches; what transforms cost; what threads prepare together, or each for itself.
 namespace anneal::cpu::winograd {
 
 using gemm::kWidth;
 
 // Bytes of transformed patches that one thread works on: about what its second-level cache holds.
 constexpr int64_t kBlockBytes = 768 * 1024;
-// Of those that all threads read: a part of the third-level cache, which is shared with others.
+// Of those that all threads read, or each a copy of: a part of the third-level cache, which is shared with
+// others.
 constexpr int64_t kTileBytes = 3 * 1024 * 1024;
 // Transformed filters of more bytes than this are many: they would have to come from memory again and again.
 // Their gradients are written as well, to sums that each thread has of its own.
@@ -66,11 +68,13 @@ int64_t productCost(int64_t tiles, int64_t inputs, int64_t outputs) {
 // takes up to as long as the products. Copies are made where they cost little beside these.
 class Prepared {
   public:
-    Prepared(int64_t cost, int64_t productCost)
-        : threads_(omp_get_max_threads()),
-          copied_(threads_ > 1 && kWorth * cost * threads_ < productCost),
-          made_(threads_) {}
-    bool copied() const { return copied_; }
+    explicit Prepared(bool copied) : threads_(omp_get_max_threads()), copied_(copied), made_(threads_) {}
+    // Whether copies cost little, where making it once costs `cost`.
+    static bool worthCopying(int64_t cost, int64_t productCost) {
+        constexpr int64_t kLittle = 4;
+        const int64_t threads = omp_get_max_threads();
+        return threads > 1 && kLittle * cost * threads < productCost;
+    }
     int64_t copies() const { return copied_ ? threads_ : 1; }
     // Of the copy that this thread reads.
     int64_t index() const { return copied_ ? omp_get_thread_num() : 0; }
@@ -89,7 +93,6 @@ class Prepared {
     }
 
   private:
-    static constexpr int64_t kWorth = 4;
     int64_t threads_;
     bool copied_;
     std::vector<char> made_;

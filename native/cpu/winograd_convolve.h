@@ -13,7 +13,8 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter
     const int64_t sources = taps.sources, targets = out.channels;
     const int64_t panels = (targets + kColumns - 1) / kColumns;
     const int64_t filterVectors = targets / kWidth * sources;
-    Prepared prepared(kCost<M>.filter * filterVectors, productCost<M, R>(tiles.count, sources, targets));
+    Prepared prepared(Prepared::worthCopying(kCost<M>.filter * filterVectors,
+                                             productCost<M, R>(tiles.count, sources, targets)));
     const int64_t filterFloats = Filters::floats<M, R>(sources, panels);
     float* const allFilters = scratchFloats(0, prepared.copies() * filterFloats);
     const auto copyOf = [&](int64_t index) {
@@ -71,7 +72,8 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
     float* const memory = scratchFloats(1, each * omp_get_max_threads());
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
-        Prepared prepared(kCost<M>.patch * count * sources / kWidth, productCost<M>(count, sources, targets));
+        Prepared prepared(Prepared::worthCopying(kCost<M>.patch * count * sources / kWidth,
+                                                 productCost<M>(count, sources, targets)));
         float* const patches = scratchFloats(0, prepared.copies() * sourceFloats);
         const auto gather = [&](const Planes<M>& source, int64_t begin, int64_t end) {
             gatherInput(source.from(begin), in, tiles, start + begin, start + end, padding);

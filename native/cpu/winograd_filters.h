@@ -180,4 +180,21 @@ struct FilterLines {
     }
 };
 
+// The gradients of a vector of filters for `inputs` inputs, whose sums lie `sumStep` apart; past the caches
+// if `streaming`, which replaces what stands there.
+template <int M>
+void finishFilters(float* to, int64_t step, int64_t inputs, const Sums& sums, int64_t sumStep, bool more,
+                   bool streaming) {
+    if (!streaming) {
+        for (int64_t i = 0; i < inputs; i++) finishFilter<M>(to + i * 9, step, sums.from(i * sumStep), more);
+        return;
+    }
+    FilterLines lines;
+    for (int64_t begin = 0; begin < inputs; begin += lines.kInputs) {
+        for (int64_t i = 0; i < lines.kInputs; i++)
+            finishFilter<M>(lines.rows[0] + i * 9, lines.kFloats, sums.from((begin + i) * sumStep), false);
+        lines.stream(to + begin * 9, step);
+    }
+}
+
 }  // namespace anneal::cpu::winograd
