@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <deque>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -31,7 +32,7 @@ Buffer::~Buffer() { std::free(data_); }
 void* Buffer::get(size_t bytes) {
     if (bytes > bytes_ || !data_) {
         std::free(data_);
-        const size_t page = bytes < kHugePage ? 4096 : kHugePage;
+        const size_t page = bytes < kHugePage / 4 ? 4096 : kHugePage;
         bytes_ = (bytes + page - 1) / page * page;
         data_ = std::aligned_alloc(page, bytes_);
 #ifdef MADV_HUGEPAGE
@@ -49,6 +50,16 @@ void* scratch(int slot, size_t bytes) {
     constexpr int kSlots = 4;
     thread_local Buffer buffers[kSlots];
     return buffers[slot].get(bytes);
+}
+
+void* scratchOf(int64_t thread, int slot, size_t bytes) {
+    constexpr int kSlots = 2;
+    struct Own {
+        Buffer buffers[kSlots];
+    };
+    thread_local std::deque<Own> threads;
+    while (static_cast<int64_t>(threads.size()) <= thread) threads.emplace_back();
+    return threads[thread].buffers[slot].get(bytes);
 }
 
 #if defined(__x86_64__)

@@ -38,6 +38,9 @@ class Buffer {
 // Memory that lives until the next kernel runs; each engine thread has its own and it only grows. `slot`
 // tells buffers apart that one kernel uses at the same time.
 void* scratch(int slot, size_t bytes);
+// The same for one thread of the team. It lies where it lay for the kernel before, and so in the caches of
+// the core that this thread runs on; out of another's caches it would take as long as from memory.
+void* scratchOf(int64_t thread, int slot, size_t bytes);
 
 memory::data_type dataType(DType dtype);
 

@@ -6,6 +6,14 @@
 #include <atomic>
 #include <cstdint>
 
+// For a function whose code there is to be once: copies inlined into different surroundings may fuse other
+// products and sums, and so differ in the last bit.
+#if defined(__GNUC__) && !defined(__clang__)
+#define ANNEAL_ONE_COPY __attribute__((noinline, noclone))
+#else
+#define ANNEAL_ONE_COPY __attribute__((noinline))
+#endif
+
 namespace anneal::cpu {
 
 // Elements per chunk below which a second thread costs more than it brings.
@@ -31,15 +39,9 @@ class OneThread {
     int before_;
 };
 
-// One copy of a body's code for one thread and for many: copies inlined into different surroundings may fuse
-// other products and sums, and so differ in the last bit.
+// One copy of a body's code for one thread and for many.
 template <typename Body>
-#if defined(__GNUC__) && !defined(__clang__)
-__attribute__((noinline, noclone))
-#else
-__attribute__((noinline))
-#endif
-void runChunk(const Body& body, int64_t begin, int64_t end) {
+ANNEAL_ONE_COPY void runChunk(const Body& body, int64_t begin, int64_t end) {
     body(begin, end);
 }
 

@@ -11,33 +11,32 @@ int64_t floatsFor(int64_t tiles, int64_t sources, int64_t targets) {
 }
 
 // Few filters: each thread sums a part over tiles of its own. Which tiles go into which sum is fixed, so that
-// results do not depend on timing. Hands the sums for a vector of outputs and one input to `take`.
+// results do not depend on timing. Calls take(output, input, at) for each vector of outputs and each input,
+// where at(i) is the sum for plane i.
 template <int M, int R = 3, typename T, typename Take>
 void sumByTiles(const Pictures<T>& gradient, const Pictures<T>& in, int64_t inputs,
                 const int64_t (&padding)[2], const Take& take) {
     const Tiles<M> tiles(gradient.count, gradient.height, gradient.width);
     const int64_t outputs = gradient.channels, parts = omp_get_max_threads();
     const int64_t plane = inputs * outputs, partFloats = kPlanes<M, R> * plane;
-    float* const sums = scratchFloats(0, parts * partFloats);
     const int64_t perPart = (tiles.count + parts - 1) / parts;
     const int64_t block = tilesPerBlock<M, R>(tiles.count, in.channels, outputs);
-    const int64_t each = floatsFor<M, R>(block, in.channels, outputs);
-    float* const memory = scratchFloats(1, each * parts);
+    const Own blocks(0, floatsFor<M, R>(block, in.channels, outputs)), sums(1, partFloats);
     parallelFor(parts, 1, [&](int64_t firstPart, int64_t lastPart) {
         for (int64_t part = firstPart; part < lastPart; part++) {
-            float* const own = memory + part * each;
+            float *const own = blocks.of(part), *const sum = sums.of(part);
             const Planes<M, R> source(own, block, in.channels),
                 target(own + Planes<M, R>::floats(block, in.channels), block, outputs);
             const int64_t start = part * perPart, stop = std::min(start + perPart, tiles.count);
-            if (start >= stop) std::fill_n(sums + part * partFloats, partFloats, 0.0f);
+            if (start >= stop) std::fill_n(sum, partFloats, 0.0f);
             for (int64_t begin = start; begin < stop; begin += block) {
                 const int64_t end = std::min(begin + block, stop);
                 gatherInput(source, in, tiles, begin, end, padding);
                 gatherGradient(target, gradient, tiles, begin, end, 0, outputs);
                 for (int64_t i = 0; i < kPlanes<M, R>; i++) {
                     gemm::product(inputs, outputs, end - begin, source.data + i * source.plane, 1, source.row,
-                                  target.data + i * target.plane, kColumns, target.row,
-                                  sums + part * partFloats + i * plane, outputs, begin != start, block);
+                                  target.data + i * target.plane, kColumns, target.row, sum + i * plane,
+                                  outputs, begin != start, block);
                 }
             }
         }
@@ -45,7 +44,15 @@ void sumByTiles(const Pictures<T>& gradient, const Pictures<T>& in, int64_t inpu
     parallelFor(outputs / kWidth * inputs, 64, [&](int64_t begin, int64_t end) {
         for (int64_t index = begin; index < end; index++) {
             const int64_t output = index / inputs * kWidth, input = index % inputs;
-            take(output, input, Sums{sums + input * outputs + output, plane, parts, partFloats});
+            const int64_t place = input * outputs + output;
+            const float* const first = sums.of(0) + place;
+            take(
+                output, input, [&](int64_t i) __attribute__((always_inline)) {
+                    V sum = simd::load(first + i * plane);
+                    for (int64_t part = 1; part < parts; part++)
+                        sum += simd::load(sums.of(part) + place + i * plane);
+                    return sum;
+                });
         }
     });
 }
@@ -55,8 +62,8 @@ void accumulateByTiles(const View& gradWeight, const Pictures<T>& gradient, cons
                        const int64_t (&padding)[2]) {
     float* const weight = gradWeight.as<float>();
     const int64_t inputs = in.channels;
-    sumByTiles<M>(gradient, in, inputs, padding, [&](int64_t output, int64_t input, const Sums& sums) {
-        finishFilter<M>(weight + (output * inputs + input) * 9, inputs * 9, sums, false);
+    sumByTiles<M>(gradient, in, inputs, padding, [&](int64_t output, int64_t input, const auto& at) {
+        finishFilter<M>(weight + (output * inputs + input) * 9, inputs * 9, at, false);
     });
 }
 
@@ -76,8 +83,7 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
                   panelFloats = Planes<M>::floats(together, kColumns);
     const int64_t panels = (outputs + kColumns - 1) / kColumns,
                   blocks = (inputs + kInputsTogether - 1) / kInputsTogether;
-    const int64_t each = kPlanes<M> * kPlane + panelFloats;
-    float* const memory = scratchFloats(1, each * omp_get_max_threads());
+    const Own memory(0, kPlanes<M> * kPlane + panelFloats);
     const bool streaming =
         together == tiles.count && inputs % FilterLines::kInputs == 0 && streams(weight, gradWeight.numel());
 
@@ -103,11 +109,10 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
         const bool apart = panels >= 2 * omp_get_max_threads() &&
                            Prepared::worthCopying(kCost<M>.patch * count * inputs / kWidth,
                                                   productCost<M>(count, inputs, outputs));
-        Prepared prepared(apart);
         // Apart, a thread transforms just the panel of the gradient's channels that it works on.
-        float* const patches =
-            scratchFloats(0, prepared.copies() * sourceFloats + (apart ? 0 : panels * panelFloats));
-        const auto gather = [&](const Planes<M>& source, int64_t begin, int64_t end) {
+        Prepared prepared(sourceFloats + (apart ? 0 : panels * panelFloats), apart);
+        const auto gather = [&](int64_t begin, int64_t end) {
+            const Planes<M> source(prepared.data(), together, inputs);
             gatherInput(source.from(begin), in, tiles, start + begin, start + end, padding);
         };
         const auto gatherPanel = [&](const Planes<M>& target, int64_t panel, int64_t begin, int64_t end) {
@@ -116,18 +121,18 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
                            std::min(kColumns + 0L, outputs - output));
         };
         const auto panelOf = [&](int64_t panel) {
-            return Planes<M>(patches + sourceFloats + panel * panelFloats, together, kColumns);
+            return Planes<M>(prepared.data() + sourceFloats + panel * panelFloats, together, kColumns);
         };
         prepared.together(count, 4, [&](int64_t begin, int64_t end) {
-            gather(Planes<M>(patches, together, inputs), begin, end);
+            gather(begin, end);
             for (int64_t panel = 0; panel < panels; panel++) gatherPanel(panelOf(panel), panel, begin, end);
         });
         // Apart, all blocks of a panel are one thread's.
         const int64_t unit = apart ? blocks : 1;
         parallelFor(panels * blocks / unit, 1, [&](int64_t first, int64_t last) {
-            float* const own = memory + omp_get_thread_num() * each;
-            const Planes<M> source(patches + prepared.index() * sourceFloats, together, inputs);
-            prepared.apart(count, [&](int64_t begin, int64_t end) { gather(source, begin, end); });
+            float* const own = memory.here();
+            const Planes<M> source(prepared.data(), together, inputs);
+            prepared.apart(count, gather);
             for (int64_t index = first * unit; index < last * unit; index++) {
                 const int64_t panel = index / blocks, block = index % blocks;
                 const Planes<M> target =

@@ -32,9 +32,24 @@ constexpr int64_t kFewPatchBytes = 4 * 1024 * 1024;
 template <int M, typename T>
 constexpr int64_t kPiece = std::is_same_v<T, BFloat16> ? 1024 : (M == 2 ? 64 : 32);
 
-inline float* scratchFloats(int slot, int64_t floats) {
-    return static_cast<float*>(onednn::scratch(slot, static_cast<size_t>(floats) * sizeof(float)));
+// Of one thread: onednn::scratchOf.
+inline float* ownFloats(int64_t thread, int slot, int64_t floats) {
+    return static_cast<float*>(onednn::scratchOf(thread, slot, static_cast<size_t>(floats) * sizeof(float)));
 }
+
+// Memory that each thread has for itself.
+class Own {
+  public:
+    Own(int slot, int64_t floats) {
+        for (int64_t thread = 0; thread < omp_get_max_threads(); thread++)
+            of_.push_back(ownFloats(thread, slot, floats));
+    }
+    float* of(int64_t thread) const { return of_[thread]; }
+    float* here() const { return of_[omp_get_thread_num()]; }
+
+  private:
+    std::vector<float*> of_;
+};
 
 template <int M, int R = 3>
 int64_t filterBytes(int64_t inputs, int64_t outputs) {
@@ -64,37 +79,40 @@ int64_t productCost(int64_t tiles, int64_t inputs, int64_t outputs) {
 }
 
 // What all threads read. The team makes it together, or each thread makes a copy for itself: what another has
-// written comes out of its caches, and where the cores share none, as on virtual machines now and then, that
-// takes up to as long as the products. Copies are made where they cost little beside these.
+// written comes out of its caches, and where the cores share none, that takes up to as long as the products.
+// Results are the same.
 class Prepared {
   public:
-    explicit Prepared(bool copied) : threads_(omp_get_max_threads()), copied_(copied), made_(threads_) {}
+    Prepared(int64_t floats, bool copied) : made_(omp_get_max_threads()) {
+        for (int64_t thread = 0; thread < (copied ? omp_get_max_threads() : 1); thread++)
+            copies_.push_back(ownFloats(thread, 1, floats));
+    }
     // Whether copies cost little, where making it once costs `cost`.
     static bool worthCopying(int64_t cost, int64_t productCost) {
         constexpr int64_t kLittle = 4;
         const int64_t threads = omp_get_max_threads();
         return threads > 1 && kLittle * cost * threads < productCost;
     }
-    int64_t copies() const { return copied_ ? threads_ : 1; }
-    // Of the copy that this thread reads.
-    int64_t index() const { return copied_ ? omp_get_thread_num() : 0; }
+    // What this thread reads.
+    float* data() const { return copies_[copied() ? omp_get_thread_num() : 0]; }
 
     // Both call make(begin, end) for what is in [0, count): the one before threads use it, the other as each
     // begins to.
     template <typename Make>
     void together(int64_t count, int64_t grain, const Make& make) const {
-        if (!copied_) parallelFor(count, grain, make);
+        if (!copied()) parallelFor(count, grain, make);
     }
     template <typename Make>
     void apart(int64_t count, const Make& make) {
-        if (!copied_ || made_[omp_get_thread_num()]) return;
-        make(0, count);
+        if (!copied() || made_[omp_get_thread_num()]) return;
+        runChunk(make, int64_t{0}, count);
         made_[omp_get_thread_num()] = true;
     }
 
   private:
-    int64_t threads_;
-    bool copied_;
+    bool copied() const { return copies_.size() > 1; }
+
+    std::vector<float*> copies_;
     std::vector<char> made_;
 };
 

@@ -1,9 +1,15 @@
 #pragma once
 
+#include "cpu/shared_cache.h"
 #include "cpu/winograd_blocks.h"
 
 // Convolutions by tiles of M x M outputs, forward and to the input's gradient.
 namespace anneal::cpu::winograd {
+
+// Copies for each thread would push each other out of a cache that the cores share.
+inline bool copiesHelp(int64_t cost, int64_t productCost) {
+    return Prepared::worthCopying(cost, productCost) && !coresShareCache();
+}
 
 // Few filters: all are transformed first and stay in the caches, each thread works on tiles of its own.
 template <int M, int R = 3, typename T, typename Filter>
@@ -13,14 +19,11 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter
     const int64_t sources = taps.sources, targets = out.channels;
     const int64_t panels = (targets + kColumns - 1) / kColumns;
     const int64_t filterVectors = targets / kWidth * sources;
-    Prepared prepared(Prepared::worthCopying(kCost<M>.filter * filterVectors,
-                                             productCost<M, R>(tiles.count, sources, targets)));
-    const int64_t filterFloats = Filters::floats<M, R>(sources, panels);
-    float* const allFilters = scratchFloats(0, prepared.copies() * filterFloats);
-    const auto copyOf = [&](int64_t index) {
-        return Filters(allFilters + index * filterFloats, sources, panels);
-    };
-    const auto transform = [&](const Filters& filters, int64_t begin, int64_t end) {
+    Prepared prepared(
+        Filters::floats<M, R>(sources, panels),
+        copiesHelp(kCost<M>.filter * filterVectors, productCost<M, R>(tiles.count, sources, targets)));
+    const auto transform = [&](int64_t begin, int64_t end) {
+        const Filters filters(prepared.data(), sources, panels);
         for (int64_t index = begin; index < end; index++) {
             const int64_t target = index / sources * kWidth, source = index % sources;
             taps.template transform<M>(
@@ -29,17 +32,15 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter
                 filters.plane);
         }
     };
-    prepared.together(filterVectors, 64,
-                      [&](int64_t begin, int64_t end) { transform(copyOf(0), begin, end); });
+    prepared.together(filterVectors, 64, transform);
     const int64_t block = tilesPerBlock<M, R>(tiles.count, in.channels, kColumns);
     const int64_t sourceFloats = Planes<M, R>::floats(block, in.channels);
-    const int64_t each = sourceFloats + Planes<M, R>::floats(block, kColumns, 0);
-    float* const memory = scratchFloats(1, each * omp_get_max_threads());
+    const Own memory(0, sourceFloats + Planes<M, R>::floats(block, kColumns, 0));
     parallelFor((tiles.count + block - 1) / block, 1, [&](int64_t first, int64_t last) {
-        float* const own = memory + omp_get_thread_num() * each;
+        float* const own = memory.here();
         const Planes<M, R> source(own, block, in.channels), target(own + sourceFloats, block, kColumns, 0);
-        const Filters filters = copyOf(prepared.index());
-        prepared.apart(filterVectors, [&](int64_t begin, int64_t end) { transform(filters, begin, end); });
+        prepared.apart(filterVectors, transform);
+        const Filters filters(prepared.data(), sources, panels);
         for (int64_t begin = first * block; begin < std::min(last * block, tiles.count); begin += block) {
             const int64_t end = std::min(begin + block, tiles.count);
             gatherInput(source, in, tiles, begin, end, padding);
@@ -66,27 +67,24 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
     const Tiles<M> tiles(out.count, out.height, out.width);
     const int64_t sources = in.channels, targets = out.channels;
     const int64_t together = tilesTogether<M>(tiles.count, sources);
-    const int64_t sourceFloats = Planes<M>::floats(together, sources),
-                  filterFloats = Filters::floats<M>(kSourcesTogether, 1);
-    const int64_t each = filterFloats + Planes<M>::floats(together, kColumns, 0);
-    float* const memory = scratchFloats(1, each * omp_get_max_threads());
+    const int64_t filterFloats = Filters::floats<M>(kSourcesTogether, 1);
+    const Own memory(0, filterFloats + Planes<M>::floats(together, kColumns, 0));
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
-        Prepared prepared(Prepared::worthCopying(kCost<M>.patch * count * sources / kWidth,
-                                                 productCost<M>(count, sources, targets)));
-        float* const patches = scratchFloats(0, prepared.copies() * sourceFloats);
-        const auto gather = [&](const Planes<M>& source, int64_t begin, int64_t end) {
+        Prepared prepared(
+            Planes<M>::floats(together, sources),
+            copiesHelp(kCost<M>.patch * count * sources / kWidth, productCost<M>(count, sources, targets)));
+        const auto gather = [&](int64_t begin, int64_t end) {
+            const Planes<M> source(prepared.data(), together, sources);
             gatherInput(source.from(begin), in, tiles, start + begin, start + end, padding);
         };
-        prepared.together(count, 4, [&](int64_t begin, int64_t end) {
-            gather(Planes<M>(patches, together, sources), begin, end);
-        });
+        prepared.together(count, 4, gather);
         parallelFor((targets + kColumns - 1) / kColumns, 1, [&](int64_t first, int64_t last) {
-            float* const own = memory + omp_get_thread_num() * each;
+            float* const own = memory.here();
             const Filters filters(own, kSourcesTogether, 1);
-            const Planes<M> source(patches + prepared.index() * sourceFloats, together, sources),
+            const Planes<M> source(prepared.data(), together, sources),
                 target(own + filterFloats, together, kColumns, 0);
-            prepared.apart(count, [&](int64_t begin, int64_t end) { gather(source, begin, end); });
+            prepared.apart(count, gather);
             for (int64_t panel = first; panel < last; panel++) {
                 const int64_t channel = panel * kColumns,
                               columns = std::min(kColumns + 0L, targets - channel);

@@ -132,25 +132,21 @@ struct Taps {
     }
 };
 
-// The transformed gradient of a vector of filters: the sum of `parts` that lie `partStep` apart.
+// The transformed gradient of a vector of filters: element by element, in planes.
 struct Sums {
     const float* data;
-    int64_t plane, parts = 1, partStep = 0;
-    Sums from(int64_t offset) const { return {data + offset, plane, parts, partStep}; }
-    V at(int64_t index) const {
-        const float* const from = data + index * plane;
-        V sum = simd::load(from);
-        for (int64_t part = 1; part < parts; part++) sum += simd::load(from + part * partStep);
-        return sum;
-    }
+    int64_t plane;
+    Sums from(int64_t offset) const { return {data + offset, plane}; }
+    V operator()(int64_t index) const { return simd::load(data + index * plane); }
 };
 
-// The gradient of a vector of filters from its transform, added to what stands there if `more`.
-template <int M>
-void finishFilter(float* to, int64_t step, const Sums& sums, bool more) {
+// The gradient of a vector of filters from the elements of its transform, added to what stands there if
+// `more`.
+template <int M, typename At>
+void finishFilter(float* to, int64_t step, const At& at, bool more) {
     V sum[3][3], taps[9], before[9];
     prefetchTaps<1>(to + kFollowingAhead * 9, step);
-    gatherFilter<M>([&](int i) { return sums.at(i); }, sum);
+    gatherFilter<M>(at, sum);
 #pragma GCC unroll 9
     for (int i = 0; i < 9; i++) taps[i] = sum[i / 3][i % 3];
     if (more) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "cpu/parallel.h"
 #include "cpu/simd.h"
 #include "cpu/winograd_large_tiles.h"
 
@@ -89,8 +90,8 @@ struct Patch {
 
 // B^T d B for tiles [begin, end); what lies outside the picture counts as zero.
 template <int M, int R, typename T>
-void gatherInput(const Planes<M, R>& planes, const Pictures<T>& in, const Tiles<M>& tiles, int64_t begin,
-                 int64_t end, const int64_t (&padding)[2]) {
+ANNEAL_ONE_COPY void gatherInput(const Planes<M, R>& planes, const Pictures<T>& in, const Tiles<M>& tiles,
+                                 int64_t begin, int64_t end, const int64_t (&padding)[2]) {
     const T* const outside = zeros<T>(in.channels);
     const int64_t plane = planes.plane;
     for (int64_t tile = begin; tile < end; tile++) {
@@ -107,8 +108,9 @@ void gatherInput(const Planes<M, R>& planes, const Pictures<T>& in, const Tiles<
 
 // A dy A^T for tiles [begin, end).
 template <int M, int R, typename T>
-void gatherGradient(const Planes<M, R>& planes, const Pictures<T>& gradient, const Tiles<M>& tiles,
-                    int64_t begin, int64_t end, int64_t channel, int64_t channels) {
+ANNEAL_ONE_COPY void gatherGradient(const Planes<M, R>& planes, const Pictures<T>& gradient,
+                                    const Tiles<M>& tiles, int64_t begin, int64_t end, int64_t channel,
+                                    int64_t channels) {
     const T* const outside = zeros<T>(gradient.channels);
     const int64_t plane = planes.plane;
     for (int64_t tile = begin; tile < end; tile++) {

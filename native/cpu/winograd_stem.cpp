@@ -171,9 +171,9 @@ void backwardWeight(const View& gradWeight, const View& gradOutput, const View& 
     const FoldedTaps taps(gradWeight, g);
     float* const weight = gradWeight.as<float>();
     sumByTiles<kOutputs, kTaps>(Pictures<BFloat16>(gradOutput), fold(input), taps.sources, padding,
-                                [&](int64_t output, int64_t source, const Sums& sums) {
+                                [&](int64_t output, int64_t source, const auto& at) {
                                     V values[kTaps][kTaps];
-                                    gatherFilter<kOutputs>([&](int i) { return sums.at(i); }, values);
+                                    gatherFilter<kOutputs>(at, values);
                                     taps.forEach(source, output, [&](int i, int j, int64_t offset) {
                                         for (int lane = 0; lane < kWidth; lane++)
                                             weight[offset + lane * taps.targetStep()] = values[i][j][lane];
