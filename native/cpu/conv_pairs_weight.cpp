@@ -5,6 +5,7 @@
 #include "cpu/conv_pairs_tile.h"
 #include "cpu/onednn.h"
 #include "cpu/parallel.h"
+#include "cpu/shared_cache.h"
 #include "cpu/winograd_filters.h"
 
 // The gradient of weights: for each tap a matrix product over all pixels, on operands in which two pixels
@@ -33,16 +34,17 @@ struct Packed {
     }
     // The panel that begins with a channel.
     const uint32_t* panel(int64_t channel) const { return data + channel * depth; }
-    void put(int64_t pair, const BFloat16* first, const BFloat16* second, int64_t channels) const {
-        uint32_t* to = data + pair * width;
-        for (int64_t begin = 0; begin < channels; begin += width, to += width * depth) {
-            for (int64_t c = begin; c < std::min(begin + width, channels); c += kWidth) {
+    // Channels [begin, end), a panel or several.
+    void put(int64_t pair, const BFloat16* first, const BFloat16* second, int64_t begin, int64_t end) const {
+        for (int64_t channel = begin; channel < end; channel += width) {
+            uint32_t* const to = data + channel * depth + pair * width;
+            for (int64_t c = channel; c < std::min(channel + width, end); c += kWidth) {
                 const auto words = [&](const BFloat16* from) {
                     const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + c));
                     return _mm512_maskz_cvtepu16_epi32(0xffff, halves);
                 };
                 const __m512i high = _mm512_maskz_slli_epi32(0xffff, words(second), 16);
-                _mm512_storeu_si512(to + c - begin, _mm512_or_si512(words(first), high));
+                _mm512_storeu_si512(to + c - channel, _mm512_or_si512(words(first), high));
             }
         }
     }
@@ -160,6 +162,21 @@ uint32_t* packedWords(int64_t words) {
     return static_cast<uint32_t*>(onednn::scratch(0, static_cast<size_t>(words) * sizeof(uint32_t)));
 }
 
+// Calls body(item, begin, end) for `items` items of all channels. Where the cores share no cache, each thread
+// has panels of its own: the sums by blocks are shared out in the same way, and so read what the same core
+// has written.
+template <typename Body>
+void forPanels(int64_t channels, int64_t width, int64_t items, const Body& body) {
+    const int64_t panels = (channels + width - 1) / width;
+    const int64_t groups = coresShareCache() ? 1 : std::min<int64_t>(panels, omp_get_max_threads());
+    parallelFor(groups * items, 1, [&](int64_t first, int64_t last) {
+        for (int64_t index = first; index < last; index++) {
+            const int64_t group = index / items, end = panels * (group + 1) / groups * width;
+            body(index % items, panels * group / groups * width, std::min(end, channels));
+        }
+    });
+}
+
 // Few pixels: each tap's are packed by themselves, without those that fall on the padding.
 void accumulateMeetings(const View& gradWeight, const Pictures& gradient, const Pictures& in,
                         const Meetings& meetings) {
@@ -174,20 +191,20 @@ void accumulateMeetings(const View& gradWeight, const Pictures& gradient, const 
         words += pairs * (rowWords + columnWords);
     }
     const auto* const none = winograd::zeros<BFloat16>(std::max(in.channels, gradient.channels));
-    parallelFor(taps, 1, [&](int64_t firstTap, int64_t lastTap) {
-        for (int64_t tap = firstTap; tap < lastTap; tap++) {
+    const auto pack = [&](const Pictures& from, Packed Operands::* to, int32_t Meetings::Pixels::* place) {
+        const auto put = [&](int64_t tap, int64_t channel, int64_t endChannel) {
             const int64_t begin = meetings.begin(tap), end = begin + meetings.count(tap);
             for (int64_t i = begin; i < end; i += 2) {
-                const auto [first, second] = std::pair(meetings[i], meetings[std::min(i + 1, end - 1)]);
-                const bool whole = i + 1 < end;
-                operands[tap].gradient.put((i - begin) / 2, gradient.data + first.out * gradient.channels,
-                                           whole ? gradient.data + second.out * gradient.channels : none,
-                                           gradient.channels);
-                operands[tap].input.put((i - begin) / 2, in.data + first.in * in.channels,
-                                        whole ? in.data + second.in * in.channels : none, in.channels);
+                const auto at = [&](int64_t index) {
+                    return index < end ? from.data + meetings[index].*place * from.channels : none;
+                };
+                (operands[tap].*to).put((i - begin) / 2, at(i), at(i + 1), channel, endChannel);
             }
-        }
-    });
+        };
+        forPanels(from.channels, (operands[0].*to).width, taps, put);
+    };
+    pack(gradient, &Operands::gradient, &Meetings::Pixels::out);
+    pack(in, &Operands::input, &Meetings::Pixels::in);
     Gradient(gradWeight, 1).add([&](int64_t tap) { return operands[tap]; }, true, true);
 }
 
@@ -205,23 +222,33 @@ void accumulatePixels(const View& gradWeight, const Pictures& gradient, const Pi
         return Packed{words + rowWords + tap * columnWords, kColumns, together};
     };
     const auto* const none = winograd::zeros<BFloat16>(std::max(in.channels, gradient.channels));
+    constexpr int64_t kChunk = 16;  // pairs
     Gradient sums(gradWeight, rounds);
     for (int64_t start = 0; start < pairs; start += together) {
         const int64_t count = std::min(together, pairs - start);
-        parallelFor(count, 16, [&](int64_t begin, int64_t end) {
-            for (int64_t pair = begin; pair < end; pair++) {
-                const int64_t first = 2 * (start + pair), second = first + 1;
-                const bool whole = second < pixels;
+        const auto forPairs = [&](int64_t chunk, const auto& body) {
+            for (int64_t pair = chunk * kChunk; pair < std::min((chunk + 1) * kChunk, count); pair++) {
+                const int64_t first = 2 * (start + pair);
+                body(pair, first, first + 1, first + 1 < pixels);
+            }
+        };
+        const int64_t chunks = (count + kChunk - 1) / kChunk;
+        forPanels(gradient.channels, kRowPanel, chunks, [&](int64_t chunk, int64_t channel, int64_t end) {
+            forPairs(chunk, [&](int64_t pair, int64_t first, int64_t second, bool whole) {
                 rows.put(pair, gradient.data + first * gradient.channels,
-                         whole ? gradient.data + second * gradient.channels : none, gradient.channels);
+                         whole ? gradient.data + second * gradient.channels : none, channel, end);
+            });
+        });
+        forPanels(in.channels, kColumns, chunks, [&](int64_t chunk, int64_t channel, int64_t end) {
+            forPairs(chunk, [&](int64_t pair, int64_t first, int64_t second, bool whole) {
                 const Place left(first, gradient, g), right(second, gradient, g);
                 for (int64_t tap = 0; tap < taps; tap++) {
                     const int64_t i = tap / kernelWidth * g.dilation[0],
                                   j = tap % kernelWidth * g.dilation[1];
                     columns(tap).put(pair, left.pixel(in, i, j, none),
-                                     whole ? right.pixel(in, i, j, none) : none, in.channels);
+                                     whole ? right.pixel(in, i, j, none) : none, channel, end);
                 }
-            }
+            });
         });
         sums.add(
             [&](int64_t tap) {
