@@ -121,7 +121,7 @@ void maxBackward(T* gradInput, const T* gradOutput, const I* indices, const Pict
                             sum += where == Mask<C>{} + (line->tap + column->tap) ? value : Vector<C>{};
                         }
                     }
-                    store(target + c, sum, lanes);
+                    storeRounded(target + c, sum, lanes);
                 });
             }
         }

@@ -189,7 +189,16 @@ ANNEAL_INLINE typename Lanes<C>::Bytes toBytes(Mask<C> mask) {
 }
 
 ANNEAL_INLINE Vector<float> widen(HalfLanes halves, const BFloat16*) {
+#if defined(ANNEAL_AVX512)
+    // Into the upper halves of words, in one instruction instead of two.
+    constexpr __mmask32 kUpper = 0xaaaaaaaa;
+    const __m512i sources = _mm512_set_epi16(15, 0, 14, 0, 13, 0, 12, 0, 11, 0, 10, 0, 9, 0, 8, 0, 7, 0, 6, 0,
+                                             5, 0, 4, 0, 3, 0, 2, 0, 1, 0, 0, 0);
+    const __m512i all = _mm512_castsi256_si512(reinterpret_cast<__m256i>(halves));
+    return reinterpret_cast<Vector<float>>(_mm512_maskz_permutexvar_epi16(kUpper, sources, all));
+#else
     return reinterpret_cast<Vector<float>>(toWords(halves) << 16);
+#endif
 }
 
 ANNEAL_INLINE HalfLanes narrow(Vector<float> value, const BFloat16*) {
