@@ -67,8 +67,8 @@ void accumulateByTiles(const View& gradWeight, const Pictures<T>& gradient, cons
     });
 }
 
-// Many filters: all tiles are transformed first, and each thread sums some of the filters' gradients over
-// them.
+// Many filters: all tiles of the input are transformed first, and each thread sums some of the filters'
+// gradients over them.
 template <int M, typename T>
 void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, const Pictures<T>& in,
                          const int64_t (&padding)[2]) {
@@ -83,7 +83,10 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
                   panelFloats = Planes<M>::floats(together, kColumns);
     const int64_t panels = (outputs + kColumns - 1) / kColumns,
                   blocks = (inputs + kInputsTogether - 1) / kInputsTogether;
-    const Own memory(0, kPlanes<M> * kPlane + panelFloats);
+    // With enough panels for all threads each transforms the gradient's channels of one as it comes to it.
+    const bool wholePanels = panels >= 2 * omp_get_max_threads();
+    const int64_t unit = wholePanels ? blocks : 1;
+    const Own memory(0, kPlanes<M> * kPlane + (wholePanels ? panelFloats : 0));
     const bool streaming =
         together == tiles.count && inputs % FilterLines::kInputs == 0 && streams(weight, gradWeight.numel());
 
@@ -105,12 +108,9 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
 
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
-        // Copies leave whole panels to share: too few for many threads.
-        const bool apart = panels >= 2 * omp_get_max_threads() &&
-                           Prepared::worthCopying(kCost<M>.patch * count * inputs / kWidth,
-                                                  productCost<M>(count, inputs, outputs));
-        // Apart, a thread transforms just the panel of the gradient's channels that it works on.
-        Prepared prepared(sourceFloats + (apart ? 0 : panels * panelFloats), apart);
+        const bool copied = wholePanels && Prepared::worthCopying(kCost<M>.patch * count * inputs / kWidth,
+                                                                  productCost<M>(count, inputs, outputs));
+        Prepared prepared(sourceFloats + (wholePanels ? 0 : panels * panelFloats), copied);
         const auto gather = [&](int64_t begin, int64_t end) {
             const Planes<M> source(prepared.data(), together, inputs);
             gatherInput(source.from(begin), in, tiles, start + begin, start + end, padding);
@@ -125,10 +125,9 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
         };
         prepared.together(count, 4, [&](int64_t begin, int64_t end) {
             gather(begin, end);
-            for (int64_t panel = 0; panel < panels; panel++) gatherPanel(panelOf(panel), panel, begin, end);
+            for (int64_t panel = 0; panel < panels && !wholePanels; panel++)
+                gatherPanel(panelOf(panel), panel, begin, end);
         });
-        // Apart, all blocks of a panel are one thread's.
-        const int64_t unit = apart ? blocks : 1;
         parallelFor(panels * blocks / unit, 1, [&](int64_t first, int64_t last) {
             float* const own = memory.here();
             const Planes<M> source(prepared.data(), together, inputs);
@@ -136,8 +135,8 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
             for (int64_t index = first * unit; index < last * unit; index++) {
                 const int64_t panel = index / blocks, block = index % blocks;
                 const Planes<M> target =
-                    apart ? Planes<M>(own + kPlanes<M> * kPlane, together, kColumns) : panelOf(panel);
-                if (apart && block == 0) gatherPanel(target, panel, 0, count);
+                    wholePanels ? Planes<M>(own + kPlanes<M> * kPlane, together, kColumns) : panelOf(panel);
+                if (wholePanels && block == 0) gatherPanel(target, panel, 0, count);
                 accumulate(source, target, panel * kColumns, block * kInputsTogether, count, start != 0, own);
             }
             if (streaming) simd::streamed();

@@ -7,6 +7,7 @@
 #include "cpu/gemm_tile.h"
 #include "cpu/onednn.h"
 #include "cpu/parallel.h"
+#include "cpu/shared_cache.h"
 #include "cpu/winograd_filters.h"
 #include "cpu/winograd_planes.h"
 
@@ -80,18 +81,18 @@ int64_t productCost(int64_t tiles, int64_t inputs, int64_t outputs) {
 
 // What all threads read. The team makes it together, or each thread makes a copy for itself: what another has
 // written comes out of its caches, and where the cores share none, that takes up to as long as the products.
-// Results are the same.
+// Where they share one, copies would push each other out of it. Results are the same.
 class Prepared {
   public:
     Prepared(int64_t floats, bool copied) : made_(omp_get_max_threads()) {
         for (int64_t thread = 0; thread < (copied ? omp_get_max_threads() : 1); thread++)
             copies_.push_back(ownFloats(thread, 1, floats));
     }
-    // Whether copies cost little, where making it once costs `cost`.
+    // Whether copies take less time, where making it once costs `cost`.
     static bool worthCopying(int64_t cost, int64_t productCost) {
         constexpr int64_t kLittle = 4;
         const int64_t threads = omp_get_max_threads();
-        return threads > 1 && kLittle * cost * threads < productCost;
+        return threads > 1 && kLittle * cost * threads < productCost && !coresShareCache();
     }
     // What this thread reads.
     float* data() const { return copies_[copied() ? omp_get_thread_num() : 0]; }

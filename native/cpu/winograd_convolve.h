@@ -1,15 +1,9 @@
 #pragma once
 
-#include "cpu/shared_cache.h"
 #include "cpu/winograd_blocks.h"
 
 // Convolutions by tiles of M x M outputs, forward and to the input's gradient.
 namespace anneal::cpu::winograd {
-
-// Copies for each thread would push each other out of a cache that the cores share.
-inline bool copiesHelp(int64_t cost, int64_t productCost) {
-    return Prepared::worthCopying(cost, productCost) && !coresShareCache();
-}
 
 // Few filters: all are transformed first and stay in the caches, each thread works on tiles of its own.
 template <int M, int R = 3, typename T, typename Filter>
@@ -21,7 +15,7 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter
     const int64_t filterVectors = targets / kWidth * sources;
     Prepared prepared(
         Filters::floats<M, R>(sources, panels),
-        copiesHelp(kCost<M>.filter * filterVectors, productCost<M, R>(tiles.count, sources, targets)));
+        Prepared::worthCopying(kCost<M>.filter * filterVectors, productCost<M, R>(tiles.count, sources, targets)));
     const auto transform = [&](int64_t begin, int64_t end) {
         const Filters filters(prepared.data(), sources, panels);
         for (int64_t index = begin; index < end; index++) {
@@ -73,7 +67,7 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
         const int64_t count = std::min(together, tiles.count - start);
         Prepared prepared(
             Planes<M>::floats(together, sources),
-            copiesHelp(kCost<M>.patch * count * sources / kWidth, productCost<M>(count, sources, targets)));
+            Prepared::worthCopying(kCost<M>.patch * count * sources / kWidth, productCost<M>(count, sources, targets)));
         const auto gather = [&](int64_t begin, int64_t end) {
             const Planes<M> source(prepared.data(), together, sources);
             gatherInput(source.from(begin), in, tiles, start + begin, start + end, padding);
