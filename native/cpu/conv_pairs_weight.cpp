@@ -191,7 +191,7 @@ void accumulateMeetings(const View& gradWeight, const Pictures& gradient, const 
         words += pairs * (rowWords + columnWords);
     }
     const auto* const none = winograd::zeros<BFloat16>(std::max(in.channels, gradient.channels));
-    const auto pack = [&](const Pictures& from, Packed Operands::* to, int32_t Meetings::Pixels::* place) {
+    const auto pack = [&](const Pictures& from, Packed Operands::*to, int32_t Meetings::Pixels::*place) {
         const auto put = [&](int64_t tap, int64_t channel, int64_t endChannel) {
             const int64_t begin = meetings.begin(tap), end = begin + meetings.count(tap);
             for (int64_t i = begin; i < end; i += 2) {

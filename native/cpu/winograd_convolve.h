@@ -13,9 +13,9 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter
     const int64_t sources = taps.sources, targets = out.channels;
     const int64_t panels = (targets + kColumns - 1) / kColumns;
     const int64_t filterVectors = targets / kWidth * sources;
-    Prepared prepared(
-        Filters::floats<M, R>(sources, panels),
-        Prepared::worthCopying(kCost<M>.filter * filterVectors, productCost<M, R>(tiles.count, sources, targets)));
+    Prepared prepared(Filters::floats<M, R>(sources, panels),
+                      Prepared::worthCopying(kCost<M>.filter * filterVectors,
+                                             productCost<M, R>(tiles.count, sources, targets)));
     const auto transform = [&](int64_t begin, int64_t end) {
         const Filters filters(prepared.data(), sources, panels);
         for (int64_t index = begin; index < end; index++) {
@@ -65,9 +65,9 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
     const Own memory(0, filterFloats + Planes<M>::floats(together, kColumns, 0));
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
-        Prepared prepared(
-            Planes<M>::floats(together, sources),
-            Prepared::worthCopying(kCost<M>.patch * count * sources / kWidth, productCost<M>(count, sources, targets)));
+        Prepared prepared(Planes<M>::floats(together, sources),
+                          Prepared::worthCopying(kCost<M>.patch * count * sources / kWidth,
+                                                 productCost<M>(count, sources, targets)));
         const auto gather = [&](int64_t begin, int64_t end) {
             const Planes<M> source(prepared.data(), together, sources);
             gatherInput(source.from(begin), in, tiles, start + begin, start + end, padding);

@@ -110,14 +110,18 @@ void foldRow(BFloat16* to, const View& input, int64_t n, int64_t row, int64_t wi
     }
 }
 
-// The folded input, until the next kernel runs.
-Pictures<BFloat16> fold(const View& input) {
+// The folded input, until the next kernel runs; brought into order by one thread if `alone`, unless it is
+// large.
+Pictures<BFloat16> fold(const View& input, bool alone) {
+    constexpr int64_t kAlone = 2'000'000;  // elements
+
     View folded;
     folded.sizes = {input.sizes[0], kChannels, (input.sizes[2] + 1) / kStride,
                     (input.sizes[3] + 1) / kStride};
     folded.data = onednn::scratch(2, static_cast<size_t>(folded.numel()) * sizeof(BFloat16));
     const Pictures<BFloat16> pictures(folded);
-    parallelFor(pictures.count * pictures.height, 8, [&](int64_t begin, int64_t end) {
+    const int64_t lines = pictures.count * pictures.height;
+    parallelFor(lines, alone && folded.numel() <= kAlone ? lines : 8, [&](int64_t begin, int64_t end) {
         for (int64_t line = begin; line < end; line++) {
             const int64_t n = line / pictures.height, row = line % pictures.height;
             foldRow(pictures.at(n, row, 0), input, n, row, pictures.width);
@@ -129,7 +133,9 @@ Pictures<BFloat16> fold(const View& input) {
 void convolve(const View& out, const View& input, const FoldedTaps& taps, const Finish<BFloat16>& finish,
               const ConvGeometry& g) {
     const int64_t padding[2] = {foldedPadding(g.padding[0]), foldedPadding(g.padding[1])};
-    convolveByTiles<kOutputs, kTaps>(Pictures<BFloat16>(out), fold(input), taps, finish, padding);
+    // A training step begins with this, while JavaScript holds a core, and the team would be waited for.
+    constexpr bool kAlone = true;
+    convolveByTiles<kOutputs, kTaps>(Pictures<BFloat16>(out), fold(input, kAlone), taps, finish, padding);
 }
 
 }  // namespace
@@ -170,7 +176,7 @@ void backwardWeight(const View& gradWeight, const View& gradOutput, const View& 
     const int64_t padding[2] = {foldedPadding(g.padding[0]), foldedPadding(g.padding[1])};
     const FoldedTaps taps(gradWeight, g);
     float* const weight = gradWeight.as<float>();
-    sumByTiles<kOutputs, kTaps>(Pictures<BFloat16>(gradOutput), fold(input), taps.sources, padding,
+    sumByTiles<kOutputs, kTaps>(Pictures<BFloat16>(gradOutput), fold(input, false), taps.sources, padding,
                                 [&](int64_t output, int64_t source, const auto& at) {
                                     V values[kTaps][kTaps];
                                     gatherFilter<kOutputs>(at, values);
