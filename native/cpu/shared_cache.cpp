@@ -66,6 +66,7 @@ std::optional<Nanoseconds> wordTime() {
 }
 
 std::optional<bool> assumed;
+thread_local bool shared = true;
 
 }  // namespace
 
@@ -73,14 +74,15 @@ void assumeSharedCache(std::optional<bool> answer) { assumed = answer; }
 
 bool coresShareCache() {
     if (assumed) return *assumed;
-    if (omp_get_max_threads() == 1) return true;
-    thread_local bool shared = true;
+    return shared || omp_get_max_threads() == 1;
+}
+
+void measureSharedCache() {
+    if (assumed || omp_get_max_threads() == 1) return;
     thread_local Clock::time_point next;
-    if (Clock::now() >= next) {
-        if (const auto time = wordTime()) shared = *time < kNear;
-        next = Clock::now() + kInterval;
-    }
-    return shared;
+    if (Clock::now() < next) return;
+    if (const auto time = wordTime()) shared = *time < kNear;
+    next = Clock::now() + kInterval;
 }
 
 }  // namespace anneal::cpu

@@ -68,7 +68,7 @@ TEST("Winograd: the same bits whether threads share what is prepared or make cop
 
 TEST("shared cache: measured, and the same for a thread by itself") {
     const int threads = omp_get_max_threads();
-    cpu::coresShareCache();
+    cpu::measureSharedCache();
     omp_set_num_threads(1);
     CHECK(cpu::coresShareCache());
     omp_set_num_threads(threads);
