@@ -70,10 +70,8 @@ struct LargeScheme {
         for (int j = 1; j <= 3; j++) {
             const auto& terms = j % 2 == 0 ? difference : sum;
             const V even = mean(0, j) * (terms[0] + terms[1]) + mean(2, j) * (terms[2] + terms[3]);
-            // Sums and products have units of their own, which are kept busy alike: no common odd part.
-            const V first = inRegister(terms[1] - terms[0]), second = inRegister(terms[3] - terms[2]);
-            y[3 + j] = even + half(0, j) * first + half(2, j) * second;
-            y[3 - j] = even - half(0, j) * first - half(2, j) * second;
+            const V odd = half(0, j) * (terms[1] - terms[0]) + half(2, j) * (terms[3] - terms[2]);
+            y[3 + j] = even + odd, y[3 - j] = even - odd;
         }
         if (kZero) y[0] += m[0];
         if constexpr (M == 8) {
