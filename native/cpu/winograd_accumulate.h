@@ -19,8 +19,9 @@ void sumByTiles(const Pictures<T>& gradient, const Pictures<T>& in, int64_t inpu
     const Tiles<M> tiles(gradient.count, gradient.height, gradient.width);
     const int64_t outputs = gradient.channels, parts = omp_get_max_threads();
     const int64_t plane = inputs * outputs, partFloats = kPlanes<M, R> * plane;
+    constexpr int64_t kLeastSummed = 2 * gemm::kRows;  // products: each block goes through all sums
     const int64_t perPart = (tiles.count + parts - 1) / parts;
-    const int64_t block = tilesPerBlock<M, R>(tiles.count, in.channels, outputs);
+    const int64_t block = tilesPerBlock<M, R>(tiles.count, in.channels, outputs, kLeastSummed);
     const Own blocks(0, floatsFor<M, R>(block, in.channels, outputs)), sums(1, partFloats);
     parallelFor(parts, 1, [&](int64_t firstPart, int64_t lastPart) {
         for (int64_t part = firstPart; part < lastPart; part++) {

@@ -118,12 +118,12 @@ class Prepared {
 };
 
 // Tiles that a thread takes through all steps at a time, in blocks of equal size and a whole number for each
-// thread.
+// thread: as many as fit the second-level cache, but at least so many.
 template <int M, int R = 3>
-int64_t tilesPerBlock(int64_t tiles, int64_t sources, int64_t targets) {
+int64_t tilesPerBlock(int64_t tiles, int64_t sources, int64_t targets, int64_t least) {
     const int64_t threads = omp_get_max_threads();
     const int64_t tileBytes = kPlanes<M, R> * static_cast<int64_t>(sizeof(float)) * (sources + targets);
-    const int64_t fitting = std::max<int64_t>(kBlockBytes / tileBytes, 2 * gemm::kRows);
+    const int64_t fitting = std::max<int64_t>(kBlockBytes / tileBytes, least);
     const int64_t rounds = (tiles + fitting * threads - 1) / (fitting * threads);
     return (tiles + rounds * threads - 1) / (rounds * threads);
 }

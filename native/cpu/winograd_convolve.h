@@ -27,7 +27,7 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter
         }
     };
     prepared.together(filterVectors, 64, transform);
-    const int64_t block = tilesPerBlock<M, R>(tiles.count, in.channels, kColumns);
+    const int64_t block = tilesPerBlock<M, R>(tiles.count, in.channels, kColumns, gemm::kRows);
     const int64_t sourceFloats = Planes<M, R>::floats(block, in.channels);
     const Own memory(0, sourceFloats + Planes<M, R>::floats(block, kColumns, 0));
     parallelFor((tiles.count + block - 1) / block, 1, [&](int64_t first, int64_t last) {
