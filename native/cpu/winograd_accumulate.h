@@ -22,7 +22,7 @@ void sumByTiles(const Pictures<T>& gradient, const Pictures<T>& in, int64_t inpu
     constexpr int64_t kLeastSummed = 2 * gemm::kRows;  // products: each block goes through all sums
     const int64_t perPart = (tiles.count + parts - 1) / parts;
     const int64_t block = tilesPerBlock<M, R>(tiles.count, in.channels, outputs, kLeastSummed);
-    const Own blocks(0, floatsFor<M, R>(block, in.channels, outputs)), sums(1, partFloats);
+    const Own blocks(kBlockSlot, floatsFor<M, R>(block, in.channels, outputs)), sums(kAcrossSlot, partFloats);
     parallelFor(parts, 1, [&](int64_t firstPart, int64_t lastPart) {
         for (int64_t part = firstPart; part < lastPart; part++) {
             float *const own = blocks.of(part), *const sum = sums.of(part);
@@ -87,7 +87,7 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
     // With enough panels for all threads each transforms the gradient's channels of one as it comes to it.
     const bool wholePanels = panels >= 2 * omp_get_max_threads();
     const int64_t unit = wholePanels ? blocks : 1;
-    const Own memory(0, kPlanes<M> * kPlane + (wholePanels ? panelFloats : 0));
+    const Own memory(kBlockSlot, kPlanes<M> * kPlane + (wholePanels ? panelFloats : 0));
     const bool streaming =
         together == tiles.count && inputs % FilterLines::kInputs == 0 && streams(weight, gradWeight.numel());
 

@@ -33,6 +33,9 @@ constexpr int64_t kFewPatchBytes = 4 * 1024 * 1024;
 template <int M, typename T>
 constexpr int64_t kPiece = std::is_same_v<T, BFloat16> ? 1024 : (M == 2 ? 64 : 32);
 
+// A thread's memory: for the blocks of tiles that it works on, and for what it reads or sums across them.
+constexpr int kBlockSlot = 0, kAcrossSlot = 1;
+
 // Of one thread: onednn::scratchOf.
 inline float* ownFloats(int64_t thread, int slot, int64_t floats) {
     return static_cast<float*>(onednn::scratchOf(thread, slot, static_cast<size_t>(floats) * sizeof(float)));
@@ -86,7 +89,7 @@ class Prepared {
   public:
     Prepared(int64_t floats, bool copied) : made_(omp_get_max_threads()) {
         for (int64_t thread = 0; thread < (copied ? omp_get_max_threads() : 1); thread++)
-            copies_.push_back(ownFloats(thread, 1, floats));
+            copies_.push_back(ownFloats(thread, kAcrossSlot, floats));
     }
     // Whether copies take less time, where making it once costs `cost`.
     static bool worthCopying(int64_t cost, int64_t productCost) {

@@ -29,7 +29,7 @@ void convolveByTiles(const Pictures<T>& out, const Pictures<T>& in, const Filter
     prepared.together(filterVectors, 64, transform);
     const int64_t block = tilesPerBlock<M, R>(tiles.count, in.channels, kColumns, gemm::kRows);
     const int64_t sourceFloats = Planes<M, R>::floats(block, in.channels);
-    const Own memory(0, sourceFloats + Planes<M, R>::floats(block, kColumns, 0));
+    const Own memory(kBlockSlot, sourceFloats + Planes<M, R>::floats(block, kColumns, 0));
     parallelFor((tiles.count + block - 1) / block, 1, [&](int64_t first, int64_t last) {
         float* const own = memory.here();
         const Planes<M, R> source(own, block, in.channels), target(own + sourceFloats, block, kColumns, 0);
@@ -62,7 +62,7 @@ void convolveByFilters(const Pictures<T>& out, const Pictures<T>& in, const Taps
     const int64_t sources = in.channels, targets = out.channels;
     const int64_t together = tilesTogether<M>(tiles.count, sources);
     const int64_t filterFloats = Filters::floats<M>(kSourcesTogether, 1);
-    const Own memory(0, filterFloats + Planes<M>::floats(together, kColumns, 0));
+    const Own memory(kBlockSlot, filterFloats + Planes<M>::floats(together, kColumns, 0));
     for (int64_t start = 0; start < tiles.count; start += together) {
         const int64_t count = std::min(together, tiles.count - start);
         Prepared prepared(Planes<M>::floats(together, sources),

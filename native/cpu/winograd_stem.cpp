@@ -113,15 +113,14 @@ void foldRow(BFloat16* to, const View& input, int64_t n, int64_t row, int64_t wi
 // The folded input, until the next kernel runs; brought into order by one thread if `alone`, unless it is
 // large.
 Pictures<BFloat16> fold(const View& input, bool alone) {
-    constexpr int64_t kAlone = 2'000'000;  // elements
-
+    constexpr int64_t kLarge = 2'000'000;  // elements
     View folded;
     folded.sizes = {input.sizes[0], kChannels, (input.sizes[2] + 1) / kStride,
                     (input.sizes[3] + 1) / kStride};
     folded.data = onednn::scratch(2, static_cast<size_t>(folded.numel()) * sizeof(BFloat16));
     const Pictures<BFloat16> pictures(folded);
     const int64_t lines = pictures.count * pictures.height;
-    parallelFor(lines, alone && folded.numel() <= kAlone ? lines : 8, [&](int64_t begin, int64_t end) {
+    parallelFor(lines, alone && folded.numel() <= kLarge ? lines : 8, [&](int64_t begin, int64_t end) {
         for (int64_t line = begin; line < end; line++) {
             const int64_t n = line / pictures.height, row = line % pictures.height;
             foldRow(pictures.at(n, row, 0), input, n, row, pictures.width);

@@ -172,8 +172,7 @@ ANNEAL_INLINE void loadTaps(const float* from, int64_t step, V (&taps)[9]) {
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) taps[tap + i] = reinterpret_cast<V>(four[i]);
     }
-    return;
-#endif
+#else
     constexpr int kWidth = simd::Lanes<float>::kCount;
     V rows[kWidth];
 #pragma GCC unroll 2
@@ -189,6 +188,7 @@ ANNEAL_INLINE void loadTaps(const float* from, int64_t step, V (&taps)[9]) {
         simd::transpose(rows);
         for (int i = 0; i < count; i++) taps[tap + i] = rows[i];
     }
+#endif
 }
 
 // Filters that will be read, or written, soon. They lie in more rows than the processor foresees by itself.
