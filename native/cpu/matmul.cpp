@@ -1,3 +1,4 @@
+#include "cpu/gemm.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
 #include "cpu/onednn.h"
@@ -63,14 +64,18 @@ void multiplyFloat(const View& c, const View& a, const View& b, const View* bias
     const Dims batch = batchOf(c);
     const int64_t batches = numelOf(batch);
     if (bias) spreadBias<float>(c, *bias);
-    constexpr int64_t kSmall = 4'000'000;
+    constexpr int64_t kSmall = 4'000'000;  // products for which the team would take no less time
     const int64_t work = mc.rows * mc.columns * ma.columns;
     const auto one = [&](int64_t index) {
-        const OneThread team(work < kSmall);
-        onednn::sgemm(sideA.transpose, sideB.transpose, mc.rows, mc.columns, ma.columns, 1,
-                      a.as<float>() + batchOffset(a, batch, index), sideA.leading,
-                      b.as<float>() + batchOffset(b, batch, index), sideB.leading, bias ? 1 : 0,
-                      c.as<float>() + batchOffset(c, batch, index), mc.columns);
+        const float* const left = a.as<const float>() + batchOffset(a, batch, index);
+        const float* const right = b.as<const float>() + batchOffset(b, batch, index);
+        float* const to = c.as<float>() + batchOffset(c, batch, index);
+        if (work < kSmall) {
+            return gemm::multiply(mc.rows, mc.columns, ma.columns, {left, ma.rowStep, ma.columnStep},
+                                  {right, mb.rowStep, mb.columnStep}, {to, mc.columns, bias != nullptr});
+        }
+        onednn::sgemm(sideA.transpose, sideB.transpose, mc.rows, mc.columns, ma.columns, 1, left,
+                      sideA.leading, right, sideB.leading, bias ? 1 : 0, to, mc.columns);
     };
     // Many small products: one thread each. Few: the team works inside each.
     if (batches >= 4 && work < 1 << 18) {

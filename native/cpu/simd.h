@@ -34,6 +34,17 @@ ANNEAL_INLINE void store(T* to, Vector<Compute<T>> value, Full = {}) {
     }
 }
 
+// So that the compiler does not read it from memory again for each use.
+ANNEAL_INLINE void keepInRegister(Vector<float>& value) {
+#if defined(ANNEAL_AVX512)
+    asm("" : "+v"(value));
+#elif defined(ANNEAL_AVX2)
+    asm("" : "+x"(value));
+#else
+    (void)value;
+#endif
+}
+
 // Past the caches, to an address that is a multiple of the vector's size: for what is written whole and not
 // read soon, since an ordinary store reads its line first. Whoever reads it on another thread needs
 // streamed().

@@ -24,6 +24,18 @@ TEST("simd: transpose exchanges rows and columns") {
     }
 }
 
+TEST("simd: sums of lanes") {
+    V rows[kWidth];
+    for (int i = 0; i < kWidth; i++) {
+        float lanes[kWidth];
+        for (int j = 0; j < kWidth; j++) lanes[j] = static_cast<float>((i + 1) * (j + 2));
+        rows[i] = simd::load(lanes);
+    }
+    const V sums = simd::sumsOfLanes(rows);
+    for (int i = 0; i < kWidth; i++)
+        CHECK_EQUAL(sums[i], static_cast<float>((i + 1) * (kWidth * (kWidth + 3) / 2)));
+}
+
 TEST("simd: parts of vectors touch nothing else") {
     float values[kWidth];
     for (int i = 0; i < kWidth; i++) values[i] = static_cast<float>(i + 1);
