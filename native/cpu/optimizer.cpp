@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "cpu/parallel.h"
+#include "cpu/subnormal.h"
 
 namespace anneal::cpu {
 
@@ -19,6 +20,7 @@ void forItems(const std::vector<StepItem>& items, const Body& body) {
     int64_t total = 0;
     for (const StepItem& item : items) ends.push_back(total += item.numel);
     parallelFor(total, kGrain, [&](int64_t begin, int64_t end) {
+        const FlushSubnormals faded;
         auto k = static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), begin) - ends.begin());
         for (; begin < end; k++) {
             const int64_t start = ends[k] - items[k].numel;
@@ -251,6 +253,7 @@ void lamb(const std::vector<StepItem>& items, const LambOptions& options) {
     }
     const auto forChunks = [&](const auto& body) {
         parallelFor(static_cast<int64_t>(chunks.size()), 1, [&](int64_t begin, int64_t end) {
+            const FlushSubnormals faded;
             for (int64_t i = begin; i < end; i++) {
                 LambChunk& chunk = chunks[static_cast<size_t>(i)];
                 dispatchFloating(items[chunk.item].dtype,

@@ -62,7 +62,7 @@ def mlp(batch):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(80, 10), nn.ReLU(), nn.Linear(10, 5), nn.ReLU(), nn.Linear(5, 1))
     x, y = torch.randn(batch, 80), torch.randn(batch, 1)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
     return training(model, optimizer, lambda: F.mse_loss(model(x), y))
 
 

@@ -108,6 +108,20 @@ describe('one native step for a group of many shapes and layouts', () => {
     })
   })
 
+  it('lets averages that nothing feeds end at zero on a processor, which is slow with what is smaller than 1.2e-38', () => {
+    const options = { device: 'cpu' } as const
+    const param = new Parameter(zeros([40], options))
+    const optimizer = new optim.SGD([param], { lr: 1, momentum: 0.5 })
+    const moved = [4, 0, 0].map((gradient) => {
+      param.grad = zeros([40], options).fill_(gradient * 1e-38)
+      optimizer.step()
+      return values(param).map((value) => Math.round(value * 1e38))
+    })
+    expect(moved).toEqual([-4, -6, -6].map((value) => Array(40).fill(value)))
+    // Other arithmetic keeps to the standard.
+    expect(tensor([2e-38], options).mul(0.25).item()).toBeCloseTo(5e-39, 44)
+  })
+
   it('takes gradients and parameters that lie in another order', () => {
     manualSeed(4)
     const param = new Parameter(randn([2, 3, 4, 5]))
