@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "cpu/held_up.h"
+
 // For a function whose code there is to be once: copies inlined into different surroundings may fuse other
 // products and sums, and so differ in the last bit.
 #if defined(__GNUC__) && !defined(__clang__)
@@ -64,17 +66,31 @@ void parallelFor(int64_t count, int64_t grain, const Body& body, bool backwards 
         for (int64_t chunk = chunks - 1; chunk >= 0; chunk--) run(chunk);
         return;
     }
+    // What this thread does alone, while another would be waited for.
+    HeldUp& heldUp = HeldUp::here();
+    int64_t first = 0, last = chunks;
+    if (const auto start = HeldUp::Clock::now(); heldUp.now(start)) {
+        do {
+            run(backwards ? --last : first++);
+        } while (first < last && HeldUp::Clock::now() - start < HeldUp::kAlone);
+        if (first == last) return;
+    }
     struct alignas(64) Share {
         int64_t begin, end;
         std::atomic<int64_t> taken{0};
     };
     Share shares[kMostShares];
     for (int64_t i = 0; i < threads; i++) {
-        shares[i].begin = chunks * i / threads, shares[i].end = chunks * (i + 1) / threads;
+        shares[i].begin = first + (last - first) * i / threads;
+        shares[i].end = first + (last - first) * (i + 1) / threads;
     }
+    std::atomic<int64_t> begun{0};
+    HeldUp::Clock::time_point done;
+    bool missing = false;
 #pragma omp parallel
     {
-        const int64_t own = omp_get_thread_num() % threads;
+        const int64_t thread = omp_get_thread_num(), own = thread % threads;
+        begun.fetch_add(1, std::memory_order_relaxed);
         for (int64_t i = 0; i < threads; i++) {
             Share& share = shares[(own + i) % threads];
             const int64_t size = share.end - share.begin;
@@ -82,7 +98,12 @@ void parallelFor(int64_t count, int64_t grain, const Body& body, bool backwards 
                 run(backwards ? share.end - 1 - taken : share.begin + taken);
             }
         }
+        if (thread == 0 && begun.load(std::memory_order_relaxed) < omp_get_num_threads()) {
+            missing = true;
+            done = HeldUp::Clock::now();
+        }
     }
+    missing ? heldUp.waited(done, HeldUp::Clock::now()) : heldUp.allCame();
 }
 
 }  // namespace anneal::cpu
