@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { ConfigError } from '../src/engine/errors.ts'
 import { AppendFile } from '../src/io/AppendFile.ts'
-import { encodeEvent, histogramOf, type SummaryValue } from '../src/io/tensorBoardEvent.ts'
+import type { SummaryValue } from '../src/io/tensorBoardEvent.ts'
 import { tfRecord } from '../src/io/tfRecord.ts'
 import { Callback } from '../src/learner/Callback.ts'
 import type { CallbackState } from '../src/learner/callbackState.ts'
@@ -16,6 +16,9 @@ import type {
 } from '../src/learner/events.ts'
 import { checkCount, rejectUnknownOptions } from '../src/learner/options.ts'
 import { count, fields, must } from '../src/learner/stateChecks.ts'
+
+/** The format, which is loaded where it is written. */
+const format = () => import('../src/io/tensorBoardEvent.ts')
 
 export interface TensorBoardLoggerOptions {
   /** Folder below the Learner's path for all runs: `tensorboard --logdir` takes it. Default 'runs'. */
@@ -137,6 +140,7 @@ export class TensorBoardLogger extends Callback {
       values.push({ tag: name === 'validLoss' ? 'loss/valid' : `metrics/${name}`, value })
     }
     if (this.histograms) {
+      const { histogramOf } = await format()
       for (const [name, parameter] of learner.model.namedParameters()) {
         const numbers = Array.from(await parameter.data(), Number)
         values.push({ tag: `parameters/${name}`, value: histogramOf(numbers) })
@@ -155,6 +159,7 @@ export class TensorBoardLogger extends Callback {
     this.file = join(resolve(this.#path, this.folder, this.#name), file)
     this.#events = await AppendFile.open('TensorBoardLogger', this.file, { keep })
     if (this.#events.bytes > 0) return
+    const { encodeEvent } = await format()
     await this.#events.append(
       tfRecord(encodeEvent({ wallTime: Date.now() / 1000, fileVersion: 'brain.Event:2' })),
     )
@@ -162,6 +167,7 @@ export class TensorBoardLogger extends Callback {
 
   async #write(values: readonly SummaryValue[], sync = true): Promise<void> {
     if (values.length === 0) return
+    const { encodeEvent } = await format()
     const event = { wallTime: Date.now() / 1000, step: this.#step, values }
     await this.#events!.append(tfRecord(encodeEvent(event)), { sync })
   }

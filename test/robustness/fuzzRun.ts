@@ -205,7 +205,7 @@ async function attempt(
   if (!quick) writeFileSync(file, bytes)
   const once = async (): Promise<string | undefined> => {
     try {
-      if (quick) parse(bytes, random())
+      if (quick) await parse(bytes, random())
       else await read(file, random())
       return undefined
     } catch (error) {

@@ -1,8 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-// csv-parse: maintained since 2010, no dependencies of its own; it tells the line of a bad record, which d3-dsv and Papa Parse do not.
-import { CsvError, parse } from 'csv-parse/sync'
+import type { CsvError } from 'csv-parse/sync'
 import { DataError } from '../../engine/errors.ts'
 import type { SkippedItem } from '../BatchIterator.ts'
 import { readableName } from '../image/pictureError.ts'
@@ -59,11 +58,11 @@ export async function readCsv(file: string, options: ReadCsvOptions = {}): Promi
 }
 
 /** The table in the bytes of a file that is called `name`. */
-export function parseCsv(text: Buffer, name: string, options: ReadCsvOptions): Table {
+export async function parseCsv(text: Buffer, name: string, options: ReadCsvOptions): Promise<Table> {
   const { separator = ',', header = true, onError = 'throw' } = options
   checkText(text, name)
   const skipped: SkippedItem[] = []
-  const parsed = parseRows(text, name, { separator, header, onError }, skipped)
+  const parsed = await parseRows(text, name, { separator, header, onError }, skipped)
   const first = parsed[0]
   if (!first) throw new DataError(`${name}: the file is empty; the first line names the columns`)
   const columns = header
@@ -83,12 +82,15 @@ export function parseCsv(text: Buffer, name: string, options: ReadCsvOptions): T
   }
 }
 
-function parseRows(
+async function parseRows(
   text: Buffer,
   name: string,
   { separator, header, onError }: Required<ReadCsvOptions>,
   skipped: SkippedItem[],
-): Row[] {
+): Promise<Row[]> {
+  // csv-parse: maintained since 2010, no dependencies of its own; it tells the line of a bad record, which d3-dsv and Papa Parse do
+  // not. Its ten files are loaded where there is something to parse.
+  const { CsvError, parse } = await import('csv-parse/sync')
   const rows: Row[] = []
   const refuse = (line: number, reason: string) => {
     const message = `${name}, line ${line}: ${reason}. Repair or remove the row${orLeaveOut('rows')}`
