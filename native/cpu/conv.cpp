@@ -7,6 +7,7 @@
 #include "cpu/kernels.h"
 #include "cpu/onednn.h"
 #include "cpu/parallel.h"
+#include "cpu/shared_cache.h"
 #include "cpu/simd.h"
 #include "cpu/winograd.h"
 #include "cpu/winograd_stem.h"
@@ -156,7 +157,7 @@ class ConvWeights : public Derived {
     }
 
   private:
-    onednn::Buffer buffer_;
+    Buffer buffer_;
     memory::desc plain_, format_;
     const void* from_ = nullptr;
     std::vector<float> scale_;
@@ -181,7 +182,7 @@ void runOneDnn(Direction direction, const View& input, const View& weight, const
     entry.source.set_data_handle(input.data);
     entry.target.set_data_handle(out.data);
     entry.plain.set_data_handle(weight.data);
-    entry.scratchpad.set_data_handle(onednn::scratch(0, entry.scratchpad.get_desc().get_size()));
+    entry.scratchpad.set_data_handle(scratch(0, entry.scratchpad.get_desc().get_size()));
     const auto reorder = [&](void* to) {
         entry.weight.set_data_handle(to);
         std::unordered_map<int, memory> operands{{DNNL_ARG_FROM, entry.plain}, {DNNL_ARG_TO, entry.weight}};
@@ -194,7 +195,7 @@ void runOneDnn(Direction direction, const View& input, const View& weight, const
     if (kept) {
         entry.weight.set_data_handle(kept->get(entry, weight, epilogue->scale, reorder));
     } else if (entry.reordersWeight) {
-        void* const to = onednn::scratch(1, entry.weightFormat.get_size());
+        void* const to = scratch(1, entry.weightFormat.get_size());
         if (direction == Direction::BackwardWeight) {
             entry.weight.set_data_handle(to);
         } else {
@@ -255,13 +256,17 @@ void runOwn(const OwnKernels& kernels, Direction direction, const View& input, c
             const View& out, const View* bias, const ConvGeometry& g) {
     switch (direction) {
         case Direction::Forward:
-            return kernels.forward(out, input, weight, bias, g);
+            kernels.forward(out, input, weight, bias, g);
+            break;
         case Direction::BackwardInput:
-            return kernels.backwardInput(input, out, weight, g);
+            kernels.backwardInput(input, out, weight, g);
+            break;
         case Direction::BackwardWeight:
             if (bias) sumPixels(*bias, out);
-            return kernels.backwardWeight(weight, out, input, g);
+            kernels.backwardWeight(weight, out, input, g);
+            break;
     }
+    measureSharedCache();  // while the team is here
 }
 
 void runNarrow(Direction direction, const View& input, const View& weight, const View& out, const View* bias,
@@ -335,6 +340,7 @@ void conv2dNorm(Context& context, const View& out, const View& input, const View
             stem::forward(out, input, weight, epilogue, geometry);
         } else if (winograd::suits(input, weight, out, geometry)) {
             winograd::forward(out, input, weight, epilogue, geometry);
+            measureSharedCache();
         } else {
             runOneDnn(Direction::Forward, input, weight, out, nullptr, geometry, &epilogue,
                       static_cast<ConvWeights*>(kept.get()));

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "cpu/onednn.h"
 #include "cpu/parallel.h"
+#include "cpu/scratch.h"
 #include "cpu/simd.h"
 
 namespace anneal::cpu::narrow {
@@ -193,7 +193,7 @@ void convolve(const View& out, const View& in, const View& weight, const float* 
                 [&](int64_t begin, int64_t end) {
                     // Of the thread that runs this, which keeps it.
                     auto* const planes =
-                        static_cast<float*>(onednn::scratch(0, static_cast<size_t>(each) * sizeof(float)));
+                        static_cast<float*>(scratch(0, static_cast<size_t>(each) * sizeof(float)));
                     float* const result = planes + frame.floats();
                     std::fill_n(planes, frame.floats(), 0.0f);
                     for (int64_t n = begin; n < end; n++) {
@@ -320,9 +320,8 @@ void backwardWeight(const View& gradWeight, const View* gradBias, const View& gr
     const int64_t each = frame.floats() + slopes.floats();
     const int64_t results = weights + outputs;
     const std::vector<int64_t> offsets = offsetsOf(gradWeight, g, frame, input.sizes[1]);
-    auto* const planes =
-        static_cast<float*>(onednn::scratch(0, static_cast<size_t>(each * parts) * sizeof(float)));
-    auto* const sums = static_cast<V*>(onednn::scratch(1, static_cast<size_t>(results * parts) * sizeof(V)));
+    auto* const planes = static_cast<float*>(scratch(0, static_cast<size_t>(each * parts) * sizeof(float)));
+    auto* const sums = static_cast<V*>(scratch(1, static_cast<size_t>(results * parts) * sizeof(V)));
     parallelFor(parts, 1, [&](int64_t first, int64_t last) {
         for (int64_t part = first; part < last; part++) {
             float* const in = planes + part * each;

@@ -6,6 +6,7 @@
 #include "cpu/conv_pairs_tile.h"
 #include "cpu/onednn.h"
 #include "cpu/parallel.h"
+#include "cpu/scratch.h"
 
 namespace anneal::cpu::pairs {
 
@@ -62,8 +63,8 @@ void convolve(const Pictures& target, const Pictures& source, const Weights& wei
               const Meetings& meetings, bool backward, const float* bias) {
     const int64_t taps = weights.taps, pixels = target.count * target.height * target.width;
     const int64_t row = source.channels / 2 + kPadWords;
-    auto* const rows = static_cast<uint32_t*>(
-        onednn::scratch(0, static_cast<size_t>(meetings.count() * row) * sizeof(uint32_t)));
+    auto* const rows =
+        static_cast<uint32_t*>(scratch(0, static_cast<size_t>(meetings.count() * row) * sizeof(uint32_t)));
     std::vector<int32_t> targets(meetings.count());
     parallelFor(meetings.count(), 64, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; i++) {
@@ -76,7 +77,7 @@ void convolve(const Pictures& target, const Pictures& source, const Weights& wei
     constexpr int64_t kTap = kPairsTogether * kColumns;
     const int64_t each = taps * kTap + pixels * kColumns;
     auto* const memory = static_cast<uint32_t*>(
-        onednn::scratch(1, static_cast<size_t>(each * omp_get_max_threads()) * sizeof(uint32_t)));
+        scratch(1, static_cast<size_t>(each * omp_get_max_threads()) * sizeof(uint32_t)));
     parallelFor((target.channels + kColumns - 1) / kColumns, 1, [&](int64_t first, int64_t last) {
         uint32_t* const ordered = memory + omp_get_thread_num() * each;
         float* const sums = reinterpret_cast<float*>(ordered + taps * kTap);
@@ -100,7 +101,7 @@ void convolve(const Pictures& target, const Pictures& source, const Weights& wei
             }
             for (int64_t pixel = 0; pixel < pixels; pixel++) {
                 for (int64_t c = 0; c < columns; c += kWidth) {
-                    winograd::V value = simd::load(sums + pixel * kColumns + c);
+                    simd::Vector<float> value = simd::load(sums + pixel * kColumns + c);
                     if (bias) value += simd::load(bias + channel + c);
                     simd::store(target.data + pixel * target.channels + channel + c, value);
                 }

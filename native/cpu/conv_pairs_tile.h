@@ -5,13 +5,13 @@
 
 #include "cpu/gemm_tile.h"
 #include "cpu/kernels.h"
-#include "cpu/winograd_planes.h"
+#include "cpu/pictures.h"
 
 // What convolutions by dot products of pairs share: which pixels meet at each tap, and the innermost piece of
 // the matrix products.
 namespace anneal::cpu::pairs {
 
-using Pictures = winograd::Pictures<BFloat16>;
+using Pictures = cpu::Pictures<BFloat16>;
 
 // For each tap of a kernel, the pixels of the output and those of the input that it joins: what would fall on
 // the padding is left out, which in small pictures is a good part.

@@ -3,10 +3,9 @@
 
 #include "cpu/conv_pairs.h"
 #include "cpu/conv_pairs_tile.h"
-#include "cpu/onednn.h"
 #include "cpu/parallel.h"
+#include "cpu/scratch.h"
 #include "cpu/shared_cache.h"
-#include "cpu/winograd_filters.h"
 
 // The gradient of weights: for each tap a matrix product over all pixels, on operands in which two pixels
 // stand side by side.
@@ -61,9 +60,9 @@ void finish(float* to, const float* sums, int64_t taps, bool streams) {
     alignas(64) float lines[kWidth * (kWidth + 1)];
     for (int64_t tap = 0; tap < taps; tap += kWidth) {
         const int count = static_cast<int>(std::min<int64_t>(kWidth, taps - tap));
-        winograd::V rows[kWidth];
+        simd::Vector<float> rows[kWidth];
         for (int i = 0; i < kWidth; i++)
-            rows[i] = i < count ? simd::load(sums + (tap + i) * kBlock) : winograd::V{};
+            rows[i] = i < count ? simd::load(sums + (tap + i) * kBlock) : simd::Vector<float>{};
         simd::transpose(rows);
         if (streams) {
             // What a row is too long for is written over by the next one.
@@ -89,10 +88,10 @@ class Gradient {
           // Enough blocks to share among the threads: then each is finished while it is in a cache.
           whole_(blocks_ >= 4 * omp_get_max_threads()),
           passing_(whole_ && rounds == 1),
-          streams_(taps_ <= kWidth && winograd::streams(weight.as<float>(), weight.numel())),
-          sums_(static_cast<float*>(onednn::scratch(
-              1, static_cast<size_t>((passing_ ? omp_get_max_threads() : blocks_) * taps_ * kBlock) *
-                     sizeof(float)))) {
+          streams_(taps_ <= kWidth && simd::worthStreaming(weight.as<float>(), weight.numel())),
+          sums_(static_cast<float*>(
+              scratch(1, static_cast<size_t>((passing_ ? omp_get_max_threads() : blocks_) * taps_ * kBlock) *
+                             sizeof(float)))) {
         std::iota(rows_, rows_ + kRowPanel, 0);
     }
 
@@ -159,7 +158,7 @@ struct Place {
 };
 
 uint32_t* packedWords(int64_t words) {
-    return static_cast<uint32_t*>(onednn::scratch(0, static_cast<size_t>(words) * sizeof(uint32_t)));
+    return static_cast<uint32_t*>(scratch(0, static_cast<size_t>(words) * sizeof(uint32_t)));
 }
 
 // Calls body(item, begin, end) for `items` items of all channels. Where the cores share no cache, each thread
@@ -190,7 +189,7 @@ void accumulateMeetings(const View& gradWeight, const Pictures& gradient, const 
         operands[tap] = {{words, kRowPanel, pairs}, {words + pairs * rowWords, kColumns, pairs}, pairs};
         words += pairs * (rowWords + columnWords);
     }
-    const auto* const none = winograd::zeros<BFloat16>(std::max(in.channels, gradient.channels));
+    const auto* const none = zeros<BFloat16>(std::max(in.channels, gradient.channels));
     const auto pack = [&](const Pictures& from, Packed Operands::*to, int32_t Meetings::Pixels::*place) {
         const auto put = [&](int64_t tap, int64_t channel, int64_t endChannel) {
             const int64_t begin = meetings.begin(tap), end = begin + meetings.count(tap);
@@ -221,7 +220,7 @@ void accumulatePixels(const View& gradWeight, const Pictures& gradient, const Pi
     const auto columns = [&](int64_t tap) {
         return Packed{words + rowWords + tap * columnWords, kColumns, together};
     };
-    const auto* const none = winograd::zeros<BFloat16>(std::max(in.channels, gradient.channels));
+    const auto* const none = zeros<BFloat16>(std::max(in.channels, gradient.channels));
     constexpr int64_t kChunk = 16;  // pairs
     Gradient sums(gradWeight, rounds);
     for (int64_t start = 0; start < pairs; start += together) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "cpu/gemm_tile.h"
-#include "cpu/onednn.h"
+#include "cpu/scratch.h"
 
 namespace anneal::cpu::gemm {
 
@@ -122,7 +122,7 @@ Panels panelsOf(const Operand& b, int64_t columns, int64_t depth) {
     if (b.columnStep == 1) return {b.data, kColumns, b.rowStep};
     const int64_t count = (columns + kColumns - 1) / kColumns, panel = depth * kColumns;
     const size_t bytes = static_cast<size_t>(count * panel) * sizeof(float);
-    auto* const packed = static_cast<float*>(onednn::scratch(0, bytes));
+    auto* const packed = static_cast<float*>(scratch(0, bytes));
     for (int64_t p = 0; p < count; p++) {
         packPanel(packed + p * panel, b.data + p * kColumns * b.columnStep, b.columnStep,
                   std::min<int64_t>(kColumns, columns - p * kColumns), depth);

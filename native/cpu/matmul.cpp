@@ -154,7 +154,7 @@ void multiplyBFloat16(const View& c, const View& a, const View& b, const View* b
     entry.a.set_data_handle(a.data);
     entry.b.set_data_handle(b.data);
     entry.c.set_data_handle(c.data);
-    entry.scratchpad.set_data_handle(onednn::scratch(0, entry.scratchpad.get_desc().get_size()));
+    entry.scratchpad.set_data_handle(scratch(0, entry.scratchpad.get_desc().get_size()));
     std::unordered_map<int, dnnl::memory> arguments{{DNNL_ARG_SRC, entry.a},
                                                     {DNNL_ARG_WEIGHTS, entry.b},
                                                     {DNNL_ARG_DST, entry.c},

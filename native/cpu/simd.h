@@ -58,6 +58,12 @@ ANNEAL_INLINE void stream(float* to, Vector<float> value) {
 #endif
 }
 
+// Whether so many floats are better written that way: they would only pass through the caches.
+inline bool worthStreaming(const float* to, int64_t count) {
+    constexpr int64_t kLine = 64, kMany = 256 * 1024;
+    return count >= kMany && reinterpret_cast<uintptr_t>(to) % kLine == 0;
+}
+
 ANNEAL_INLINE void streamed() {
 #if defined(ANNEAL_AVX512) || defined(ANNEAL_AVX2)
     _mm_sfence();

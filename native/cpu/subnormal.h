@@ -8,9 +8,9 @@
 
 namespace anneal::cpu {
 
-// While it lives, numbers below the smallest normal one (1.2e-38 in float32) are zero on this thread. A processor
-// takes a hundred cycles or more for an operation with one; averages that nothing feeds any more fade into
-// them and stay there.
+// While it lives, numbers below the smallest normal one (1.2e-38 in float32) are zero on this thread. A
+// processor takes a hundred cycles or more for an operation with one; averages that nothing feeds any more
+// fade into them and stay there.
 class FlushSubnormals {
   public:
     FlushSubnormals(const FlushSubnormals&) = delete;

@@ -2,7 +2,7 @@
 
 #include <type_traits>
 
-#include "cpu/shared_cache.h"
+#include "cpu/onednn.h"
 #include "cpu/winograd_accumulate.h"
 #include "cpu/winograd_convolve.h"
 
@@ -22,7 +22,6 @@ void convolve(const View& outView, const View& inView, const Taps& taps, const F
     } else {
         convolveByTiles<M>(out, in, taps, finish, padding);
     }
-    measureSharedCache();  // while the team is here
 }
 
 // Of a whole convolution: products of the transformed patches and filters, and all transforms.

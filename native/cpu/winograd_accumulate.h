@@ -88,8 +88,8 @@ void accumulateByFilters(const View& gradWeight, const Pictures<T>& gradient, co
     const bool wholePanels = panels >= 2 * omp_get_max_threads();
     const int64_t unit = wholePanels ? blocks : 1;
     const Own memory(kBlockSlot, kPlanes<M> * kPlane + (wholePanels ? panelFloats : 0));
-    const bool streaming =
-        together == tiles.count && inputs % FilterLines::kInputs == 0 && streams(weight, gradWeight.numel());
+    const bool streaming = together == tiles.count && inputs % FilterLines::kInputs == 0 &&
+                           simd::worthStreaming(weight, gradWeight.numel());
 
     // Of a panel of outputs and a block of inputs, over the tiles of a round, the first of them or a later.
     const auto accumulate = [&](const Planes<M>& source, const Planes<M>& target, int64_t output,

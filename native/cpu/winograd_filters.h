@@ -156,12 +156,6 @@ void finishFilter(float* to, int64_t step, const At& at, bool more) {
     storeTaps(to, step, taps);
 }
 
-// Whether so many filters' gradients are better written past the caches, which they would only pass through.
-inline bool streams(const float* to, int64_t count) {
-    constexpr int64_t kLine = 64, kMany = 256 * 1024;
-    return count >= kMany && reinterpret_cast<uintptr_t>(to) % kLine == 0;
-}
-
 // The gradients of a vector of filters for as many inputs as fill whole cache lines, on their way to memory.
 struct FilterLines {
     static constexpr int64_t kInputs = 16, kFloats = kInputs * 9;

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <vector>
 
-#include "core/tensor.h"
 #include "cpu/parallel.h"
+#include "cpu/pictures.h"
 #include "cpu/simd.h"
 #include "cpu/winograd_large_tiles.h"
 
@@ -13,23 +12,6 @@
 namespace anneal::cpu::winograd {
 
 constexpr int64_t kPad = 16;  // floats that keep the planes and the rows off each other's cache sets
-
-// A channels-last picture stack and the patches on it.
-template <typename T>
-struct Pictures {
-    T* data;
-    int64_t count, channels, height, width;
-
-    explicit Pictures(const View& view)
-        : data(view.as<T>()),
-          count(view.sizes[0]),
-          channels(view.sizes[1]),
-          height(view.sizes[2]),
-          width(view.sizes[3]) {}
-    T* at(int64_t n, int64_t row, int64_t column) const {
-        return data + ((n * height + row) * width + column) * channels;
-    }
-};
 
 // Tiles of M x M outputs.
 template <int M>
@@ -65,13 +47,6 @@ struct Planes {
         return kPlanes<M, R> * (tiles * (channels + pad) + kPad);
     }
 };
-
-template <typename T>
-const T* zeros(int64_t channels) {
-    thread_local std::vector<T> row;
-    if (static_cast<int64_t>(row.size()) < channels) row.assign(static_cast<size_t>(channels), T(0.0f));
-    return row.data();
-}
 
 // Where the pixels of a Size x Size patch lie; those outside the picture are a row of zeros.
 template <int Size, typename T>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cpu/onednn.h"
 #include "cpu/winograd_accumulate.h"
 #include "cpu/winograd_convolve.h"
 
@@ -117,7 +118,7 @@ Pictures<BFloat16> fold(const View& input, bool alone) {
     View folded;
     folded.sizes = {input.sizes[0], kChannels, (input.sizes[2] + 1) / kStride,
                     (input.sizes[3] + 1) / kStride};
-    folded.data = onednn::scratch(2, static_cast<size_t>(folded.numel()) * sizeof(BFloat16));
+    folded.data = scratch(2, static_cast<size_t>(folded.numel()) * sizeof(BFloat16));
     const Pictures<BFloat16> pictures(folded);
     const int64_t lines = pictures.count * pictures.height;
     parallelFor(lines, alone && folded.numel() <= kLarge ? lines : 8, [&](int64_t begin, int64_t end) {
