@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { type FileHandle, link, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { nodeCrypto } from './builtins.ts'
 
 /**
  * How often the holder of a lock shows that it lives, and after how long without that it is held to be dead, in milliseconds; how
@@ -48,7 +48,7 @@ export class FileLock {
     times: Partial<LockTimes> = {},
   ): Promise<FileLock | undefined> {
     const { beat, stale, poll } = { ...defaults, ...times }
-    const token = `${process.pid}-${randomBytes(8).toString('hex')}`
+    const token = `${process.pid}-${nodeCrypto().randomBytes(8).toString('hex')}`
     let seen: Sight | undefined
     for (let told = false; ; await sleep(poll)) {
       if (await create(path, token)) return new FileLock(path, token, beat)

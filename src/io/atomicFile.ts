@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import { type FileHandle, open, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { type AnnealError, CheckpointError } from '../engine/errors.ts'
+import { nodeCrypto } from './builtins.ts'
 import { makeFolders } from './makeFolders.ts'
 
 export interface AtomicWriteOptions {
@@ -42,7 +42,7 @@ export async function writeFileAtomic(
   const { target, mode } = await resolveTarget(file, Failure)
   const folder = dirname(target)
   const prefix = `.${basename(target).slice(0, 100)}.${hostTag()}-`
-  const temporary = join(folder, `${prefix}${process.pid}-${randomBytes(6).toString('hex')}.tmp`)
+  const temporary = join(folder, `${prefix}${process.pid}-${nodeCrypto().randomBytes(6).toString('hex')}.tmp`)
   await removeStale(folder, prefix)
 
   const producer = { running: false }

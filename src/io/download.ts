@@ -1,9 +1,10 @@
-import { createHash, type Hash } from 'node:crypto'
+import type { Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { type FileHandle, open, rename, rm, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AnnealError, CheckpointError } from '../engine/errors.ts'
+import { nodeCrypto } from './builtins.ts'
 import { FileLock, type LockTimes } from './FileLock.ts'
 import type { HttpAnswer, HttpTimeouts } from './httpRequest.ts'
 import { makeFolders } from './makeFolders.ts'
@@ -310,7 +311,7 @@ function reason(error: unknown): string {
 }
 
 async function hashOf(file: string): Promise<Hash> {
-  const hash = createHash('sha256')
+  const hash = nodeCrypto().createHash('sha256')
   for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer)
   return hash
 }

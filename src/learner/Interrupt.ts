@@ -1,4 +1,4 @@
-import { isMainThread } from 'node:worker_threads'
+import { nodeWorkerThreads } from '../io/builtins.ts'
 
 /** One key press may come twice: from the terminal, and passed on by a wrapper such as npx or tsx. In milliseconds. */
 const echo = 500
@@ -24,7 +24,8 @@ export class Interrupt {
 
   listen(): void {
     this.requested = false
-    if (isMainThread && process.listenerCount('SIGINT') === 0) process.on('SIGINT', this.#onSignal)
+    if (!nodeWorkerThreads().isMainThread || process.listenerCount('SIGINT') > 0) return
+    process.on('SIGINT', this.#onSignal)
   }
 
   close(): void {

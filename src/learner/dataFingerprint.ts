@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import { ImageDataset } from '../data/image/ImageDataset.ts'
 import type { PicturePath } from '../data/image/listPictures.ts'
 import { TensorDataset } from '../data/TensorDataset.ts'
 import { TableDataset } from '../data/table/TableDataset.ts'
+import { nodeCrypto } from '../io/builtins.ts'
 import type { BatchLoader, LearnerData } from './data.ts'
 
 /** What a fit trains on, in a few bytes; parts that cannot be told are left out. */
@@ -66,7 +66,7 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: Int32Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength)
 
 function digest(parts: readonly Bytes[]): string {
-  const hash = createHash('sha256')
+  const hash = nodeCrypto().createHash('sha256')
   for (const part of parts) hash.update(`${part.length}:`).update(part)
   return hash.digest('hex').slice(0, 32)
 }

@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from 'node:crypto'
 import {
   close,
   mkdirSync,
@@ -15,6 +14,7 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import { ConfigError, DataError } from '../../engine/errors.ts'
+import { nodeCrypto } from '../../io/builtins.ts'
 import { packageVersion } from '../../packageFolder.ts'
 import { decoderNames } from './decode.ts'
 import type { PicturePath } from './listPictures.ts'
@@ -137,7 +137,10 @@ export class DiskCache implements PictureStore {
   }
 
   #ownFile(): number {
-    this.#file ??= this.#open(join(this.folder, `${randomBytes(8).toString('hex')}${SUFFIX}`), 'wx+')
+    this.#file ??= this.#open(
+      join(this.folder, `${nodeCrypto().randomBytes(8).toString('hex')}${SUFFIX}`),
+      'wx+',
+    )
     return this.#file
   }
 
@@ -177,7 +180,7 @@ export class DiskCache implements PictureStore {
   async #key(state: string, picture: PicturePath): Promise<string | undefined> {
     const known = await this.#identity(picture)
     const maker = JSON.stringify([REVISION, this.#version, ...decoderNames()])
-    return known && createHash('sha256').update(`${maker}\n${state}\n${known}`).digest('hex')
+    return known && nodeCrypto().createHash('sha256').update(`${maker}\n${state}\n${known}`).digest('hex')
   }
 
   /** Of a file when it was first asked for: this goes through all files in each epoch. */

@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { CheckpointError, ConfigError } from '../../engine/errors.ts'
+import { nodeChildProcess } from '../../io/builtins.ts'
 import { cacheFolder, isOffline } from '../../io/cacheFolder.ts'
 import { type DownloadOptions, download } from '../../io/download.ts'
 import { packageFolder } from '../../packageFolder.ts'
@@ -46,7 +46,7 @@ export function fetchWeightsSync(architecture: string): string {
   refuseOffline(known, file)
   placesOf(known)
   const command = join(packageFolder(), 'bin', 'anneal.mjs')
-  const { status, stdout, error } = spawnSync(
+  const { status, stdout, error } = nodeChildProcess().spawnSync(
     process.execPath,
     [command, 'download', architecture, '--json', '--quiet'],
     {
