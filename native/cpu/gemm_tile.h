@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "cpu/simd.h"
 
@@ -91,25 +93,19 @@ template <typename Last>
 using Tile = void (*)(int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b,
                       int64_t bStep, float* c, int64_t cRow, bool accumulate, Last last);
 
-// The tile for what is left at an edge.
+namespace detail {
+
+template <int Vectors, typename Last, int... Count>
+constexpr std::array<Tile<Last>, sizeof...(Count)> tiles(std::integer_sequence<int, Count...>) {
+    return {tile<Count + 1, Vectors, Last>...};
+}
+
+}  // namespace detail
+
+// The tile for so many rows.
 template <int Vectors, typename Last = simd::Full>
 Tile<Last> tileOf(int rows) {
-    static constexpr Tile<Last> kTiles[] = {
-        tile<1, Vectors, Last>,
-        tile<2, Vectors, Last>,
-        tile<3, Vectors, Last>,
-        tile<4, Vectors, Last>,
-        tile<5, Vectors, Last>,
-        tile<6, Vectors, Last>,
-#if defined(ANNEAL_AVX512)
-        tile<7, Vectors, Last>,
-        tile<8, Vectors, Last>,
-        tile<9, Vectors, Last>,
-        tile<10, Vectors, Last>,
-        tile<11, Vectors, Last>,
-        tile<12, Vectors, Last>,
-#endif
-    };
+    static constexpr auto kTiles = detail::tiles<Vectors, Last>(std::make_integer_sequence<int, kRows>{});
     return kTiles[rows - 1];
 }
 
