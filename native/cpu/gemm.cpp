@@ -130,6 +130,9 @@ Panels panelsOf(const Operand& b, int64_t columns, int64_t depth) {
     return {packed, panel, kColumns};
 }
 
+// For so few rows wider tiles, of rows of b as they are in memory: enough sums are under way then.
+constexpr int kWideRows = 3, kWideVectors = kRows > 6 ? 4 : 3;
+
 // The columns that make up whole wide tiles; says how many those are.
 int64_t wideTiles(int64_t rows, int64_t columns, int64_t depth, const Operand& a, const Panels& b,
                   const Result& c) {
@@ -166,7 +169,7 @@ void multiply(int64_t rows, int64_t columns, int64_t depth, const Operand& a, co
                                                                                                      rows);
     } else {
         const Panels panels = panelsOf(right, columns, depth);
-        const bool wide = rows <= kWideRows && panels.panel == kColumns;
+        const bool wide = rows <= kWideRows && right.columnStep == 1;
         const int64_t done = wide ? wideTiles(rows, columns, depth, left, panels, c) : 0;
         product<simd::Part>(rows, columns - done, depth, left.data, left.rowStep, left.columnStep,
                             panels.data + done, panels.panel, panels.step, c.data + done, c.rowStep,

@@ -12,13 +12,13 @@ namespace anneal::cpu::gemm {
 
 constexpr int kWidth = simd::Lanes<float>::kCount;
 // Rows and vectors of a tile of the result that stay in registers: of 32 registers with AVX-512, of 16
-// without. Where there are only few rows, wider tiles have enough sums under way.
+// without.
 #if defined(ANNEAL_AVX512)
-constexpr int kRows = 12, kWideVectors = 4;
+constexpr int kRows = 12;
 #else
-constexpr int kRows = 6, kWideVectors = 3;
+constexpr int kRows = 6;
 #endif
-constexpr int kVectors = 2, kWideRows = 3;
+constexpr int kVectors = 2;
 constexpr int kColumns = kVectors * kWidth;
 
 // Rows that lie `step` apart, three to a pointer: with a pointer for each the addresses of a tile would take

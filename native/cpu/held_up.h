@@ -1,7 +1,6 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 
 // A neighbour on the team's cores. OpenMP's threads are waited for at the end of every piece of work, those
 // too that have not come to do any of it: one that another process keeps from its core costs a scheduler's
@@ -20,12 +19,14 @@ class HeldUp {
 
     bool now(Clock::time_point time) const { return time < until_; }
 
-    // Somebody had not begun when all was done, and was waited for from `done` to `end`.
+    // After each piece of work of the team: somebody had not begun when all was done, and was waited for from
+    // `done` to `end`; or nobody was missing.
     void waited(Clock::time_point done, Clock::time_point end);
     void allCame();
 
   private:
     using Span = Clock::duration;
+    // Longer than a thread takes to wake up: its core is taken.
     static constexpr Span kLong = std::chrono::microseconds(500);
     static constexpr Span kFirst = std::chrono::milliseconds(2), kMost = std::chrono::milliseconds(64);
 

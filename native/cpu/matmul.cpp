@@ -19,7 +19,7 @@ struct Matrix {
           columnStep(view.strides[view.dims() - 1]) {}
 };
 
-// A layout that gemm takes: 'N' rows lie apart by `leading`, 'T' columns do.
+// A layout that oneDNN takes: 'N' rows lie apart by `leading`, 'T' columns do.
 struct GemmSide {
     char transpose;
     int64_t leading;
@@ -60,7 +60,6 @@ void spreadBias(const View& c, const View& bias) {
 
 void multiplyFloat(const View& c, const View& a, const View& b, const View* bias) {
     const Matrix ma(a), mb(b), mc(c);
-    const GemmSide sideA = sideOf(ma), sideB = sideOf(mb);
     const Dims batch = batchOf(c);
     const int64_t batches = numelOf(batch);
     if (bias) spreadBias<float>(c, *bias);
@@ -71,11 +70,13 @@ void multiplyFloat(const View& c, const View& a, const View& b, const View* bias
         const float* const right = b.as<const float>() + batchOffset(b, batch, index);
         float* const to = c.as<float>() + batchOffset(c, batch, index);
         if (work < kSmall) {
-            return gemm::multiply(mc.rows, mc.columns, ma.columns, {left, ma.rowStep, ma.columnStep},
-                                  {right, mb.rowStep, mb.columnStep}, {to, mc.columns, bias != nullptr});
+            gemm::multiply(mc.rows, mc.columns, ma.columns, {left, ma.rowStep, ma.columnStep},
+                           {right, mb.rowStep, mb.columnStep}, {to, mc.columns, bias != nullptr});
+        } else {
+            const GemmSide sideA = sideOf(ma), sideB = sideOf(mb);
+            onednn::sgemm(sideA.transpose, sideB.transpose, mc.rows, mc.columns, ma.columns, 1, left,
+                          sideA.leading, right, sideB.leading, bias ? 1 : 0, to, mc.columns);
         }
-        onednn::sgemm(sideA.transpose, sideB.transpose, mc.rows, mc.columns, ma.columns, 1, left,
-                      sideA.leading, right, sideB.leading, bias ? 1 : 0, to, mc.columns);
     };
     // Many small products: one thread each. Few: the team works inside each.
     if (batches >= 4 && work < 1 << 18) {

@@ -50,9 +50,10 @@ ANNEAL_ONE_COPY void runChunk(const Body& body, int64_t begin, int64_t end) {
 // Runs body(begin, end) over [0, count) in chunks of `grain`. Small work stays on the engine thread; large
 // work goes to the team. Each thread has an equal share of the chunks, one after the other, so that what it
 // reads it has mostly written itself, an op or two ago, and has in its caches; who is done helps the others
-// out, so that a core taken by a neighbour delays one chunk only. Chunk borders depend on `grain` alone:
-// results never depend on timing. `backwards` begins each share with its last chunk, which an earlier pass
-// may have left in the cache.
+// out, so that a core taken by a neighbour delays one chunk only; while the team would be waited for
+// (HeldUp), what takes little is done without it. Chunk borders depend on `grain` alone: results never depend
+// on timing. `backwards` begins each share with its last chunk, which an earlier pass may have left in the
+// cache.
 template <typename Body>
 void parallelFor(int64_t count, int64_t grain, const Body& body, bool backwards = false) {
     if (count <= 0) return;
